@@ -1,0 +1,42 @@
+package guestmem
+
+// ReadAt fills p with guest memory at gpa. A hole reads as zeros and stays a hole. Error: ErrOutside unless all of it is
+// inside one region.
+func (m *Memory) ReadAt(p []byte, gpa uint64) error {
+	r, off, err := m.find(gpa, uint64(len(p)))
+	if err != nil || len(p) == 0 {
+		return err
+	}
+	return r.read(p, off)
+}
+
+// WriteAt puts p into guest memory at gpa, and marks the pages dirty once the bytes are there. Error: ErrOutside unless
+// all of it is inside one region; then nothing was written.
+func (m *Memory) WriteAt(p []byte, gpa uint64) error {
+	r, off, err := m.find(gpa, uint64(len(p)))
+	if err != nil || len(p) == 0 {
+		return err
+	}
+	err = r.write(p, off)
+	// After the write: a tracker that has taken the mark must find the bytes. Also after a failed one, which may be partial.
+	r.own.setRange(off/PageSize, (off+uint64(len(p))+PageSize-1)/PageSize)
+	return err
+}
+
+// Punch makes whole pages of guest memory a hole, which reads as zeros and costs nothing, and marks them dirty: the target
+// of a move must learn of it. Errors: ErrAlign, ErrOutside.
+func (m *Memory) Punch(gpa, size uint64) error {
+	r, off, err := m.findPages(gpa, size)
+	if err != nil {
+		return err
+	}
+	// A tracker between looking at its present bits and reading the pages would allocate them again.
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	err = r.punch(off, size)
+	if r.present != nil {
+		r.present.dropRange(off/PageSize, (off+size)/PageSize)
+	}
+	r.own.setRange(off/PageSize, (off+size)/PageSize)
+	return err
+}

@@ -1,0 +1,43 @@
+package guestmem
+
+import "sync/atomic"
+
+// bitmap has one bit a page.
+type bitmap []uint64
+
+func newBitmap(pages uint64) bitmap { return make(bitmap, (pages+63)/64) }
+
+func (b bitmap) get(p uint64) bool { return b[p/64]&(1<<(p%64)) != 0 }
+func (b bitmap) drop(p uint64)     { b[p/64] &^= 1 << (p % 64) }
+
+// setRange sets, and dropRange clears, the bits of pages [from, to).
+func (b bitmap) setRange(from, to uint64) {
+	eachWord(from, to, func(w, mask uint64) { b[w] |= mask })
+}
+
+func (b bitmap) dropRange(from, to uint64) {
+	eachWord(from, to, func(w, mask uint64) { b[w] &^= mask })
+}
+
+// atomicBitmap is a bitmap that several goroutines set.
+type atomicBitmap []atomic.Uint64
+
+func (b atomicBitmap) setRange(from, to uint64) {
+	eachWord(from, to, func(w, mask uint64) {
+		if b[w].Load()&mask != mask {
+			b[w].Or(mask)
+		}
+	})
+}
+
+func (b atomicBitmap) get(p uint64) bool { return b[p/64].Load()&(1<<(p%64)) != 0 }
+
+// eachWord calls f for each word that holds bits of [from, to), with the mask of those bits.
+func eachWord(from, to uint64, f func(w, mask uint64)) {
+	for from < to {
+		n := min(64-from%64, to-from)
+		mask := ^uint64(0) >> (64 - n) << (from % 64)
+		f(from/64, mask)
+		from += n
+	}
+}

@@ -1,0 +1,192 @@
+// Package guestmemtest has a fake VM for tests of what uses guest memory.
+package guestmemtest
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/ferryvmm/ferry/guestmem"
+)
+
+// Mode is how the fake VM's dirty log behaves.
+type Mode int
+
+const (
+	Plain        Mode = iota // reading the log clears it
+	Manual                   // ClearDirtyLog clears it
+	InitiallySet             // the same, and it starts with every bit set
+)
+
+// VM is a fake virtual machine: a dirty log as KVM keeps it, and a guest that writes. Its methods may be called from several goroutines.
+type VM struct {
+	// Hook, if set, is called without a lock before and after each read or clear of the log, which may be the worst
+	// moment for a guest to write. Set it before use.
+	Hook func()
+	// Fail, if set, is asked before each call; an error is returned in its stead. Set it before use.
+	Fail func(call string) error
+
+	mode Mode
+
+	mu       sync.Mutex // guards what follows, and makes a guest's write and its mark one step
+	slots    map[uint32]*slot
+	mistakes []error
+}
+
+type slot struct {
+	gpa, size uint64
+	mem       []byte
+	log, read []uint64 // the dirty log, nil when off, and the bits user space has read since it cleared them
+}
+
+var _ guestmem.VM = (*VM)(nil)
+
+// NewVM makes a VM without memory.
+func NewVM(mode Mode) *VM { return &VM{mode: mode, slots: map[uint32]*slot{}} }
+
+// Attach attaches m in the VM's mode.
+func (v *VM) Attach(m *guestmem.Memory) error {
+	if v.mode == Plain {
+		return m.AttachPlain(v)
+	}
+	return m.Attach(v, v.mode == InitiallySet)
+}
+
+// Write is the guest writing p at gpa. It reports an address that is no guest memory.
+func (v *VM) Write(p []byte, gpa uint64) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, s := range v.slots {
+		if gpa < s.gpa || gpa-s.gpa+uint64(len(p)) > s.size {
+			continue
+		}
+		off := gpa - s.gpa
+		for n := 0; n < len(p); {
+			at := off + uint64(n)
+			page := at / guestmem.PageSize
+			if s.log != nil {
+				s.log[page/64] |= 1 << (page % 64)
+			}
+			n += copy(s.mem[at:min(s.size, (page+1)*guestmem.PageSize)], p[n:])
+		}
+		return nil
+	}
+	return fmt.Errorf("guest write to [%#x, +%#x): no such memory", gpa, len(p))
+}
+
+// Mistakes lists what real KVM accepts, but loses changes by.
+func (v *VM) Mistakes() []error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.mistakes
+}
+
+// Logging tells whether any slot's dirty log is on.
+func (v *VM) Logging() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, s := range v.slots {
+		if s.log != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// SetMemoryRegion implements guestmem.VM.
+func (v *VM) SetMemoryRegion(id, flags uint32, gpa, size uint64, hva uintptr) error {
+	if err := v.fail("SetMemoryRegion"); err != nil {
+		return err
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if size == 0 {
+		delete(v.slots, id)
+		return nil
+	}
+	s := &slot{gpa: gpa, size: size, mem: memoryAt(hva, size)}
+	if flags&1 != 0 {
+		words := size / guestmem.PageSize / 64
+		s.log, s.read = make([]uint64, words), make([]uint64, words)
+		if v.mode == InitiallySet {
+			for i := range s.log {
+				s.log[i] = ^uint64(0)
+			}
+		}
+	}
+	v.slots[id] = s
+	return nil
+}
+
+// DirtyLog implements guestmem.VM.
+func (v *VM) DirtyLog(id uint32, bitmap []uint64) error {
+	if err := v.fail("DirtyLog"); err != nil {
+		return err
+	}
+	v.hook()
+	defer v.hook()
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	s, err := v.logged(id)
+	if err != nil {
+		return err
+	}
+	if len(bitmap) < len(s.log) {
+		return fmt.Errorf("dirty log of slot %d: bitmap of %d words; want %d", id, len(bitmap), len(s.log))
+	}
+	copy(bitmap, s.log)
+	copy(s.read, s.log)
+	if v.mode == Plain {
+		clear(s.log)
+	}
+	return nil
+}
+
+// ClearDirtyLog implements guestmem.VM.
+func (v *VM) ClearDirtyLog(id uint32, firstPage uint64, pages uint32, bitmap []uint64) error {
+	if err := v.fail("ClearDirtyLog"); err != nil {
+		return err
+	}
+	v.hook()
+	defer v.hook()
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	s, err := v.logged(id)
+	if err != nil {
+		return err
+	}
+	words := uint64(len(s.log))
+	if v.mode == Plain || firstPage%64 != 0 || pages%64 != 0 || firstPage/64+uint64(pages/64) > words || len(bitmap) < int(pages/64) {
+		return fmt.Errorf("clear dirty log of slot %d: pages [%d, +%d), %d words: invalid argument", id, firstPage, pages, len(bitmap))
+	}
+	for i := range uint64(pages / 64) {
+		w := firstPage/64 + i
+		if unread := bitmap[i] & s.log[w] &^ s.read[w]; unread != 0 {
+			v.mistakes = append(v.mistakes, fmt.Errorf("slot %d word %d: cleared bits %#x that nobody has read", id, w, unread))
+		}
+		s.log[w] &^= bitmap[i]
+		s.read[w] &^= bitmap[i]
+	}
+	return nil
+}
+
+// logged wants mu held.
+func (v *VM) logged(id uint32) (*slot, error) {
+	s := v.slots[id]
+	if s == nil || s.log == nil {
+		return nil, fmt.Errorf("dirty log of slot %d: no such slot, or not logged", id)
+	}
+	return s, nil
+}
+
+func (v *VM) hook() {
+	if v.Hook != nil {
+		v.Hook()
+	}
+}
+
+func (v *VM) fail(call string) error {
+	if v.Fail == nil {
+		return nil
+	}
+	return v.Fail(call)
+}

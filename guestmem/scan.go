@@ -1,0 +1,214 @@
+package guestmem
+
+import (
+	"bytes"
+	"fmt"
+	"math/bits"
+)
+
+const (
+	// chunkPages is how much Next clears and looks at in one go: 4 MiB, so that a page is read soon after its mark is cleared.
+	chunkPages = 1024
+	// gulpPages is how much of a hole is cleared in one go: 1 GiB.
+	gulpPages = 1 << 18
+)
+
+var zeroPage [PageSize]byte
+
+// Next fills runs with pages of the current round, from one chunk of 4 MiB, and returns how many it filled; 0 is the end of
+// the round. What the guest writes to a page from now on is in the next round. In the first round there are no Hole runs:
+// the target starts empty. After an error nothing is lost: the round may go on, or a new one be started.
+//
+// Precondition: len(runs) > 0.
+func (t *Tracker) Next(runs []Run) (n int, err error) {
+	if len(runs) == 0 {
+		return 0, fmt.Errorf("guestmem: Next with no room for runs")
+	}
+	for {
+		n, done, err := t.step(runs)
+		if n > 0 || done || err != nil {
+			return n, err
+		}
+	}
+}
+
+// step looks at the next chunk, or skips the next hole of the first round.
+func (t *Tracker) step(runs []Run) (n int, done bool, err error) {
+	t.m.mu.Lock()
+	defer t.m.mu.Unlock()
+	if err := t.usable(); err != nil {
+		return 0, false, err
+	}
+	for ; t.region < len(t.regions); t.region, t.page = t.region+1, 0 {
+		r := &t.regions[t.region]
+		if t.page = r.nextPending(t.page); t.page < r.pages() {
+			break
+		}
+	}
+	if t.region == len(t.regions) {
+		t.left = 0
+		return 0, true, nil
+	}
+	r := &t.regions[t.region]
+	if t.rounds == 1 {
+		if skipped, err := t.skipHole(r); skipped || err != nil {
+			return 0, false, err
+		}
+	}
+	start := t.page / chunkPages * chunkPages
+	end := min(start+chunkPages, r.pages())
+	if err := r.clearLog(t.m.vm, start, end); err != nil {
+		return 0, false, err
+	}
+	n, err = t.classify(r, end, runs)
+	return n, false, err
+}
+
+// nextPending returns the first pending page at or after page, or pages().
+func (r *tracked) nextPending(page uint64) uint64 {
+	for w := page / 64; w < uint64(len(r.pending)); w++ {
+		word := r.pending[w]
+		if w == page/64 {
+			word &= ^uint64(0) << (page % 64)
+		}
+		if word != 0 {
+			return w*64 + uint64(bits.TrailingZeros64(word))
+		}
+	}
+	return r.pages()
+}
+
+// skipHole passes over the hole at t.page, if it is a large one. It looks twice: what is a hole only before the log is cleared may
+// have become data unseen.
+func (t *Tracker) skipHole(r *tracked) (skipped bool, err error) {
+	start := t.page
+	if start%64 != 0 || r.present.get(start) { // KVM clears whole words
+		return false, nil
+	}
+	data, err := r.data(start)
+	if err != nil {
+		return false, err
+	}
+	end := min(data, start+gulpPages) / 64 * 64
+	if end < start+chunkPages {
+		return false, nil
+	}
+	if err := r.clearLog(t.m.vm, start, end); err != nil {
+		return false, err
+	}
+	if data, err = r.data(start); err != nil {
+		return false, err
+	}
+	if end = min(end, data); end == start {
+		return false, nil
+	}
+	r.pending.dropRange(start, end)
+	return true, nil
+}
+
+// clearLog clears KVM's bits of pages [start, end), those that were seen and no others. Precondition: multiples of 64.
+func (r *tracked) clearLog(vm VM, start, end uint64) error {
+	first, last := start/64, end/64
+	for first < last && r.seen[first] == 0 {
+		first++
+	}
+	for first < last && r.seen[last-1] == 0 {
+		last--
+	}
+	if first == last {
+		return nil
+	}
+	words := r.seen[first:last]
+	if err := vm.ClearDirtyLog(r.slot, first*64, uint32(len(words)*64), words); err != nil {
+		return fmt.Errorf("clear the dirty log of slot %d: %w", r.slot, err)
+	}
+	clear(words)
+	return nil
+}
+
+// classify fills runs from the pending pages of [t.page, end), and takes those out of pending. The log is clear there, so a
+// page that changes from now on is marked again.
+func (t *Tracker) classify(r *tracked, end uint64, runs []Run) (n int, err error) {
+	holeEnd := uint64(0) // pages before it, from the current one on, are holes
+	for page := t.page; ; {
+		if page = r.nextPending(page); page >= end {
+			t.page = end
+			return n, nil
+		}
+		t.page = page
+		kind := Data
+		switch {
+		case r.present.get(page):
+		case page < holeEnd:
+			kind = Hole
+		default:
+			data, err := r.data(page)
+			if err == nil && data == page {
+				err = t.learn(r, page)
+			}
+			if err != nil && n > 0 {
+				return n, nil // the caller gets the error on the next call, and these runs now
+			}
+			if err != nil {
+				return 0, err
+			}
+			if data > page {
+				holeEnd, kind = data, Hole
+			}
+		}
+		if kind == Hole && t.rounds == 1 {
+			stop := min(holeEnd, end)
+			r.pending.dropRange(page, stop)
+			page = stop
+			continue
+		}
+		if kind == Data && bytes.Equal(r.host.bytes[page*PageSize:(page+1)*PageSize], zeroPage[:]) {
+			kind = Zero
+		}
+		if n = r.add(runs, n, page, kind); n < 0 {
+			return len(runs), nil
+		}
+		r.pending.drop(page)
+		if t.left > 0 {
+			t.left--
+		}
+		page++
+	}
+}
+
+// learn notes that page is data: in the first round all of its extent, which is then walked only once. Later a changed page
+// must not cost the walk of a whole extent.
+func (t *Tracker) learn(r *tracked, page uint64) error {
+	end := page + 1
+	if t.rounds == 1 {
+		var err error
+		if end, err = r.hole(page); err != nil {
+			return err
+		}
+	}
+	r.present.setRange(page, end)
+	return nil
+}
+
+// add appends a page to the last of n runs or to a new one, and returns the new n, or -1 when runs is full.
+func (r *tracked) add(runs []Run, n int, page uint64, kind Kind) int {
+	off := page * PageSize
+	if n > 0 {
+		if last := &runs[n-1]; last.Kind == kind && last.GPA+last.Size == r.GPA+off {
+			last.Size += PageSize
+			if kind == Data {
+				start := last.GPA - r.GPA
+				last.Bytes = r.host.bytes[start : start+last.Size : start+last.Size]
+			}
+			return n
+		}
+	}
+	if n == len(runs) {
+		return -1
+	}
+	runs[n] = Run{GPA: r.GPA + off, Kind: kind, Size: PageSize}
+	if kind == Data {
+		runs[n].Bytes = r.host.bytes[off : off+PageSize : off+PageSize]
+	}
+	return n + 1
+}

@@ -1,0 +1,164 @@
+package guestmem
+
+import (
+	"errors"
+	"fmt"
+	"math/bits"
+)
+
+// Tracker yields the pages that changed, in rounds: Harvest starts one, Next hands it out. It is used by one goroutine.
+type Tracker struct {
+	m       *Memory
+	regions []tracked
+	rounds  int
+	closed  bool
+
+	// region and page are where Next goes on.
+	region int
+	page   uint64
+	left   uint64 // pages of this round not yet yielded; in the first round an estimate
+}
+
+// tracked is a region as its tracker sees it.
+type tracked struct {
+	*region
+	pending bitmap // to be yielded in this round
+	// seen holds the bits that were read from KVM's log and are still set there: those that may be cleared. It is a
+	// subset of pending. A bit that KVM sets later is not in it, so no change is lost.
+	seen bitmap
+}
+
+// Track starts KVM's dirty log on every slot. Without a VM only our own writes are tracked. Errors: ErrTracking, ErrClosed,
+// or the VM's; then no log is left running.
+func (m *Memory) Track() (*Tracker, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case m.closed:
+		return nil, ErrClosed
+	case m.tracker != nil:
+		return nil, ErrTracking
+	}
+	t := &Tracker{m: m, regions: make([]tracked, len(m.regions))}
+	for i, r := range m.regions {
+		if err := m.setLog(r, memLogDirtyPages); err != nil {
+			return nil, errors.Join(err, m.stopLog(m.regions[:i]))
+		}
+		t.regions[i] = tracked{region: r, pending: newBitmap(r.pages()), seen: newBitmap(r.pages())}
+		r.present = newBitmap(r.pages())
+	}
+	m.tracker = t
+	return t, nil
+}
+
+// Close stops the log. The memory stays, and a later Track starts with everything pending, so no change is lost. Calling
+// it again does nothing.
+func (t *Tracker) Close() error {
+	m := t.m
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if t.closed {
+		return nil
+	}
+	t.closed = true
+	m.tracker = nil
+	for _, r := range m.regions {
+		r.present = nil
+	}
+	if m.closed {
+		return nil // the VM went before the memory did
+	}
+	return m.stopLog(m.regions)
+}
+
+// setLog and stopLog want mu held.
+func (m *Memory) setLog(r *region, flags uint32) error {
+	if m.vm == nil {
+		return nil
+	}
+	if err := m.vm.SetMemoryRegion(r.slot, flags, r.GPA, r.Size, r.guest.address); err != nil {
+		return fmt.Errorf("switch the dirty log of slot %d: %w", r.slot, err)
+	}
+	return nil
+}
+
+func (m *Memory) stopLog(regions []*region) error {
+	var errs []error
+	for _, r := range regions {
+		errs = append(errs, m.setLog(r, 0))
+	}
+	return errors.Join(errs...)
+}
+
+// Harvest starts a round with all that changed since its pages were last yielded, and returns their number. What the last round did
+// not yield is in it too. The first round has every page, and the number is that of the data pages. After an error
+// nothing is lost, and Harvest may be called again.
+func (t *Tracker) Harvest() (pages uint64, err error) {
+	t.m.mu.Lock()
+	defer t.m.mu.Unlock()
+	if err := t.usable(); err != nil {
+		return 0, err
+	}
+	for i := range t.regions {
+		if err := t.regions[i].harvest(t.m.vm, t.m.mode); err != nil {
+			return 0, err
+		}
+	}
+	if t.rounds == 0 {
+		for _, r := range t.regions {
+			r.pending.setRange(0, r.pages())
+			n, err := r.dataPages()
+			if err != nil {
+				return 0, err
+			}
+			pages += n
+		}
+	} else {
+		for _, r := range t.regions {
+			for _, w := range r.pending {
+				pages += uint64(bits.OnesCount64(w))
+			}
+		}
+	}
+	t.rounds++
+	t.region, t.page, t.left = 0, 0, pages
+	return pages, nil
+}
+
+// harvest merges what KVM and our own writes have marked into pending. Marks of our own are dropped here, before the pages
+// are read; KVM's at Next.
+func (r *tracked) harvest(vm VM, mode logMode) error {
+	if mode != logNone {
+		if err := vm.DirtyLog(r.slot, r.seen); err != nil {
+			return fmt.Errorf("read the dirty log of slot %d: %w", r.slot, err)
+		}
+		for w, bits := range r.seen {
+			r.pending[w] |= bits
+		}
+		if mode == logPlain { // reading was clearing
+			clear(r.seen)
+		}
+	}
+	for w := range r.own {
+		if r.own[w].Load() != 0 {
+			r.pending[w] |= r.own[w].Swap(0)
+		}
+	}
+	return nil
+}
+
+// Pending is the number of pages of this round that Next has not yielded. In the first round it is an estimate: the data
+// pages counted at Harvest, less those yielded.
+func (t *Tracker) Pending() uint64 {
+	t.m.mu.Lock()
+	defer t.m.mu.Unlock()
+	return t.left
+}
+
+// usable wants mu held.
+func (t *Tracker) usable() error {
+	if t.closed || t.m.closed {
+		return ErrClosed
+	}
+	return nil
+}
