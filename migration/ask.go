@@ -1,0 +1,90 @@
+package migration
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"time"
+)
+
+// Answer is what a target's host can say about a commit.
+type Answer uint8
+
+//go:generate go tool stringer -type=Answer -linecomment
+const (
+	// Unknown proves nothing: there is no record, or it is damaged.
+	Unknown Answer = iota + 1 // unknown
+	// Pending: the move is still under way there. Ask again.
+	Pending // pending
+	// NotStarted: a tombstone is durable; the guest will never start there.
+	NotStarted // not_started
+	// Started: the guest started there, or may have.
+	Started // started
+)
+
+// Query is the question what became of a commit.
+type Query struct {
+	Move  MoveID `cbor:"move" json:"move"`
+	Epoch uint64 `cbor:"epoch" json:"epoch"`
+}
+
+// AskPeer asks on a fresh connection, which it does not close. The answer
+// belongs to the query: a peer that answers another one is an ErrProtocol. A
+// *Refusal is an error.
+func AskPeer(ctx context.Context, conn net.Conn, q Query) (Answer, error) {
+	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	if deadline, ok := ctx.Deadline(); ok {
+		conn.SetDeadline(deadline)
+	}
+	h := EncodeHello(Hello{VersionMin: VersionMin, VersionMax: VersionMax, Role: RoleAsk, Move: q.Move, Epoch: q.Epoch})
+	if _, err := conn.Write(h[:]); err != nil {
+		return Unknown, linkError(err)
+	}
+	return readAnswer(conn, q)
+}
+
+// readAnswer reads what WriteAnswer or Refuse wrote.
+func readAnswer(r io.Reader, q Query) (Answer, error) {
+	in := newInlet(r, controlBuffer)
+	head, err := in.next()
+	if err != nil {
+		return Unknown, linkError(err)
+	}
+	if head.Type != frameAnswer && head.Type != frameRefused {
+		return Unknown, fmt.Errorf("%w: %v to a question", ErrProtocol, head.Type)
+	}
+	p, err := in.payload(head)
+	if err != nil {
+		return Unknown, linkError(err)
+	}
+	if head.Type == frameRefused {
+		refusal := new(Refusal)
+		if err := decode(head.Type, p, refusal); err != nil {
+			return Unknown, err
+		}
+		return Unknown, refusal
+	}
+	var m answerMessage
+	if err := decode(head.Type, p, &m); err != nil {
+		return Unknown, err
+	}
+	if m.Query != q || m.Answer < Unknown || m.Answer > Started {
+		return Unknown, fmt.Errorf("%w: answer %d about %v, epoch %d", ErrProtocol, m.Answer, m.Query.Move, m.Query.Epoch)
+	}
+	return m.Answer, nil
+}
+
+// WriteAnswer answers a connection whose Hello has RoleAsk. Before it is called
+// with NotStarted, the tombstone must be durable.
+func WriteAnswer(conn net.Conn, q Query, a Answer) error {
+	return newOutlet(conn).message(header{Type: frameAnswer}, answerMessage{Query: q, Answer: a})
+}
+
+// Refuse answers a connection with why it will not be served, for instance
+// after a hello with ErrVersion. It does not close the connection. A peer of
+// any version understands it.
+func Refuse(conn net.Conn, r *Refusal) error {
+	return newOutlet(conn).message(header{Type: frameRefused}, r)
+}

@@ -1,0 +1,146 @@
+package migration
+
+import (
+	"hash/crc32"
+
+	"github.com/ferryvmm/ferry/guestmem"
+)
+
+// pageSource yields the pages of a round. *guestmem.Tracker is one.
+type pageSource interface {
+	Next([]guestmem.Run) (int, error)
+}
+
+var _ pageSource = (*guestmem.Tracker)(nil)
+
+const (
+	gather     = 256     // runs asked for at a time
+	batchBytes = 1 << 20 // of pages after which a frame is sent
+)
+
+// pageWriter turns the runs of a pageSource into Pages frames. It allocates
+// nothing once it is made.
+type pageWriter struct {
+	out   *outlet
+	runs  []guestmem.Run
+	table []byte
+	data  [][]byte
+	bytes uint64 // of data
+
+	header header
+	totals roundTotals
+	tail   [roundTotalsSize]byte // totals, encoded
+	// after, if set, is called after each frame.
+	after func()
+}
+
+func newPageWriter(out *outlet) *pageWriter {
+	return &pageWriter{
+		out:   out,
+		runs:  make([]guestmem.Run, gather),
+		table: make([]byte, 0, maxRuns*runSize),
+		data:  make([][]byte, 0, maxRuns),
+	}
+}
+
+// round sends what src yields, and the end of the round. In the final round
+// the guest is stopped, so the pages are summed.
+func (w *pageWriter) round(n uint32, final bool, src pageSource) (roundTotals, error) {
+	w.totals = roundTotals{}
+	w.header = header{Type: framePages, Round: n}
+	if final {
+		w.header.Flags = flagSummed | flagFinal
+	}
+	for {
+		k, err := src.Next(w.runs)
+		if err != nil {
+			return w.totals, err
+		}
+		if k == 0 {
+			break
+		}
+		for _, r := range w.runs[:k] {
+			if err := w.add(r); err != nil {
+				return w.totals, err
+			}
+		}
+		if w.bytes >= batchBytes {
+			if err := w.flush(); err != nil {
+				return w.totals, err
+			}
+		}
+	}
+	return w.totals, w.end()
+}
+
+// end sends what is gathered and the end of the round, in one write.
+func (w *pageWriter) end() error {
+	h := header{Type: frameRoundEnd, Round: w.header.Round, Flags: w.header.Flags & flagFinal}
+	if len(w.table) == 0 {
+		w.totals.put(w.tail[:])
+		return w.out.frame(h, w.tail[:])
+	}
+	return w.send(&h)
+}
+
+// add puts a run into the frame being gathered, in pieces that fit.
+func (w *pageWriter) add(r guestmem.Run) error {
+	kind, size := uint16(wireData), uint64(len(r.Bytes))
+	switch r.Kind {
+	case guestmem.Zero:
+		kind, size = wireZero, r.Size
+	case guestmem.Hole:
+		kind, size = wireHole, r.Size
+	}
+	w.totals.add(kind, size)
+	for gpa, left := r.GPA, r.Bytes; size > 0; {
+		n := size
+		if kind == wireData {
+			n = min(n, maxFrameData-w.bytes)
+		}
+		if n == 0 || len(w.table) == cap(w.table) {
+			if err := w.flush(); err != nil {
+				return err
+			}
+			continue
+		}
+		w.table = w.table[:len(w.table)+runSize]
+		run{gpa: gpa, size: n, kind: kind}.put(w.table[len(w.table)-runSize:])
+		if kind == wireData {
+			w.data = append(w.data, left[:n])
+			left = left[n:]
+			w.bytes += n
+		}
+		gpa, size = gpa+n, size-n
+	}
+	return nil
+}
+
+// flush sends the frame that was gathered.
+func (w *pageWriter) flush() error {
+	if len(w.table) == 0 {
+		return nil
+	}
+	return w.send(nil)
+}
+
+// send sends the frame that was gathered, and behind it the round's end if
+// that is not nil.
+func (w *pageWriter) send(end *header) error {
+	h := w.header
+	h.Count = uint32(len(w.table) / runSize)
+	h.Length = uint32(len(w.table)) + uint32(w.bytes)
+	if h.Flags&flagSummed != 0 {
+		for _, d := range w.data {
+			h.DataSum = crc32.Update(h.DataSum, castagnoli, d)
+		}
+	}
+	w.totals.Frames++
+	w.totals.put(w.tail[:])
+	err := w.out.pagesFrame(h, w.table, w.data, end, w.tail[:])
+	w.table, w.data, w.bytes = w.table[:0], w.data[:0], 0
+	if w.after != nil {
+		w.after()
+	}
+	return err
+}

@@ -1,0 +1,120 @@
+package migration
+
+import (
+	"fmt"
+	"hash/crc32"
+
+	"github.com/ferryvmm/ferry/guestmem"
+)
+
+// pageSink takes the pages of a guest that arrives. *guestmem.Memory is one.
+type pageSink interface {
+	Place(gpa uint64, p []byte) error
+	PlaceHole(gpa, size uint64) error
+}
+
+var _ pageSink = (*guestmem.Memory)(nil)
+
+// pageReader places the pages of Pages frames and checks the rounds.
+type pageReader struct {
+	in     *inlet
+	sink   pageSink
+	layout guestmem.Layout
+	table  []byte
+
+	round  uint32 // that is due
+	final  bool   // its frames say that the guest is stopped
+	done   bool   // the final round has ended
+	totals roundTotals
+	bytes  uint64 // page payload of all rounds
+}
+
+func newPageReader(in *inlet, sink pageSink, layout guestmem.Layout) *pageReader {
+	return &pageReader{in: in, sink: sink, layout: layout, table: make([]byte, 0, maxRuns*runSize)}
+}
+
+// due checks that a bulk frame belongs to the round that is due.
+func (p *pageReader) due(h header) error {
+	if p.done || h.Round != p.round {
+		return fmt.Errorf("%w: %v of round %d in round %d", ErrProtocol, h.Type, h.Round, p.round)
+	}
+	final := h.Flags&flagFinal != 0
+	if p.final && !final || final && !p.final && p.totals.Frames > 0 {
+		return fmt.Errorf("%w: %v: round %d changes its kind", ErrProtocol, h.Type, h.Round)
+	}
+	p.final = final
+	return nil
+}
+
+// pages places one Pages frame.
+func (p *pageReader) pages(h header) error {
+	if err := p.due(h); err != nil {
+		return err
+	}
+	if h.Count == 0 || h.Count > maxRuns || h.Length < h.Count*runSize {
+		return fmt.Errorf("%w: %d runs in %d bytes", ErrProtocol, h.Count, h.Length)
+	}
+	if err := p.in.fill(int(h.Count * runSize)); err != nil {
+		return err
+	}
+	// Copied, for the buffer is needed for the pages.
+	p.table = append(p.table[:0], p.in.take(int(h.Count*runSize))...)
+	if err := h.checkSum(p.table); err != nil {
+		return err
+	}
+	if err := checkRuns(h, p.table, p.layout); err != nil {
+		return err
+	}
+	sum := uint32(0)
+	for t := p.table; len(t) > 0; t = t[runSize:] {
+		r := parseRun(t)
+		p.totals.add(r.kind, r.size)
+		if r.kind != wireData {
+			if err := p.sink.PlaceHole(r.gpa, r.size); err != nil {
+				return &localError{err}
+			}
+			continue
+		}
+		for r.size > 0 {
+			b, err := p.in.pages(r.size)
+			if err != nil {
+				return err
+			}
+			if h.Flags&flagSummed != 0 {
+				sum = crc32.Update(sum, castagnoli, b)
+			}
+			if err := p.sink.Place(r.gpa, b); err != nil {
+				return &localError{err}
+			}
+			r.gpa, r.size = r.gpa+uint64(len(b)), r.size-uint64(len(b))
+			p.bytes += uint64(len(b))
+		}
+	}
+	if h.Flags&flagSummed != 0 && sum != h.DataSum {
+		return fmt.Errorf("%w: pages of frame %d", ErrCorrupt, h.Seq)
+	}
+	p.totals.Frames++
+	return nil
+}
+
+// roundEnd checks a RoundEnd frame against what came.
+func (p *pageReader) roundEnd(h header) (roundTotals, error) {
+	if err := p.due(h); err != nil {
+		return roundTotals{}, err
+	}
+	b, err := p.in.payload(h)
+	if err != nil {
+		return roundTotals{}, err
+	}
+	want, err := parseRoundTotals(b)
+	if err != nil {
+		return roundTotals{}, err
+	}
+	if p.totals != want {
+		return roundTotals{}, fmt.Errorf("%w: round %d: %+v came of %+v", ErrProtocol, h.Round, p.totals, want)
+	}
+	p.round++
+	p.done = p.final
+	p.totals = roundTotals{}
+	return want, nil
+}

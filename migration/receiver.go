@@ -1,0 +1,200 @@
+package migration
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// receiver executes what a target decides. Every action is executed at once by
+// the goroutine that brings the event, but for Host.Build: so the state is
+// restored by who read the last page, and the guest started by who read the
+// commit.
+type receiver struct {
+	ReceiveConfig
+	begin time.Time
+	link  *link // nil: a file
+	ctl   *outlet
+	bulk  *bulkReader
+	wg    sync.WaitGroup // of the builder and the bulk reader
+
+	// building is done when what is built is not wanted any more.
+	building     context.Context
+	stopBuilding context.CancelFunc
+
+	mu       sync.Mutex // guards all below, and is held while actions are executed
+	machine  target
+	desc     Description
+	built    Built
+	unwanted Built // to be discarded at the end
+	blobs    *blobs
+	sections []Section
+	acked    uint32 // rounds
+	rounds   rounds
+	down     Downtime
+}
+
+func receive(ctx context.Context, c ReceiveConfig) (Result, error) {
+	r := newReceiver(c)
+	r.link = newLink(c.Control)
+	r.ctl = r.link.out
+	r.bulk = &bulkReader{in: newInlet(c.Bulk, bulkBuffer)}
+	r.link.keepAlive()
+	stop := context.AfterFunc(ctx, func() {
+		r.post(targetInput{event: gotCancel, err: fmt.Errorf("%w: %w", ErrCancelled, context.Cause(ctx))})
+	})
+	reader := make(chan struct{})
+	go func() {
+		defer close(reader)
+		r.read()
+	}()
+	<-r.building.Done() // the machine is at its end
+	stop()
+	r.wg.Wait()
+	r.discard()
+	r.link.close(reader)
+	c.Bulk.Close()
+	return r.result()
+}
+
+func newReceiver(c ReceiveConfig) *receiver {
+	r := &receiver{ReceiveConfig: c, begin: time.Now()}
+	r.building, r.stopBuilding = context.WithCancel(context.Background())
+	return r
+}
+
+// read brings in what the source says on the control connection, until that ends.
+func (r *receiver) read() {
+	defer r.link.drain()
+	for {
+		h, p, err := r.link.next()
+		if err == nil {
+			err = r.handle(h, p)
+		}
+		if err != nil {
+			r.fail(err)
+			return
+		}
+	}
+}
+
+// fail brings in that a connection broke, or that something is wrong.
+func (r *receiver) fail(err error) {
+	event := gotLinkLost
+	if codecError(err) {
+		event = gotFailed
+	}
+	r.post(targetInput{event: event, err: err})
+}
+
+// handle turns a control frame into an event.
+func (r *receiver) handle(h header, p []byte) error {
+	in := targetInput{}
+	switch h.Type {
+	case frameReserve:
+		var m reserveMessage
+		if err := decode(h.Type, p, &m); err != nil {
+			return err
+		}
+		d, err := m.description()
+		if err != nil {
+			return err
+		}
+		r.mu.Lock()
+		if r.machine.state == targetNew {
+			r.desc = d
+		}
+		r.mu.Unlock()
+		in.event = gotReserve
+	case frameState:
+		sections, err := DecodeState(p)
+		if err != nil {
+			return err
+		}
+		r.mu.Lock()
+		if !r.machine.hasState {
+			r.sections = sections
+		}
+		r.mu.Unlock()
+		if r.link != nil {
+			r.link.setSilence(switchSilence)
+		}
+		in.event = gotState
+	case frameCommit:
+		var q Query
+		if err := decode(h.Type, p, &q); err != nil {
+			return err
+		}
+		if want := (Query{Move: r.Hello.Move, Epoch: r.Hello.Epoch}); q != want {
+			return fmt.Errorf("%w: commit of %v, epoch %d, in the move %v, epoch %d", ErrProtocol, q.Move, q.Epoch, want.Move, want.Epoch)
+		}
+		in.event = gotCommit
+	case frameRelease:
+		in.event = gotRelease
+	case frameAbort:
+		why := new(Refusal)
+		if err := decode(h.Type, p, why); err != nil {
+			return err
+		}
+		in.event, in.err = gotAbort, why
+	default:
+		return fmt.Errorf("%w: %v from a source", ErrProtocol, h.Type)
+	}
+	r.post(in)
+	return nil
+}
+
+// post gives an event to the machine and executes what it decides, and so on
+// with the outcomes of that.
+func (r *receiver) post(in targetInput) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.postLocked(in)
+}
+
+// postLocked is post for who holds mu.
+func (r *receiver) postLocked(in targetInput) {
+	for more := true; more; {
+		acts, err := r.machine.Step(in)
+		if err != nil {
+			acts, err = r.machine.Step(targetInput{event: gotFailed, err: err})
+			if err != nil {
+				panic(err) // no state refuses gotFailed: there is a test
+			}
+		}
+		more = false
+		for _, a := range acts {
+			// Only the last action of a step has an outcome: there is a test.
+			if next, ok := r.execute(a); ok {
+				in, more = next, true
+			}
+		}
+	}
+}
+
+// result says how the move went.
+func (r *receiver) result() (Result, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m := &r.machine
+	res := Result{
+		Outcome:       m.outcome,
+		MemoryBytes:   r.desc.MemoryBytes,
+		ResidentBytes: r.desc.ResidentBytes,
+		PageBytes:     r.rounds.bytes,
+		Rounds:        r.rounds.all,
+		TotalMS:       milliseconds(time.Since(r.begin)),
+		Downtime:      r.down,
+	}
+	if len(r.desc.Modes) > 0 {
+		res.Mode = string(r.desc.Modes[0])
+		res.ModeRequested = res.Mode
+	}
+	if m.cause != nil {
+		res.Reason = m.cause.Error()
+	} else if r.built != nil {
+		res.TargetName = r.built.Name()
+	}
+	return res, m.cause
+}

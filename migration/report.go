@@ -1,0 +1,141 @@
+package migration
+
+import (
+	"time"
+
+	"github.com/ferryvmm/ferry/guestmem"
+)
+
+// switchover is when the steps of a stop were, by the source's clock, and what
+// the target says of its own.
+type switchover struct {
+	round, kicked, paused, saved, prepared, committing, running, resumed time.Time
+
+	restore, record, starting time.Duration
+	resumeErr                 error
+}
+
+// split divides the downtime. The parts add up to it.
+func (t switchover) split() (time.Duration, Downtime) {
+	end := t.running
+	var d Downtime
+	if end.IsZero() { // a copy, or a move that fell back
+		end = t.resumed
+		d.ResumeMS = milliseconds(end.Sub(t.prepared))
+	} else {
+		answer := end.Sub(t.committing)
+		// Half of what the answer took beyond the target's own work was its way back.
+		resume := t.starting + max(answer-t.record-t.starting, 0)/2
+		d.ResumeMS = milliseconds(resume)
+		d.CommitMS = milliseconds(end.Sub(t.prepared) - resume)
+	}
+	restore := min(t.restore, t.prepared.Sub(t.saved))
+	d.PauseMS = milliseconds(t.paused.Sub(t.kicked))
+	d.StateMS = milliseconds(t.saved.Sub(t.paused) + restore)
+	d.PagesMS = milliseconds(t.prepared.Sub(t.saved) - restore)
+	return end.Sub(t.kicked), d
+}
+
+// keptRounds bounds the rounds of a Result: a move may go on for ever.
+const keptRounds = 512
+
+// rounds keeps the first and the latest rounds.
+type rounds struct {
+	all   []Round
+	bytes uint64
+}
+
+func (r *rounds) add(one Round) {
+	if len(r.all) == keptRounds {
+		copy(r.all[keptRounds/2:], r.all[keptRounds/2+1:])
+		r.all = r.all[:keptRounds-1]
+	}
+	r.all = append(r.all, one)
+	r.bytes += one.Bytes
+}
+
+// last is the latest round, zero if there is none.
+func (r *rounds) last() Round {
+	if len(r.all) == 0 {
+		return Round{}
+	}
+	return r.all[len(r.all)-1]
+}
+
+// result says how the move went.
+func (s *sender) result() (Result, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m := &s.machine
+	r := Result{
+		Outcome:       m.outcome,
+		ModeRequested: string(s.Mode),
+		Mode:          string(s.Mode),
+		MemoryBytes:   s.Description.MemoryBytes,
+		ResidentBytes: s.Description.ResidentBytes,
+		SentBytes:     s.ctl.sent.Load(),
+		TotalMS:       milliseconds(time.Since(s.Accepted)),
+	}
+	if s.bulk != s.ctl {
+		r.SentBytes += s.bulk.sent.Load()
+	}
+	if !s.times.prepared.IsZero() {
+		s.round.MS = milliseconds(s.times.prepared.Sub(s.times.round) - s.times.restore)
+		s.rounds.add(s.round)
+		down, parts := s.times.split()
+		if m.outcome == OutcomeCompleted {
+			r.DowntimeMS, r.Downtime = milliseconds(down), parts
+		}
+	}
+	r.Rounds, r.PageBytes = s.rounds.all, s.rounds.bytes
+	err := m.cause
+	if err == nil {
+		r.TargetName = s.target
+	} else {
+		r.Reason = err.Error()
+	}
+	if s.times.resumeErr != nil {
+		// The guest is here and does not run: worse than why it had to.
+		r.Outcome, r.Reason = OutcomeFailed, s.times.resumeErr.Error()
+		err = s.times.resumeErr
+	}
+	return r, err
+}
+
+// report tells how the move is going.
+func (s *sender) report(phase Phase) {
+	if s.Progress == nil {
+		return
+	}
+	s.mu.Lock()
+	f := &s.machine.forecast
+	p := Progress{
+		Phase:             phase,
+		Round:             s.machine.round,
+		SentBytes:         s.ctl.sent.Load(),
+		BandwidthBitsPerS: 8 * f.bandwidth(),
+		ElapsedMS:         milliseconds(time.Since(s.Accepted)),
+	}
+	if s.bulk != s.ctl {
+		p.SentBytes += s.bulk.sent.Load()
+	}
+	if last := s.rounds.last(); last.MS > 0 {
+		p.DirtyBitsPerS = 8 * guestmem.PageSize * float64(last.DirtiedPages) / last.MS * 1000
+	}
+	p.Undecided = phase == PhaseInDoubt && !s.times.committing.IsZero() && time.Since(s.times.committing) >= undecidedAfter
+	forecast := *f
+	s.mu.Unlock()
+	if phase == PhasePush && s.tracker != nil {
+		pending := s.tracker.Pending()
+		p.RemainingBytes = pending * guestmem.PageSize
+		if forecast.bandwidth() > 0 {
+			p.ForecastDowntimeMS = milliseconds(forecast.downtime(pending))
+		}
+	}
+	s.progressMu.Lock()
+	defer s.progressMu.Unlock()
+	if phase == PhasePush {
+		s.shown = time.Now()
+	}
+	s.Progress(p)
+}

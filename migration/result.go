@@ -1,0 +1,84 @@
+package migration
+
+import "time"
+
+// Outcome is how a move ended.
+type Outcome string
+
+const (
+	// OutcomeCompleted: the guest runs at the target. (Save: the copy is complete.)
+	OutcomeCompleted Outcome = "completed"
+	// OutcomeFailed: the guest is at the source, as before the move.
+	OutcomeFailed Outcome = "failed"
+	// OutcomeCancelled is OutcomeFailed because somebody asked for it, or for lack of time.
+	OutcomeCancelled Outcome = "cancelled"
+	// OutcomeInDoubt: the commit left, and nobody knows whether it arrived. The guest
+	// at the source stays paused.
+	OutcomeInDoubt Outcome = "in_doubt"
+	// OutcomeLost: the target owns the guest and could not start it.
+	OutcomeLost Outcome = "lost"
+)
+
+// Phase of a move, for people.
+type Phase string
+
+const (
+	PhaseReserve Phase = "reserve"
+	PhasePush    Phase = "push"
+	PhaseStop    Phase = "stop"
+	PhaseCommit  Phase = "commit"
+	PhaseInDoubt Phase = "in_doubt"
+	PhaseRelease Phase = "release"
+)
+
+// Progress is one report of a move under way.
+type Progress struct {
+	Phase              Phase   `json:"phase"`
+	Round              int     `json:"round"` // from 0, the first pass over all data
+	SentBytes          uint64  `json:"sent_bytes"`
+	RemainingBytes     uint64  `json:"remaining_bytes"` // still to be sent, as known now
+	DirtyBitsPerS      float64 `json:"dirty_bits_per_s"`
+	BandwidthBitsPerS  float64 `json:"bandwidth_bits_per_s"`
+	ForecastDowntimeMS float64 `json:"forecast_downtime_ms"` // if the guest were stopped now; 0 while not known
+	ElapsedMS          float64 `json:"elapsed_ms"`
+	// Undecided: the move has been in doubt for 10 s. Who waits for it should
+	// wait no longer; the asking goes on.
+	Undecided bool `json:"undecided,omitempty"`
+}
+
+// Result says how a move went. Fields that do not concern the side that
+// reports are zero.
+type Result struct {
+	Outcome       Outcome  `json:"outcome"`
+	Reason        string   `json:"reason"` // empty when completed
+	ModeRequested string   `json:"mode_requested"`
+	Mode          string   `json:"mode"`
+	TargetName    string   `json:"target_name"` // empty unless completed
+	MemoryBytes   uint64   `json:"memory_bytes"`
+	ResidentBytes uint64   `json:"resident_bytes"`
+	SentBytes     uint64   `json:"sent_bytes"` // written to connections, or to the stream
+	PageBytes     uint64   `json:"page_bytes"` // page payload of them
+	Rounds        []Round  `json:"rounds"`     // the first and the latest where there were many
+	TotalMS       float64  `json:"total_ms"`
+	DowntimeMS    float64  `json:"downtime_ms"`
+	Downtime      Downtime `json:"downtime"`
+}
+
+// Round is one pass over dirty memory.
+type Round struct {
+	Pages        uint64  `json:"pages"` // data and zero pages, and holes
+	Bytes        uint64  `json:"bytes"` // page payload
+	MS           float64 `json:"ms"`
+	DirtiedPages uint64  `json:"dirtied_pages"` // found dirty at the end of the round
+}
+
+// Downtime splits the downtime into its parts, which add up to it.
+type Downtime struct {
+	PauseMS  float64 `json:"pause_ms"`  // kick to all vCPUs stopped and devices quiet
+	PagesMS  float64 `json:"pages_ms"`  // finding, sending and placing the last pages
+	StateMS  float64 `json:"state_ms"`  // saving and restoring the state
+	CommitMS float64 `json:"commit_ms"` // commit and the durable record
+	ResumeMS float64 `json:"resume_ms"` // first KVM_RUN to receipt of running
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -1,0 +1,57 @@
+package migration
+
+import (
+	"context"
+	"io"
+	"net"
+	"time"
+
+	"github.com/ferryvmm/ferry/guestmem"
+)
+
+// SendConfig says what to move and how.
+type SendConfig struct {
+	// Control and Bulk are fresh connections to the target, of which nothing
+	// was read and to which nothing was written: Send says hello on both. It
+	// closes both. They must come with TCP_NODELAY (the default in Go).
+	Control, Bulk net.Conn
+	Move          MoveID
+	Epoch         uint64
+
+	Guest       Guest
+	Memory      *guestmem.Memory
+	Description Description            // Modes, Keep and ResidentBytes are filled in
+	Blobs       map[string]io.ReaderAt // the bytes of Description.Blobs by id
+	Mode        Mode                   // Precopy if empty
+	// DowntimeLimit bounds the forecast at which precopy stops the guest. 50 ms if 0.
+	DowntimeLimit time.Duration
+	// Timeout cancels the move if it did not come to the commit. 0: none.
+	Timeout time.Duration
+	// SaveCost forecasts what Guest.Pause and Guest.Save take. It may be nil.
+	SaveCost func() time.Duration
+	// Ask dials the target anew to learn what became of the commit; see [AskPeer].
+	// It is called until it says Started or NotStarted, with at least 500 ms between
+	// the calls. An error means the same as Unknown. If nil, a move that is in doubt stays so.
+	Ask func(context.Context) (Answer, error)
+	// Cancel, when closed, cancels the move if the commit did not leave yet.
+	// After that it does nothing. It may be nil.
+	Cancel <-chan struct{}
+	// Progress is called now and then by one goroutine, never while the guest
+	// is paused for the switchover. It must return quickly. It may be nil.
+	Progress func(Progress)
+	// Accepted is when the move was asked for; total_ms counts from it. Now if zero.
+	Accepted time.Time
+}
+
+// Send moves a guest to a target. It returns when the move is decided: with
+// OutcomeCompleted and no error, the guest runs at the target and the caller
+// must end its own copy; with OutcomeFailed or OutcomeCancelled the guest is at
+// the source as before, dirty logging off; the error says why. In doubt it goes
+// on asking.
+//
+// When ctx is done before the commit, the move is cancelled. When ctx is done
+// after it, Send waits no longer: the outcome is OutcomeInDoubt unless it is
+// known, and the guest stays paused. To cancel without that risk use Cancel.
+func Send(ctx context.Context, c SendConfig) (Result, error) {
+	return send(ctx, c)
+}

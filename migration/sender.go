@@ -1,0 +1,231 @@
+package migration
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/ferryvmm/ferry/guestmem"
+)
+
+// sender executes what a source decides. Actions that take long are executed
+// in order by run; the others at once by whoever brings the event: so that the
+// answer to Prepared leaves from the goroutine that read it.
+type sender struct {
+	SendConfig
+	start time.Time
+	link  *link   // nil: a copy to a file
+	ctl   *outlet // the link's, or the file's
+	bulk  *outlet // of Bulk, or the file's
+	pages *pageWriter
+
+	// interrupt ends what is under way.
+	interrupted context.Context
+	interrupt   context.CancelFunc
+
+	// Used by run's goroutine only.
+	tracker *guestmem.Tracker
+	state   []byte
+	shown   time.Time
+	seal    func() error // a file: writes its end and syncs it
+
+	mu      sync.Mutex // guards all below
+	machine source
+	queue   []sourceAction
+	wake    chan struct{} // holds one token when queue may have grown
+	wanted  map[string]bool
+	target  string
+	times   switchover
+	round   Round
+	rounds  rounds
+	timer   *time.Timer // fires when the commit has been unanswered for undecidedAfter
+
+	progressMu sync.Mutex // Progress is never called twice at a time
+}
+
+// undecidedAfter is when a move in doubt is reported so.
+const undecidedAfter = 10 * time.Second
+
+func newSender(c SendConfig, keep bool) *sender {
+	if c.Mode == "" {
+		c.Mode = Precopy
+	}
+	if c.DowntimeLimit == 0 {
+		c.DowntimeLimit = 50 * time.Millisecond
+	}
+	s := &sender{SendConfig: c, start: time.Now(), wake: make(chan struct{}, 1)}
+	if s.Accepted.IsZero() {
+		s.Accepted = s.start
+	}
+	s.machine = newSource(c.Mode, keep, c.DowntimeLimit)
+	s.Description.Keep = keep
+	s.Description.Modes = []Mode{c.Mode}
+	s.interrupted, s.interrupt = context.WithCancel(context.Background())
+	return s
+}
+
+func send(ctx context.Context, c SendConfig) (Result, error) {
+	s := newSender(c, false)
+	s.link = newLink(c.Control)
+	s.ctl, s.bulk = s.link.out, newOutlet(c.Bulk)
+	s.pages = newPageWriter(s.bulk)
+	reader := make(chan struct{})
+	go func() {
+		defer close(reader)
+		s.read()
+	}()
+	result, err := s.run(ctx)
+	s.link.close(reader)
+	c.Bulk.Close()
+	return result, err
+}
+
+// run executes the long actions, from the first to the last.
+func (s *sender) run(ctx context.Context) (Result, error) {
+	defer s.interrupt()
+	stop := s.watch(ctx)
+	defer stop()
+	s.post(sourceInput{event: onStart})
+	for {
+		s.mu.Lock()
+		var act sourceAction
+		some := len(s.queue) > 0
+		if some {
+			act = s.queue[0]
+			s.queue = s.queue[1:]
+		}
+		s.mu.Unlock()
+		switch {
+		case !some:
+			<-s.wake
+		case act == doEnd:
+			return s.result()
+		default:
+			s.do(ctx, act)
+		}
+	}
+}
+
+// watch brings in what comes from outside, until the function it returns is called.
+func (s *sender) watch(ctx context.Context) func() {
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Add(1)
+	go func() {
+		defer wg.Done()
+		var timeout <-chan time.Time
+		if s.Timeout > 0 {
+			t := time.NewTimer(s.Timeout - time.Since(s.Accepted))
+			defer t.Stop()
+			timeout = t.C
+		}
+		cancel := s.Cancel
+		for {
+			select {
+			case <-done:
+				return
+			case <-ctx.Done():
+				s.post(sourceInput{event: onGiveUp, err: fmt.Errorf("%w: %w", ErrCancelled, context.Cause(ctx))})
+				return
+			case <-cancel:
+				cancel = nil
+				s.post(sourceInput{event: onCancel, err: ErrCancelled})
+			case <-timeout:
+				timeout = nil
+				s.post(sourceInput{event: onTimeout, err: ErrTimeout})
+			}
+		}
+	}()
+	return func() {
+		close(done)
+		wg.Wait()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.timer != nil {
+			s.timer.Stop()
+		}
+	}
+}
+
+// post gives an event to the machine, executes what is quick and queues what
+// is long.
+func (s *sender) post(in sourceInput) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.postLocked(in)
+}
+
+// postLocked is post for who holds mu.
+func (s *sender) postLocked(in sourceInput) {
+	in.now = time.Since(s.start)
+	acts, err := s.machine.Step(in)
+	if err != nil {
+		acts, err = s.machine.Step(sourceInput{event: onFailed, now: in.now, err: err})
+		if err != nil {
+			panic(err) // no state refuses onFailed: there is a test
+		}
+	}
+	for _, a := range acts {
+		switch a {
+		case doCommit:
+			s.times.committing = time.Now()
+			if err := s.ctl.message(header{Type: frameCommit}, Query{Move: s.Move, Epoch: s.Epoch}); err != nil {
+				s.postLocked(sourceInput{event: onLinkLost, err: linkError(err)})
+			}
+			s.timer = time.AfterFunc(undecidedAfter, s.undecided)
+		case doRelease:
+			_ = s.ctl.frame(header{Type: frameRelease}, nil) // the target does without
+		case doAbort:
+			s.sayAbort()
+		case doInterrupt:
+			s.interrupt()
+			if s.Bulk != nil {
+				s.Bulk.SetDeadline(time.Unix(1, 0))
+			}
+		default:
+			s.queue = append(s.queue, a)
+			select {
+			case s.wake <- struct{}{}:
+			default:
+			}
+		}
+	}
+}
+
+// sayAbort tells the target why the move ends, as far as it can be reached.
+// The caller holds mu.
+func (s *sender) sayAbort() {
+	if s.link == nil {
+		return
+	}
+	_ = s.ctl.message(header{Type: frameAbort}, refusalOf(s.machine.cause))
+}
+
+// refusalOf makes an error fit for a peer.
+func refusalOf(err error) *Refusal {
+	var r *Refusal
+	switch {
+	case errors.As(err, &r):
+		return r
+	case errors.Is(err, ErrCancelled):
+		return &Refusal{Code: "cancelled", Message: err.Error()}
+	case errors.Is(err, ErrTimeout):
+		return &Refusal{Code: "timeout", Message: err.Error()}
+	}
+	return &Refusal{Code: "failed", Message: err.Error()}
+}
+
+// undecided is called when nobody has answered the commit for long.
+func (s *sender) undecided() {
+	s.mu.Lock()
+	if s.machine.state == sourceCommitted {
+		s.postLocked(sourceInput{event: onLinkLost, err: fmt.Errorf("%w: no answer to the commit", ErrLinkLost)})
+	}
+	doubt := s.machine.state == sourceInDoubt
+	s.mu.Unlock()
+	if doubt {
+		s.report(PhaseInDoubt)
+	}
+}

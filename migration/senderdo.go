@@ -1,0 +1,331 @@
+package migration
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+)
+
+const (
+	// pausePatience bounds Guest.Pause where the downtime limit is shorter, so
+	// that a busy host does not fail a move for a few milliseconds.
+	pausePatience = 500 * time.Millisecond
+	// askEvery is the least time between two questions after a commit.
+	askEvery = 500 * time.Millisecond
+	// askPatience bounds one question.
+	askPatience = 2 * time.Second
+	// reasonPatience is how long a broken bulk connection waits for its reason.
+	reasonPatience = 200 * time.Millisecond
+	// restTime is the time between rounds that cannot lead to a stop.
+	restTime = 50 * time.Millisecond
+	// reportEvery is the least time between two reports within a round.
+	reportEvery = 100 * time.Millisecond
+)
+
+// do executes one long action and posts its outcome.
+func (s *sender) do(ctx context.Context, a sourceAction) {
+	in, err := s.execute(ctx, a)
+	switch {
+	case err == nil && in.event == 0:
+		return // doResume and the like have no outcome
+	case err == nil:
+	case a == doPause:
+		in = sourceInput{event: onPauseFailed, err: fmt.Errorf("pause: %w", err)}
+	case errors.Is(err, ErrLinkLost):
+		s.hearWhy()
+		in = sourceInput{event: onLinkLost, err: err}
+	default:
+		in = sourceInput{event: onFailed, err: err}
+	}
+	s.post(in)
+	if err == nil && s.link == nil {
+		s.respond(in.event)
+	}
+}
+
+// hearWhy gives the target's reason, which comes on the other connection, a
+// chance to be read before a connection's end is taken for the reason.
+func (s *sender) hearWhy() {
+	t := time.NewTimer(reasonPatience)
+	defer t.Stop()
+	select {
+	case <-s.interrupted.Done():
+	case <-t.C:
+	}
+}
+
+// execute does one long action. Its outcome is an event other than onStart; 0
+// if there is none.
+func (s *sender) execute(ctx context.Context, a sourceAction) (sourceInput, error) {
+	switch a {
+	case doReserve:
+		err := s.reserve()
+		if s.link == nil {
+			return sourceInput{event: onReserved}, err // a file takes everything
+		}
+		return sourceInput{}, err
+	case doOffer:
+		return sourceInput{event: onOffered}, s.offer()
+	case doCount:
+		return s.count()
+	case doPush:
+		s.showPush()
+		return s.push(onPushed, false)
+	case doPause:
+		s.report(PhaseStop)
+		return sourceInput{event: onPaused}, s.pause()
+	case doSave:
+		return sourceInput{event: onSaved}, s.save()
+	case doLastCount:
+		pages, err := s.harvest()
+		return sourceInput{event: onLastCounted, pages: pages}, err
+	case doFinish:
+		if err := s.ctl.frame(header{Type: frameState}, s.state); err != nil {
+			return sourceInput{}, linkError(err)
+		}
+		return s.push(onFinished, true)
+	case doResume:
+		return sourceInput{}, s.resume()
+	case doUntrack:
+		return sourceInput{}, s.untrack()
+	case doSeal:
+		return sourceInput{event: onSealed}, s.seal()
+	case doAsk:
+		return s.ask(ctx)
+	case doAskAgain:
+		t := time.NewTimer(askEvery)
+		defer t.Stop()
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+		}
+		return s.ask(ctx)
+	}
+	return sourceInput{}, fmt.Errorf("%w: action %v", ErrProtocol, a)
+}
+
+// reserve says hello on both connections and asks for the reservation.
+func (s *sender) reserve() error {
+	s.report(PhaseReserve)
+	var err error
+	if s.Description.ResidentBytes, err = s.Memory.DataBytes(); err != nil {
+		return err
+	}
+	s.Description.Layout = s.Memory.Layout()
+	s.Description.MemoryBytes = s.Memory.Size()
+	if s.link != nil {
+		h := Hello{VersionMin: VersionMin, VersionMax: VersionMax, Move: s.Move, Epoch: s.Epoch}
+		h.Role = RoleControl
+		if err := s.ctl.hello(h); err != nil {
+			return linkError(err)
+		}
+		h.Role = RoleBulk
+		if err := s.bulk.hello(h); err != nil {
+			return linkError(err)
+		}
+	}
+	if err := s.ctl.message(header{Type: frameReserve}, s.Description.message()); err != nil {
+		return linkError(err)
+	}
+	if s.link != nil {
+		s.link.keepAlive()
+	}
+	return nil
+}
+
+// offer sends the blobs that the target wants.
+func (s *sender) offer() error {
+	buf := make([]byte, maxBlobData)
+	for i, b := range s.Description.Blobs {
+		s.mu.Lock()
+		wanted := s.wanted[b.ID]
+		s.mu.Unlock()
+		if !wanted {
+			continue
+		}
+		from := s.Blobs[b.ID]
+		if from == nil {
+			return fmt.Errorf("blob %q: nothing to read it from", b.ID)
+		}
+		r := io.NewSectionReader(from, 0, int64(b.Size))
+		for left := b.Size; ; {
+			n, err := io.ReadFull(r, buf[:min(left, maxBlobData)])
+			if err != nil {
+				return fmt.Errorf("blob %q: %w", b.ID, err)
+			}
+			left -= uint64(n)
+			h := header{Type: frameBlob, Count: uint32(i)}
+			if left == 0 {
+				h.Flags = flagLast
+			}
+			if err := s.bulk.frame(h, buf[:n]); err != nil {
+				return linkError(err)
+			}
+			if left == 0 {
+				break
+			}
+		}
+	}
+	return nil
+}
+
+// harvest counts what is dirty; the first call starts the log.
+func (s *sender) harvest() (uint64, error) {
+	if s.tracker == nil {
+		t, err := s.Memory.Track()
+		if err != nil {
+			return 0, err
+		}
+		s.tracker = t
+	}
+	return s.tracker.Harvest()
+}
+
+// count ends a round with what got dirty in it.
+func (s *sender) count() (sourceInput, error) {
+	s.rest()
+	pages, err := s.harvest()
+	in := sourceInput{event: onCounted, pages: pages}
+	if s.SaveCost != nil {
+		in.save = s.SaveCost()
+	}
+	if s.link != nil {
+		in.roundTrip = s.link.roundTrip()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.machine.round > 0 {
+		s.round.DirtiedPages = pages
+		s.rounds.add(s.round)
+	}
+	return in, err
+}
+
+// rest waits where the fixed costs alone exceed the limit: rounds without a
+// pause would only slow the guest. What may change is the guest's quiet.
+func (s *sender) rest() {
+	s.mu.Lock()
+	vain := s.machine.round > 0 && s.machine.forecast.fixed() > s.machine.forecast.limit
+	s.mu.Unlock()
+	if !vain {
+		return
+	}
+	t := time.NewTimer(restTime)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-s.interrupted.Done():
+	}
+}
+
+// push sends a round.
+func (s *sender) push(event sourceEvent, final bool) (sourceInput, error) {
+	s.mu.Lock()
+	n := uint32(s.machine.round)
+	s.round = Round{}
+	s.times.round = time.Now()
+	s.mu.Unlock()
+	s.pages.after = nil
+	if !final {
+		s.pages.after = s.showPush
+	}
+	t, err := s.pages.round(n, final, s.tracker)
+	if err != nil {
+		var broken *net.OpError
+		if s.interrupted.Err() != nil || errors.As(err, &broken) {
+			err = linkError(err) // the deadline that interrupted it, or the connection; not the memory
+		}
+		return sourceInput{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.round.Pages, s.round.Bytes = t.pages(), t.bytes()
+	return sourceInput{event: event, pages: t.pages(), bytes: t.bytes()}, nil
+}
+
+// showPush reports from within a round, now and then.
+func (s *sender) showPush() {
+	if s.Progress != nil && time.Since(s.shown) >= reportEvery {
+		s.report(PhasePush)
+	}
+}
+
+// pause stops the guest. From here on the peer must not be silent for long.
+func (s *sender) pause() error {
+	patience := max(s.DowntimeLimit, pausePatience)
+	ctx, cancel := context.WithTimeout(s.interrupted, patience)
+	defer cancel()
+	if s.link != nil {
+		s.link.setSilence(switchSilence)
+	}
+	begin := time.Now()
+	err := s.Guest.Pause(ctx)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.times.kicked, s.times.paused = begin, time.Now()
+	return err
+}
+
+// save takes the state, encoded.
+func (s *sender) save() error {
+	sections, err := s.Guest.Save()
+	if err != nil {
+		return fmt.Errorf("save: %w", err)
+	}
+	if s.state, err = EncodeState(sections); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.times.saved = time.Now()
+	return nil
+}
+
+// resume lets the guest run on here.
+func (s *sender) resume() error {
+	err := s.Guest.Resume()
+	if s.link != nil {
+		s.link.setSilence(pushSilence)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.times.resumed = time.Now()
+	if err != nil {
+		s.times.resumeErr = fmt.Errorf("resume: %w", err)
+	}
+	return nil // there is nobody who could do better
+}
+
+// untrack stops the log; no dirty page is forgotten.
+func (s *sender) untrack() error {
+	if s.tracker == nil {
+		return nil
+	}
+	err := s.tracker.Close()
+	s.tracker = nil
+	return err
+}
+
+// ask asks what became of the commit.
+func (s *sender) ask(ctx context.Context) (sourceInput, error) {
+	s.report(PhaseInDoubt)
+	if s.Ask == nil {
+		return sourceInput{}, nil // until ctx is done
+	}
+	ctx, cancel := context.WithTimeout(ctx, askPatience)
+	defer cancel()
+	answer, err := s.Ask(ctx)
+	if err != nil {
+		answer = Unknown
+	}
+	switch answer {
+	case Started:
+		return sourceInput{event: onStarted}, nil
+	case NotStarted:
+		return sourceInput{event: onUnstarted}, nil
+	}
+	return sourceInput{event: onUnknown}, nil
+}

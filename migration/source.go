@@ -1,0 +1,260 @@
+package migration
+
+import (
+	"fmt"
+	"time"
+)
+
+// sourceInput is an event with what the machine must know of it.
+type sourceInput struct {
+	event sourceEvent
+	now   time.Duration // since the start
+	err   error         // why, of the events that end a move
+	// Counted, LastCounted: pages that are pending. Pushed: pages sent.
+	pages uint64
+	bytes uint64 // Pushed: of page payload
+	round uint32 // RoundAck
+
+	rehearsal time.Duration // Reserved
+	save      time.Duration // Counted: forecast of pausing and saving
+	roundTrip time.Duration // Counted
+}
+
+// source decides what a source does. It is a pure value: no clock, no I/O.
+//
+// Invariant: once doCommit was emitted, doResume is emitted only by
+// onUnstarted.
+type source struct {
+	state    sourceState
+	mode     Mode
+	keep     bool // a copy: the guest goes on here, nothing is committed
+	forecast forecast
+
+	round    int           // being sent, or to be sent next
+	began    time.Duration // when it was
+	pausedAt time.Duration
+	bytes    uint64 // of the round
+	acked    bool   // in Pushing: the ack came first
+	prepared bool   // in Finishing: Prepared came first
+	tracking bool
+	paused   bool // it may be
+
+	outcome Outcome // at the end
+	cause   error   // of an end that is not Completed
+}
+
+func newSource(mode Mode, keep bool, limit time.Duration) source {
+	return source{mode: mode, keep: keep, forecast: forecast{limit: limit}}
+}
+
+// done says whether the machine is at its end.
+func (s *source) done() bool { return s.state >= sourceCompleted }
+
+// Step takes an event and returns what to do, in order. The error is an
+// *IllegalError: then nothing has changed.
+func (s *source) Step(in sourceInput) ([]sourceAction, error) {
+	switch {
+	case s.done():
+		// What was under way ends, and what was on the wire arrives.
+		if in.event == onStart {
+			return nil, s.illegal(in)
+		}
+		return nil, nil
+	case s.state == sourceCommitted || s.state == sourceInDoubt:
+		return s.afterCommit(in)
+	case s.state == sourceSealing:
+		return s.sealing(in)
+	}
+	switch in.event {
+	case onRefused, onAbort, onFailed, onPauseFailed, onLinkLost:
+		return s.unwind(OutcomeFailed, in)
+	case onCancel, onTimeout, onGiveUp:
+		return s.unwind(OutcomeCancelled, in)
+	}
+	switch s.state {
+	case sourceNew:
+		if in.event == onStart {
+			return s.to(sourceReserving, doReserve)
+		}
+	case sourceReserving:
+		if in.event == onReserved {
+			s.forecast.rehearsal = in.rehearsal
+			return s.to(sourceOffering, doOffer)
+		}
+	case sourceOffering:
+		if in.event == onOffered {
+			if s.mode == StopCopy {
+				return s.pause(in)
+			}
+			s.tracking = true
+			return s.to(sourceCounting, doCount)
+		}
+	case sourceCounting, sourcePushing, sourceAcking:
+		return s.push(in)
+	default:
+		return s.stop(in)
+	}
+	return nil, s.illegal(in)
+}
+
+// push is what happens while the guest runs and its memory is sent.
+func (s *source) push(in sourceInput) ([]sourceAction, error) {
+	switch {
+	case s.state == sourceCounting && in.event == onCounted:
+		s.forecast.save = in.save
+		if in.roundTrip > 0 {
+			s.forecast.roundTrip = in.roundTrip
+		}
+		if s.round > 0 && s.forecast.stop(s.round, in.pages) {
+			return s.pause(in)
+		}
+		return s.send(in)
+	case s.state == sourcePushing && in.event == onPushed:
+		s.bytes = in.bytes
+		if s.acked {
+			return s.counted(in)
+		}
+		return s.to(sourceAcking)
+	case in.event == onRoundAck && s.state != sourceCounting && !s.acked && int(in.round) == s.round:
+		if s.state == sourcePushing {
+			// The end of the round left already; the event that says so is on its way.
+			s.acked = true
+			return nil, nil
+		}
+		return s.counted(in)
+	}
+	return nil, s.illegal(in)
+}
+
+// send begins a round.
+func (s *source) send(in sourceInput) ([]sourceAction, error) {
+	s.began, s.acked = in.now, false
+	return s.to(sourcePushing, doPush)
+}
+
+// counted ends a round and has the pages counted that got dirty meanwhile.
+func (s *source) counted(in sourceInput) ([]sourceAction, error) {
+	s.forecast.sent(s.bytes, in.now-s.began)
+	s.round++
+	return s.to(sourceCounting, doCount)
+}
+
+func (s *source) pause(in sourceInput) ([]sourceAction, error) {
+	s.pausedAt, s.paused = in.now, true
+	return s.to(sourcePausing, doPause)
+}
+
+// stop is what happens from the kick to the commit.
+func (s *source) stop(in sourceInput) ([]sourceAction, error) {
+	switch {
+	case s.state == sourcePausing && in.event == onPaused:
+		return s.to(sourceSaving, doSave)
+	case s.state == sourceSaving && in.event == onSaved:
+		s.tracking = true
+		return s.to(sourceLastCount, doLastCount)
+	case s.state == sourceLastCount && in.event == onLastCounted:
+		if s.mode == Precopy && s.forecast.abandon(in.now-s.pausedAt, in.pages) {
+			s.paused = false
+			s.began, s.acked = in.now, false
+			return s.to(sourcePushing, doResume, doPush)
+		}
+		return s.to(sourceFinishing, doFinish)
+	case s.state == sourceFinishing && in.event == onFinished:
+		if s.prepared {
+			return s.commit()
+		}
+		return s.to(sourcePreparing)
+	case s.state == sourceFinishing && in.event == onPrepared && !s.prepared:
+		s.prepared = true // the event that all is sent is on its way
+		return nil, nil
+	case s.state == sourcePreparing && in.event == onPrepared:
+		return s.commit()
+	}
+	return nil, s.illegal(in)
+}
+
+func (s *source) commit() ([]sourceAction, error) {
+	if s.keep {
+		return s.to(sourceSealing, doResume, doUntrack, doSeal)
+	}
+	return s.to(sourceCommitted, doCommit)
+}
+
+// sealing is the end of a copy: the guest runs on already.
+func (s *source) sealing(in sourceInput) ([]sourceAction, error) {
+	s.paused, s.tracking = false, false
+	switch in.event {
+	case onSealed:
+		s.outcome = OutcomeCompleted
+		return s.to(sourceCompleted, doEnd)
+	case onFailed, onLinkLost:
+		return s.unwind(OutcomeFailed, in)
+	case onCancel, onTimeout, onGiveUp:
+		return s.unwind(OutcomeCancelled, in)
+	}
+	return nil, s.illegal(in)
+}
+
+// afterCommit is what happens once the guest may be running at the target.
+func (s *source) afterCommit(in sourceInput) ([]sourceAction, error) {
+	switch in.event {
+	case onRunning, onStarted:
+		if in.event == onStarted && s.state != sourceInDoubt {
+			return nil, s.illegal(in)
+		}
+		s.outcome = OutcomeCompleted
+		if s.state == sourceInDoubt {
+			return s.to(sourceCompleted, doUntrack, doEnd)
+		}
+		return s.to(sourceCompleted, doRelease, doUntrack, doEnd)
+	case onUnstarted:
+		if s.state != sourceInDoubt {
+			return nil, s.illegal(in)
+		}
+		s.outcome, s.cause = OutcomeFailed, ErrNotStarted
+		return s.to(sourceUnwound, doResume, doUntrack, doEnd)
+	case onUnknown:
+		if s.state != sourceInDoubt {
+			return nil, s.illegal(in)
+		}
+		return s.to(sourceInDoubt, doAskAgain)
+	case onGiveUp:
+		s.outcome, s.cause = OutcomeInDoubt, ErrInDoubt
+		return s.to(sourceUndecided, doInterrupt, doUntrack, doEnd)
+	case onLinkLost, onAbort, onFailed:
+		// What the peer says now is no proof; only an answer is.
+		if s.state == sourceInDoubt {
+			return nil, nil
+		}
+		return s.to(sourceInDoubt, doInterrupt, doAsk)
+	case onCancel, onTimeout:
+		return nil, nil // too late
+	}
+	return nil, s.illegal(in)
+}
+
+// unwind ends a move that has not been committed.
+func (s *source) unwind(o Outcome, in sourceInput) ([]sourceAction, error) {
+	s.outcome, s.cause = o, in.err
+	if s.cause == nil {
+		s.cause = fmt.Errorf("%w: %v", ErrProtocol, in.event)
+	}
+	acts := make([]sourceAction, 0, 5)
+	if s.state != sourceNew {
+		acts = append(acts, doAbort, doInterrupt)
+	}
+	if s.paused {
+		acts = append(acts, doResume)
+	}
+	if s.tracking {
+		acts = append(acts, doUntrack)
+	}
+	return s.to(sourceUnwound, append(acts, doEnd)...)
+}
+
+func (s *source) to(next sourceState, acts ...sourceAction) ([]sourceAction, error) {
+	s.state = next
+	return acts, nil
+}
+
+func (s *source) illegal(in sourceInput) error { return &IllegalError{State: s.state, Event: in.event} }
