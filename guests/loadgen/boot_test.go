@@ -1,0 +1,113 @@
+package loadgen_test
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// guest says what to boot.
+type guest struct {
+	kernel  string // path of the ELF
+	cpus    int
+	memory  int // MiB
+	cmdline string
+
+	// For QEMU only.
+	memoryFile string   // backs the guest's memory, so that a test can read and damage it
+	cpu        string   // features to add or take away, from the usual ones
+	extra      []string // further arguments
+}
+
+// running is a guest that was booted. Its lines end when it ends.
+type running struct {
+	lines <-chan string
+	qmp   *qmp   // nil but under QEMU
+	ferry *ferry // nil but under our vmm
+
+	cmd   *exec.Cmd
+	ended chan struct{} // closed behind the last line
+	code  func() int    // waits for the end of the command; its exit code
+}
+
+// boot starts a guest and ends it with the test.
+type boot func(t *testing.T, g guest) *running
+
+// vmms are the machines under which the behaviour is tested.
+var vmms = map[string]boot{"qemu": bootQEMU, "vmm": bootFerry}
+
+// unavailable skips, but fails where everything must be there.
+func unavailable(t *testing.T, reason string) {
+	t.Helper()
+	if os.Getenv("CI") == "true" {
+		t.Fatal(reason)
+	}
+	t.Skip(reason)
+}
+
+// needKVM is for tests that run a guest.
+func needKVM(t *testing.T) {
+	t.Helper()
+	f, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0)
+	if err != nil {
+		unavailable(t, fmt.Sprintf("no usable /dev/kvm: %v", err))
+	}
+	f.Close()
+}
+
+// shortDir is a folder whose path is short, as those of sockets must be, and
+// without "=" and ",", which QEMU takes in no path.
+func shortDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "loadgen")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+// start starts a machine whose standard output is the serial line. The test
+// ends by calling kill, which must make an end of whatever still writes there.
+func start(t *testing.T, cmd *exec.Cmd, kill func(r *running)) *running {
+	t.Helper()
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stderr := new(strings.Builder)
+	cmd.Stderr = stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := make(chan string, 1<<16)
+	r := &running{lines: lines, cmd: cmd, ended: make(chan struct{})}
+	r.code = sync.OnceValue(func() int {
+		for range lines {
+		}
+		<-r.ended
+		_ = cmd.Wait() // its exit code says more
+		return cmd.ProcessState.ExitCode()
+	})
+	go func() {
+		defer close(r.ended)
+		defer close(lines)
+		for s := bufio.NewScanner(stdout); s.Scan(); {
+			lines <- s.Text()
+		}
+	}()
+	t.Cleanup(func() {
+		if cmd.ProcessState == nil {
+			kill(r)
+			r.code()
+		}
+		if t.Failed() && stderr.Len() > 0 {
+			t.Logf("%s said: %s", cmd.Path, stderr)
+		}
+	})
+	return r
+}

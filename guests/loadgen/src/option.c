@@ -1,0 +1,142 @@
+#include "option.h"
+#include "serial.h"
+
+#define MAX_CMDLINE 2048
+#define DEFAULT_VERIFY 128
+
+struct options options = {.fill = 32, .set = 8, .verify = DEFAULT_VERIFY, .heartbeat = 500, .seed = 1};
+
+static char text[MAX_CMDLINE];
+static struct line unknown;
+
+static bool equal(const char *a, const char *b)
+{
+	while (*a && *a == *b)
+		a++, b++;
+	return *a == *b;
+}
+
+static bool number(const char *s, u64 max, u64 *v)
+{
+	u64 n = 0;
+	if (!*s)
+		return false;
+	for (; *s; s++) {
+		if (*s < '0' || *s > '9' || n > max / 10)
+			return false;
+		n = n * 10 + (*s - '0');
+	}
+	if (n > max)
+		return false;
+	*v = n;
+	return true;
+}
+
+static bool choice(const char *s, const char *const *names, u32 count, u32 *v)
+{
+	for (u32 i = 0; i < count; i++)
+		if (equal(s, names[i])) {
+			*v = i;
+			return true;
+		}
+	return false;
+}
+
+/* Meant for Linux and given to every guest. */
+static bool for_linux(const char *key)
+{
+	static const char *const keys[] = {"console", "panic", "earlyprintk", "virtio_mmio.device"};
+	for (u32 i = 0; i < sizeof(keys) / sizeof(*keys); i++)
+		if (equal(key, keys[i]))
+			return true;
+	return false;
+}
+
+static const struct {
+	const char *key;
+	u64 *value, max;
+} numbers[] = {
+	{"fill", &options.fill, 1 << 24},   {"wss", &options.set, 1 << 24},
+	{"rate", &options.rate, 1 << 17},   {"read", &options.read, 1 << 17},
+	{"verify", &options.verify, 1 << 17}, {"heartbeat", &options.heartbeat, 60000000},
+	{"seed", &options.seed, ~0ul >> 1}, {"cpus", &options.cpus, 1 << 16},
+};
+
+enum outcome { GOOD, UNKNOWN, BAD };
+
+static enum outcome set(const char *key, const char *value)
+{
+	static const char *const orders[] = {"seq", "rand"}, *const switches[] = {"0", "1"};
+	static const char *const kinds[] = {"random", "text", "half", "mixed"};
+	u32 v;
+	for (u32 i = 0; i < sizeof(numbers) / sizeof(*numbers); i++)
+		if (equal(key, numbers[i].key))
+			return number(value, numbers[i].max, numbers[i].value) ? GOOD : BAD;
+	if (equal(key, "order")) {
+		if (!choice(value, orders, 2, &v))
+			return BAD;
+		options.random_order = v;
+	} else if (equal(key, "countreg")) {
+		if (!choice(value, switches, 2, &v))
+			return BAD;
+		options.countreg = v;
+	} else if (equal(key, "data")) {
+		if (!choice(value, kinds, 4, &v))
+			return BAD;
+		options.data = v;
+	} else {
+		return for_linux(key) ? GOOD : UNKNOWN;
+	}
+	return GOOD;
+}
+
+static void one(char *word)
+{
+	static char none[1];
+	char *value = word;
+	while (*value && *value != '=')
+		value++;
+	bool has_value = *value;
+	if (has_value)
+		*value++ = 0;
+	enum outcome o = set(word, has_value ? value : none);
+	if (o == GOOD)
+		return;
+	struct line bad = {0}, *l = o == BAD ? &bad : &unknown;
+	line_str(l, o == BAD ? "WARN bad value " : unknown.n ? " " : "WARN unknown option ");
+	line_str(l, word);
+	if (has_value) {
+		line_str(l, "=");
+		line_str(l, value);
+	}
+	if (o == BAD)
+		line_send(&bad);
+}
+
+void option_parse(u32 start_info)
+{
+	const u64 *start = (const u64 *)(u64)start_info;
+	const char *s = (const char *)start[3];
+	if (!s)
+		return;
+	u32 n = 0;
+	while (n < MAX_CMDLINE - 1 && s[n]) {
+		text[n] = s[n];
+		n++;
+	}
+	for (char *word = text; *word;) {
+		if (*word == ' ') {
+			word++;
+			continue;
+		}
+		char *end = word;
+		while (*end && *end != ' ')
+			end++;
+		bool last = !*end;
+		*end = 0;
+		one(word);
+		word = end + !last;
+	}
+	if (unknown.n)
+		line_send(&unknown);
+}
