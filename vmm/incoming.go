@@ -1,0 +1,66 @@
+package vmm
+
+import (
+	"context"
+
+	"github.com/ferryvmm/ferry/internal/ipc"
+	"github.com/ferryvmm/ferry/migration"
+)
+
+// incoming prepares a target for the guest that a request announces. The
+// caller closes the files that are left.
+func (p *process) incoming(r *ipc.Request) (*target, Incoming, fileSet, error) {
+	var in Incoming
+	if err := r.Decode(&in); err != nil {
+		return nil, in, nil, err
+	}
+	files := takeFiles(r, in.Roles)
+	sys, err := openSystem(files)
+	if err != nil {
+		files.close()
+		return nil, in, nil, err
+	}
+	return &target{p: p, sys: sys, console: openConsole(files)}, in, files, nil
+}
+
+// receive takes a guest in from a source.
+func (p *process) receive(ctx context.Context, r *ipc.Request) (ipc.Reply, error) {
+	p.taking.Add(1)
+	defer p.taking.Done()
+	t, in, files, err := p.incoming(r)
+	if err != nil {
+		return ipc.Reply{}, err
+	}
+	defer files.close()
+	control, bulk, err := moveConns(files)
+	if err != nil {
+		return ipc.Reply{}, err
+	}
+	oath := &oath{file: files.take(RoleRecord)}
+	_, err = migration.Receive(ctx, migration.ReceiveConfig{
+		Control: control, Bulk: bulk, Hello: in.Hello, Host: t, Record: oath,
+	})
+	t.settled()
+	arrival := Arrival{Forget: oath.forget.Load()}
+	if err != nil && !t.runs.Load() {
+		arrival.Failure = crossing(err)
+	}
+	return ipc.Reply{Body: arrival}, nil
+}
+
+// restore takes a guest from a snapshot.
+func (p *process) restore(ctx context.Context, r *ipc.Request) (ipc.Reply, error) {
+	p.taking.Add(1)
+	defer p.taking.Done()
+	t, _, files, err := p.incoming(r)
+	if err != nil {
+		return ipc.Reply{}, err
+	}
+	defer files.close()
+	_, err = migration.Restore(ctx, files[RoleStream], t)
+	t.settled()
+	if err != nil {
+		return ipc.Reply{}, streamFailure(err)
+	}
+	return ipc.Reply{Body: Arrival{Forget: true}}, nil
+}

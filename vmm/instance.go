@@ -1,0 +1,127 @@
+package vmm
+
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/ferryvmm/ferry/devices"
+	"github.com/ferryvmm/ferry/guestmem"
+	"github.com/ferryvmm/ferry/internal/kvm"
+	"github.com/ferryvmm/ferry/vcpu"
+	"github.com/ferryvmm/ferry/vmm/boot"
+)
+
+// Fixed places of a VM, below the 4 GiB line and above guest memory.
+const (
+	tssAddr      = 0xfffbd000 // three pages that KVM needs on Intel without unrestricted guest
+	identityAddr = 0xfffbc000
+)
+
+// instance is one life of a guest: a KVM VM with its memory, vCPUs and devices.
+// A reset ends it and builds another from the same plan.
+type instance struct {
+	vm     *kvm.VM
+	memory *guestmem.Memory
+	cpus   *vcpu.Set
+	exits  exits
+	board  *board
+	// saveCost is what saving the state takes, measured before the guest ran.
+	saveCost time.Duration
+}
+
+// exits passes a vCPU's accesses on to the bus. The bus is replaced as a whole
+// when devices are restored: only while every vCPU is parked.
+type exits struct{ bus atomic.Pointer[devices.Bus] }
+
+var _ vcpu.Exits = (*exits)(nil)
+
+func (e *exits) PortIn(port uint16, data []byte)    { e.bus.Load().PortIn(port, data) }
+func (e *exits) PortOut(port uint16, data []byte)   { e.bus.Load().PortOut(port, data) }
+func (e *exits) MMIORead(addr uint64, data []byte)  { e.bus.Load().MMIORead(addr, data) }
+func (e *exits) MMIOWrite(addr uint64, data []byte) { e.bus.Load().MMIOWrite(addr, data) }
+
+// build makes the VM of a plan: memory, chips, devices, vCPUs, in this order
+// because KVM wants its chips before a vCPU, and a vCPU thread wants a bus
+// before it may run. Nothing runs until Resume.
+func build(sys *kvm.System, p Plan, w wiring, ended func(cpu int, e vcpu.Ending)) (_ *instance, err error) {
+	i := &instance{}
+	defer func() {
+		if err != nil {
+			i.close()
+		}
+	}()
+	if i.memory, err = guestmem.New(p.Layout); err != nil {
+		return nil, &Failure{Code: "no_memory", Message: fmt.Sprintf("guest memory of %d MiB cannot be had: %v", p.Layout.Size()>>20, err),
+			Remedy: "use a smaller --memory, or raise the limit on address space (ulimit -v)"}
+	}
+	if i.vm, err = sys.CreateVM(); err != nil {
+		return nil, err
+	}
+	if err := i.vm.SetTSSAddr(tssAddr); err != nil {
+		return nil, err
+	}
+	if err := i.vm.SetIdentityMapAddr(identityAddr); err != nil {
+		return nil, err
+	}
+	if err := i.vm.CreateIRQChip(); err != nil {
+		return nil, err
+	}
+	if err := i.vm.CreatePIT2(); err != nil {
+		return nil, err
+	}
+	if err := attach(i.memory, i.vm); err != nil {
+		return nil, err
+	}
+	if i.board, err = newBoard(p, i.vm, w, nil); err != nil {
+		return nil, err
+	}
+	i.exits.bus.Store(i.board.bus)
+	i.cpus, err = vcpu.NewSet(vcpu.Config{System: sys, VM: i.vm, CPUID: p.CPUID, Count: p.CPUs, Exits: &i.exits, Ended: ended})
+	if err != nil {
+		return nil, err
+	}
+	return i, i.timeSave()
+}
+
+// attach gives the memory to the VM with the best dirty log that KVM offers.
+func attach(m *guestmem.Memory, vm *kvm.VM) error {
+	initiallySet, err := vm.EnableManualDirtyProtect()
+	if errors.Is(err, kvm.ErrNotSupported) {
+		return m.AttachPlain(vm)
+	}
+	if err != nil {
+		return err
+	}
+	return m.Attach(vm, initiallySet)
+}
+
+// load puts the guest's boot image into memory and points the first vCPU at it.
+func (i *instance) load(p Plan, im *images) error {
+	kernel, err := boot.Parse(im.kernel, im.kernelSize)
+	if err != nil {
+		return &Failure{Code: "kernel", Message: fmt.Sprintf("kernel %s: %v", p.Kernel, err),
+			Remedy: "give an uncompressed 64-bit vmlinux with a PVH entry (CONFIG_PVH=y)"}
+	}
+	entry, err := kernel.Load(i.memory, boot.Options{Initrd: im.initrd, InitrdSize: im.initrdSize, Cmdline: p.Cmdline, Layout: p.Layout})
+	if err != nil {
+		return &Failure{Code: "kernel", Message: fmt.Sprintf("kernel %s: %v", p.Kernel, err), Remedy: "give the guest more --memory"}
+	}
+	return i.cpus.SetBootState(vcpu.BootState{RIP: entry.RIP, RBX: entry.StartInfo})
+}
+
+// close gives everything back, in the order against building.
+func (i *instance) close() error {
+	var errs []error
+	if i.cpus != nil {
+		errs = append(errs, i.cpus.Close())
+	}
+	if i.vm != nil {
+		errs = append(errs, i.vm.Close())
+	}
+	if i.memory != nil {
+		errs = append(errs, i.memory.Close())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,224 @@
+package vmm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ferryvmm/ferry/devices/console"
+	"github.com/ferryvmm/ferry/internal/kvm"
+	"github.com/ferryvmm/ferry/vcpu"
+)
+
+// State is what a machine is doing, in the words of contract.md.
+type State string
+
+// The states that a machine process reports; its supervisor adds receiving
+// and orphaned.
+const (
+	StateRunning      State = "running"
+	StatePaused       State = "paused"
+	StateMigrating    State = "migrating"
+	StateRelinquished State = "relinquished"
+	StateInDoubt      State = "in_doubt"
+)
+
+// pauseWithin bounds a pause: every exit is handled in microseconds.
+const pauseWithin = 2 * time.Second
+
+// Machine is a guest on this host: its plan, its console, and the instance
+// that runs it.
+//
+//	           Pause            move begins
+//	running ◄────────► paused  ─────────────► migrating ──► relinquished ──► (gone)
+//	   ▲      Resume             ◄─────────────  │              │
+//	   └──────────────────────────────────────────┘ failed       └──► in_doubt
+type Machine struct {
+	sys     *kvm.System
+	plan    Plan
+	images  *images
+	console *console.Hub
+	log     *slog.Logger
+	// note tells the supervisor a new state.
+	note func(State)
+	// over is called once, when the guest has ended.
+	over func(Ending)
+
+	mu       sync.Mutex // guards what follows; never held across KVM_RUN
+	state    State
+	instance *instance
+	paused   bool  // by a person: a move that fails leaves it so
+	move     *move // the move or snapshot under way
+	ended    bool
+	readyAt  int64 // CLOCK_MONOTONIC, ns
+
+	// leaving: the guest asked for its end or its reset; it must not be moved.
+	leaving atomic.Bool
+}
+
+// newMachine builds the guest of a plan; nothing runs.
+func newMachine(sys *kvm.System, p Plan, im *images, hub *console.Hub, log *slog.Logger, note func(State), over func(Ending)) (*Machine, error) {
+	m := &Machine{sys: sys, plan: p, images: im, console: hub, log: log, note: note, over: over, state: StatePaused}
+	i, err := m.build()
+	if err != nil {
+		return nil, err
+	}
+	m.instance = i
+	return m, nil
+}
+
+func (m *Machine) build() (*instance, error) {
+	var i *instance
+	i, err := build(m.sys, m.plan, m.wiring(), func(cpu int, e vcpu.Ending) { go m.died(i, cpu, e) })
+	return i, err
+}
+
+// wiring is what the devices of this machine do to it. Of power-off and reset
+// the first counts: a guest may try one after the other, until it is no more.
+func (m *Machine) wiring() wiring {
+	leave := func(how func()) {
+		if m.leaving.CompareAndSwap(false, true) {
+			go how()
+		}
+	}
+	return wiring{
+		console:  m.console,
+		ready:    m.ready,
+		powerOff: func() { leave(m.powerOff) },
+		reset:    func() { leave(m.reset) },
+	}
+}
+
+// boot loads the guest's image and runs it.
+func (m *Machine) boot() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.instance.load(m.plan, m.images); err != nil {
+		return err
+	}
+	return m.run()
+}
+
+// run lets the vCPUs go. Precondition: mu is held.
+func (m *Machine) run() error {
+	m.console.SetInput(m.instance.board.serial)
+	if err := m.instance.cpus.Resume(); err != nil {
+		return err
+	}
+	m.setState(StateRunning)
+	return nil
+}
+
+// setState notes and tells the state. Precondition: mu is held.
+func (m *Machine) setState(s State) {
+	if m.state != s {
+		m.state = s
+		m.note(s)
+	}
+}
+
+// Pause stops the guest until Resume. Pausing a paused guest does nothing.
+func (m *Machine) Pause(ctx context.Context) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.usable(); err != nil {
+		return err
+	}
+	if m.paused {
+		return nil
+	}
+	if err := m.halt(ctx); err != nil {
+		return err
+	}
+	m.paused = true
+	m.setState(StatePaused)
+	return nil
+}
+
+// Resume lets a paused guest go on. Resuming a running guest does nothing.
+func (m *Machine) Resume() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.usable(); err != nil {
+		return err
+	}
+	if !m.paused {
+		return nil
+	}
+	m.paused = false
+	return m.run()
+}
+
+// usable refuses what cannot be done while the guest moves, or after its end.
+// Precondition: mu is held.
+func (m *Machine) usable() error {
+	switch {
+	case m.ended:
+		return badState("the guest has ended", "")
+	case m.move != nil:
+		return badState(fmt.Sprintf("the guest is %s", m.state), "wait until the move has ended, or cancel it: vmm migrate "+m.plan.Name+" --cancel")
+	}
+	return nil
+}
+
+// halt stops every vCPU, or none. Precondition: mu is held.
+func (m *Machine) halt(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, pauseWithin)
+	defer cancel()
+	answer, err := m.instance.cpus.Pause(ctx)
+	if err == nil && answer == vcpu.Paused {
+		return nil
+	}
+	// Those that did stop go on.
+	return errors.Join(fmt.Errorf("pausing the guest: %v: %w", answer, err), m.instance.cpus.Resume())
+}
+
+// AskToStop asks the guest to end; only loadgen's device can carry the wish in
+// this version.
+func (m *Machine) AskToStop() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.paused || m.instance.board.test == nil {
+		return badState("the guest cannot be asked", "")
+	}
+	m.instance.board.test.RequestStop()
+	return nil
+}
+
+// alive tells whether there is a guest that can go on without a supervisor.
+func (m *Machine) alive() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return !m.ended
+}
+
+// facts describes the machine.
+func (m *Machine) facts() Facts {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	f := Facts{
+		Name: m.plan.Name, State: m.state, CPUs: m.plan.CPUs, MemoryBytes: m.plan.Layout.Size(),
+		Cmdline: m.plan.Cmdline, Kernel: m.plan.Kernel, Clock: m.plan.Clock, Moves: m.plan.Moves,
+		ReadyMonotone: m.readyAt, CountedWrong: m.instance.board.wrong(),
+	}
+	if n, err := m.instance.memory.DataBytes(); err == nil {
+		f.ResidentBytes = n
+	}
+	return f
+}
+
+// close ends the guest, whatever it is doing.
+func (m *Machine) close() {
+	m.mu.Lock()
+	m.ended = true
+	i := m.instance
+	m.mu.Unlock()
+	if err := i.close(); err != nil {
+		m.log.Error("closing the guest", "error", err)
+	}
+	m.console.Close()
+}

@@ -1,0 +1,151 @@
+package vmm
+
+import (
+	"os"
+	"time"
+
+	"github.com/ferryvmm/ferry/internal/ipc"
+	"github.com/ferryvmm/ferry/migration"
+)
+
+// What the supervisor asks of the machine. Each name is a call of internal/ipc
+// and stands beside the type of its argument and of its answer.
+const (
+	MethodBoot     = "boot"     // Boot → Facts: builds the guest and runs it
+	MethodReceive  = "receive"  // Incoming → Arrival: takes a guest in; answers when the source has released it or the attempt failed
+	MethodRestore  = "restore"  // Incoming → Arrival: takes a guest from a snapshot
+	MethodInfo     = "info"     // nil → Facts
+	MethodPause    = "pause"    // nil → nil
+	MethodResume   = "resume"   // nil → nil
+	MethodStop     = "stop"     // nil → nil: asks the guest to end; does not wait for it
+	MethodEnd      = "end"      // Ending → nil: ends the machine now
+	MethodMigrate  = "migrate"  // Migrate → Outcome: answers when the move is decided
+	MethodCancel   = "cancel"   // nil → nil: cancels the move under way
+	MethodSnapshot = "snapshot" // one file → Outcome
+	MethodConsole  = "console"  // nil, one file → nil: attaches the connection
+)
+
+// What the machine asks of, or tells, the supervisor.
+const (
+	MethodAsk      = "ask"      // migration.Query → migration.Answer: what became of a commit, by dialling the target anew
+	MethodArriving = "arriving" // Arriving → Claimed, maybe one file: claims the name of a guest that wants in
+	MethodRuns     = "runs"     // nil → nil: the guest that arrived runs
+	MethodEnded    = "ended"    // Ending → nil: the guest is no more; the process exits after the answer
+	NoteProgress   = "progress" // migration.Progress
+	NoteState      = "state"    // State
+)
+
+// Roles of the descriptors that are handed over.
+const (
+	RoleKVM        = "kvm"
+	RoleKernel     = "kernel"
+	RoleInitrd     = "initrd"
+	RoleConsoleIn  = "console-in"
+	RoleConsoleOut = "console-out"
+	RoleName       = "name" // keeps the lock on the machine's name
+	RoleControl    = "control"
+	RoleBulk       = "bulk"
+	RoleRecord     = "record"
+	RoleStream     = "stream"
+)
+
+// Boot asks for a new guest.
+type Boot struct {
+	Config Config
+	Roles  []string // of the files, in order
+}
+
+// Incoming asks to take a guest in, from two connections or from a stream.
+type Incoming struct {
+	Hello migration.Hello // what the source said on the control connection
+	Roles []string        // of the files, in order
+}
+
+// Arrival is how taking a guest in ended.
+type Arrival struct {
+	Failure *ipc.Error // nil: the guest runs, and its source has released it
+	// Forget: the source will never ask about the move, so that its record may
+	// go. Not so after a failure behind the point where it could have committed.
+	Forget bool
+}
+
+// Arriving names the guest that wants in, and its size.
+type Arriving struct {
+	Name        string
+	CPUs        int
+	MemoryBytes uint64
+}
+
+// Claimed is the name that the guest will have here.
+type Claimed struct{ Name string }
+
+// Facts are what the machine knows of itself.
+type Facts struct {
+	Name          string
+	State         State
+	CPUs          int
+	MemoryBytes   uint64
+	ResidentBytes uint64
+	Cmdline       string
+	Kernel        string
+	Clock         string
+	Moves         int   // completed by the guest so far
+	ReadyMonotone int64 // CLOCK_MONOTONIC of the guest's ready signal in ns; 0: not seen by this process
+	CountedWrong  bool
+}
+
+// Ending says how a guest ended.
+type Ending struct {
+	Code   int // exit code of the supervisor: contract.md
+	Reason string
+}
+
+// Migrate asks to send the guest away over two connections that are open.
+type Migrate struct {
+	Target        string // for people
+	Mode          string
+	DowntimeLimit time.Duration
+	Timeout       time.Duration // 0: none
+	Move          migration.MoveID
+	Epoch         uint64
+	Roles         []string // of the files, in order
+}
+
+// Outcome is how a move or a snapshot ended.
+type Outcome struct {
+	Result migration.Result
+	Error  *ipc.Error // why it did not complete
+}
+
+// fileSet is the files of a message by role.
+type fileSet map[string]*os.File
+
+// takeFiles pairs the descriptors of a request with their roles. What does not
+// pair up is closed.
+func takeFiles(r *ipc.Request, roles []string) fileSet {
+	set := make(fileSet, len(roles))
+	for i, f := range r.Files {
+		if i < len(roles) && set[roles[i]] == nil {
+			set[roles[i]] = f
+		} else {
+			f.Close()
+		}
+	}
+	r.Files = nil
+	return set
+}
+
+// take removes a file from the set: the caller owns it from then on.
+func (s fileSet) take(role string) *os.File {
+	f := s[role]
+	delete(s, role)
+	return f
+}
+
+// close closes what nobody took.
+func (s fileSet) close() {
+	for role, f := range s {
+		f.Close()
+		delete(s, role)
+	}
+}

@@ -1,0 +1,170 @@
+package vmm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/ferryvmm/ferry/migration"
+)
+
+// move is a move or a snapshot under way. It is the migration.Guest of its
+// machine: nobody else pauses or resumes the guest while it exists.
+type move struct {
+	m      *Machine
+	cancel chan struct{} // closed to cancel
+	once   sync.Once
+	why    string
+	done   chan struct{} // closed when it is over
+	halted bool
+}
+
+var _ migration.Guest = (*move)(nil)
+
+// beginMove makes the machine busy with a move.
+func (m *Machine) beginMove() (*move, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.usable(); err != nil {
+		return nil, err
+	}
+	if m.leaving.Load() {
+		return nil, badState("the guest is ending or restarting", "try again in a moment")
+	}
+	m.move = &move{m: m, cancel: make(chan struct{}), done: make(chan struct{})}
+	return m.move, nil
+}
+
+// end makes the machine free again; its state is what it was before.
+func (v *move) end() {
+	m := v.m
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.move = nil
+	if m.paused {
+		m.setState(StatePaused)
+	} else if !m.ended {
+		m.setState(StateRunning)
+	}
+	close(v.done)
+}
+
+// abort cancels the move, if it can still be.
+func (v *move) abort(why string) {
+	v.once.Do(func() {
+		v.why = why
+		close(v.cancel)
+	})
+}
+
+// cancelMove cancels the move under way.
+func (m *Machine) cancelMove() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.move == nil {
+		return badState("no move is under way", "")
+	}
+	if m.state == StateRelinquished || m.state == StateInDoubt {
+		return badState("the guest has been handed over: it is too late to cancel", "see where it runs: vmm ps on the target")
+	}
+	m.move.abort("cancelled")
+	return nil
+}
+
+// Pause stops the vCPUs. The devices of this version have nothing in flight:
+// what the guest asked of them is done when its exit is.
+func (v *move) Pause(ctx context.Context) error {
+	m := v.m
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.ended {
+		return errors.New("the guest has ended")
+	}
+	if !m.paused {
+		if err := m.halt(ctx); err != nil {
+			return err
+		}
+	}
+	v.halted = true
+	// What is typed from here on waits in the hub: it must be in no state that
+	// has been saved already.
+	m.console.SetInput(nil)
+	if m.leaving.Load() {
+		return errors.New("the guest is ending or restarting")
+	}
+	return nil
+}
+
+// Save returns the state of everything but memory.
+func (v *move) Save() ([]migration.Section, error) { return v.m.instance.save() }
+
+// Resume lets the guest go on, if it ran before.
+func (v *move) Resume() error {
+	m := v.m
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.ended || !v.halted {
+		return nil
+	}
+	v.halted = false
+	if m.paused {
+		m.console.SetInput(m.instance.board.serial)
+		return nil
+	}
+	return m.run()
+}
+
+// describe says what a target must know of the guest, which will have completed
+// that many moves there.
+func (m *Machine) describe(moves int) (migration.Description, error) {
+	plan := m.plan
+	plan.Moves = moves
+	infos, err := m.images.describe()
+	if err != nil {
+		return migration.Description{}, err
+	}
+	plan.Images = infos
+	raw, err := plan.Encode()
+	if err != nil {
+		return migration.Description{}, err
+	}
+	return migration.Description{
+		Name: plan.Name, MemoryBytes: plan.Layout.Size(), Layout: plan.Layout, Plan: raw, Blobs: blobs(infos),
+	}, nil
+}
+
+// follow keeps the machine's state in step with the move's phases.
+func (v *move) follow(progress func(migration.Progress)) func(migration.Progress) {
+	return func(p migration.Progress) {
+		m := v.m
+		m.mu.Lock()
+		switch p.Phase {
+		case migration.PhaseCommit, migration.PhaseRelease:
+			m.setState(StateRelinquished)
+		case migration.PhaseInDoubt:
+			m.setState(StateInDoubt)
+		case migration.PhaseReserve, migration.PhasePush, migration.PhaseStop:
+			m.setState(StateMigrating)
+		}
+		m.mu.Unlock()
+		progress(p)
+	}
+}
+
+// saveCost forecasts pausing and saving, as building this machine measured it.
+func (m *Machine) saveCost() time.Duration { return m.instance.saveCost }
+
+// reason names why a move was cancelled, where it was not by a person.
+func (v *move) reason(r migration.Result) migration.Result {
+	if r.Outcome == migration.OutcomeCancelled && v.why != "" && v.why != "cancelled" {
+		r.Outcome, r.Reason = migration.OutcomeFailed, v.why
+	}
+	return r
+}
+
+// snapshotError explains a stream that could not be written.
+func snapshotError(err error) error {
+	return &Failure{Code: "snapshot", Message: fmt.Sprintf("the snapshot was not written: %v", err), Remedy: "check the space of its folder; the guest runs on"}
+}

@@ -1,0 +1,93 @@
+package vmm
+
+import (
+	"log/slog"
+	"os"
+	"runtime"
+	"sync"
+
+	"github.com/ferryvmm/ferry/devices/console"
+	"github.com/ferryvmm/ferry/internal/ipc"
+	"github.com/ferryvmm/ferry/vcpu"
+)
+
+// process is the machine process: the guest that it has, or is about to have.
+type process struct {
+	conn *ipc.Conn
+	up   sync.WaitGroup // conn is set once it is done
+	log  *slog.Logger
+	ends chan Ending
+	once sync.Once
+	// taking counts the guests that are being taken in.
+	taking sync.WaitGroup
+
+	mu      sync.Mutex // guards what follows
+	machine *Machine
+	held    []*os.File // open for as long as the process lives
+}
+
+// current returns the guest, nil if there is none yet.
+func (p *process) current() *Machine {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.machine
+}
+
+// end ends the process with e.
+func (p *process) end(e Ending) { p.once.Do(func() { p.ends <- e }) }
+
+// note tells the supervisor the machine's state.
+func (p *process) note(s State) { _ = p.conn.Notify(NoteState, s) }
+
+// adopt makes m the guest of this process.
+func (p *process) adopt(m *Machine) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.machine = m
+}
+
+// scale gives the Go scheduler a P for every thread that may need one at once:
+// a thread that returns from KVM_RUN without a free P waits up to 10 ms.
+func scale(cpus int) { runtime.GOMAXPROCS(runtime.NumCPU() + cpus + 2) }
+
+// openConsole makes the console of the descriptors that were handed over.
+func openConsole(files fileSet) *console.Hub {
+	return console.New(files.take(RoleConsoleOut), files.take(RoleConsoleIn))
+}
+
+// boot builds a new guest and runs it.
+func (p *process) boot(r *ipc.Request) (ipc.Reply, error) {
+	var b Boot
+	if err := r.Decode(&b); err != nil {
+		return ipc.Reply{}, err
+	}
+	files := takeFiles(r, b.Roles)
+	defer files.close()
+	sys, err := openSystem(files)
+	if err != nil {
+		return ipc.Reply{}, err
+	}
+	cpuid, err := vcpu.CPUID(sys, b.Config.CPUs)
+	if err != nil {
+		return ipc.Reply{}, err
+	}
+	plan, err := NewPlan(b.Config, cpuid)
+	if err != nil {
+		return ipc.Reply{}, err
+	}
+	im, err := openImages(files)
+	if err != nil {
+		return ipc.Reply{}, err
+	}
+	scale(plan.CPUs)
+	m, err := newMachine(sys, plan, im, openConsole(files), p.log, p.note, p.end)
+	if err != nil {
+		return ipc.Reply{}, err
+	}
+	if err := m.boot(); err != nil {
+		m.close()
+		return ipc.Reply{}, err
+	}
+	p.adopt(m)
+	return ipc.Reply{Body: m.facts()}, nil
+}

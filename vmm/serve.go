@@ -1,0 +1,109 @@
+package vmm
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime"
+	"time"
+
+	"github.com/ferryvmm/ferry/internal/ipc"
+)
+
+// answerWithin bounds how long a machine that ends waits for its last answers
+// to be sent.
+const answerWithin = time.Second
+
+// Serve is the machine process: it does what its supervisor asks over the
+// socket until its guest has ended, and returns the process's exit status. It
+// opens no path and no socket: every descriptor is handed to it. lock is kept
+// open for as long as the process lives.
+//
+// When the supervisor dies a running guest goes on; a process that runs none
+// ends.
+func Serve(socket, lock *os.File) int {
+	p := &process{
+		log:  slog.New(slog.NewTextHandler(os.Stderr, nil)).With("process", "machine"),
+		ends: make(chan Ending, 1),
+	}
+	p.held = append(p.held, lock)
+	p.up.Add(1)
+	p.conn = ipc.New(socket, p.handle)
+	p.up.Done()
+	end := p.wait()
+	if m := p.current(); m != nil {
+		m.close()
+	}
+	// The supervisor learns the ending before the process's death tells less.
+	_, _ = p.conn.Call(context.Background(), MethodEnded, end, nil)
+	p.conn.Drain(answerWithin)
+	p.conn.Close()
+	runtime.KeepAlive(p.held)
+	return 0
+}
+
+// wait returns when the guest has ended, or when the supervisor is gone while
+// none runs.
+func (p *process) wait() Ending {
+	select {
+	case e := <-p.ends:
+		return e
+	case <-p.conn.Done():
+	}
+	p.taking.Wait() // a guest that is being taken in may be ours already
+	if m := p.current(); m == nil || !m.alive() {
+		return Ending{Code: 1, Reason: "the supervisor died"}
+	}
+	p.log.Warn("the supervisor died; the guest runs on")
+	return <-p.ends
+}
+
+// handle serves one call or notification of the supervisor.
+func (p *process) handle(ctx context.Context, r *ipc.Request) (ipc.Reply, error) {
+	p.up.Wait()
+	defer r.CloseFiles()
+	switch r.Method {
+	case MethodBoot:
+		return p.boot(r)
+	case MethodReceive:
+		return p.receive(ctx, r)
+	case MethodRestore:
+		return p.restore(ctx, r)
+	}
+	m := p.current()
+	if m == nil {
+		return ipc.Reply{}, &ipc.Error{Code: "bad_state", Message: "no guest runs here yet", Remedy: "wait until it does"}
+	}
+	switch r.Method {
+	case MethodInfo:
+		return ipc.Reply{Body: m.facts()}, nil
+	case MethodPause:
+		return ipc.Reply{}, m.Pause(ctx)
+	case MethodResume:
+		return ipc.Reply{}, m.Resume()
+	case MethodStop:
+		return ipc.Reply{}, m.AskToStop()
+	case MethodEnd:
+		var e Ending
+		if err := r.Decode(&e); err != nil {
+			return ipc.Reply{}, err
+		}
+		p.end(e)
+		return ipc.Reply{}, nil
+	case MethodMigrate:
+		return p.migrate(r)
+	case MethodCancel:
+		return ipc.Reply{}, m.cancelMove()
+	case MethodSnapshot:
+		return p.snapshot(r)
+	case MethodConsole:
+		if len(r.Files) != 1 {
+			return ipc.Reply{}, fmt.Errorf("%s: got %d files; want 1", r.Method, len(r.Files))
+		}
+		f := r.Files[0]
+		r.Files = nil
+		return ipc.Reply{}, m.attach(f)
+	}
+	return ipc.Reply{}, fmt.Errorf("the supervisor asked %q", r.Method)
+}

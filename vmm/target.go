@@ -1,0 +1,150 @@
+package vmm
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/ferryvmm/ferry/devices/console"
+	"github.com/ferryvmm/ferry/guestmem"
+	"github.com/ferryvmm/ferry/internal/kvm"
+	"github.com/ferryvmm/ferry/migration"
+	"github.com/ferryvmm/ferry/vcpu"
+)
+
+// target takes a guest into this process. It is the migration.Host and, once
+// built, the migration.Built of one attempt.
+type target struct {
+	p       *process
+	sys     *kvm.System
+	console *console.Hub
+
+	m         *Machine
+	lock      *os.File // keeps the guest's name
+	rehearsed time.Duration
+	runs      atomic.Bool
+	told      chan struct{} // closed when the supervisor knows that it runs
+}
+
+var (
+	_ migration.Host  = (*target)(nil)
+	_ migration.Built = (*target)(nil)
+)
+
+// Build checks that the guest can run here, builds it and rehearses its restore.
+func (t *target) Build(ctx context.Context, d migration.Description) (migration.Built, error) {
+	b, err := t.build(ctx, d)
+	if err != nil {
+		return nil, refusal(err)
+	}
+	return b, nil
+}
+
+func (t *target) build(ctx context.Context, d migration.Description) (migration.Built, error) {
+	plan, err := decodePlan(d.Plan)
+	if err != nil {
+		return nil, &Failure{Code: "plan", Message: err.Error(), Remedy: "use the same version of vmm on both hosts"}
+	}
+	if plan.Layout.Size() != d.Layout.Size() || len(plan.Layout) != len(d.Layout) {
+		return nil, &Failure{Code: "plan", Message: "the plan's memory is not the move's", Remedy: "use the same version of vmm on both hosts"}
+	}
+	host, err := vcpu.CPUID(t.sys, plan.CPUs)
+	if err != nil {
+		return nil, err
+	}
+	if err := vcpu.CheckCPUID(host, plan.CPUID); err != nil {
+		return nil, &Failure{Code: "cpu", Message: fmt.Sprintf("this host's CPU cannot stand in for the source's: %v", err), Remedy: "move to a host with the same CPU features"}
+	}
+	// The supervisor says which name the guest will have, and whether its
+	// memory fits.
+	var claimed Claimed
+	files, err := t.p.conn.Call(ctx, MethodArriving, Arriving{Name: plan.Name, CPUs: plan.CPUs, MemoryBytes: plan.Layout.Size()}, &claimed)
+	if err != nil {
+		return nil, err
+	}
+	if len(files) == 1 {
+		t.lock = files[0]
+	}
+	plan.Name = claimed.Name
+	scale(plan.CPUs)
+	m, err := newMachine(t.sys, plan, &images{}, t.console, t.p.log, t.p.note, t.p.end)
+	if err != nil {
+		return nil, err
+	}
+	t.m = m
+	if t.rehearsed, err = m.instance.rehearse(plan, m.wiring()); err != nil {
+		return nil, fmt.Errorf("rehearsing the restore: %w", err)
+	}
+	return t, nil
+}
+
+// Name is the guest's name here.
+func (t *target) Name() string { return t.m.plan.Name }
+
+// Memory is the guest's memory.
+func (t *target) Memory() *guestmem.Memory { return t.m.instance.memory }
+
+// Rehearsal is what the rehearsed restore took.
+func (t *target) Rehearsal() time.Duration { return t.rehearsed }
+
+// Blob returns where to put a boot image.
+func (t *target) Blob(b migration.BlobInfo) (io.WriteCloser, error) {
+	w, err := t.m.images.incoming(b)
+	if err != nil {
+		return nil, refusal(err)
+	}
+	return w, nil
+}
+
+// Restore loads the guest's state.
+func (t *target) Restore(sections []migration.Section) error {
+	report, err := t.m.instance.restore(sections, t.m.plan, t.m.wiring())
+	if err != nil {
+		return refusal(err)
+	}
+	t.p.log.Info("restored", "tsc", report.TSC)
+	return nil
+}
+
+// Start runs the guest, and tells the supervisor so.
+func (t *target) Start() error {
+	if err := t.m.start(); err != nil {
+		return err
+	}
+	t.runs.Store(true)
+	t.p.adopt(t.m)
+	t.p.mu.Lock()
+	if t.lock != nil {
+		t.p.held = append(t.p.held, t.lock)
+	}
+	t.p.mu.Unlock()
+	t.told = make(chan struct{})
+	go func() {
+		defer close(t.told)
+		_, _ = t.p.conn.Call(context.Background(), MethodRuns, nil, nil)
+	}()
+	return nil
+}
+
+// settled waits until the supervisor knows whether the guest runs, so that it
+// hears so before it hears how the move ended.
+func (t *target) settled() {
+	if t.told != nil {
+		<-t.told
+	}
+}
+
+// Discard gives everything back.
+func (t *target) Discard() error {
+	if t.lock != nil {
+		t.lock.Close()
+	}
+	if t.m != nil {
+		t.m.close()
+		t.m.images.close()
+	}
+	return nil
+}
