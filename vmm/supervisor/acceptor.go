@@ -1,0 +1,291 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/ferryvmm/ferry/migration"
+	"github.com/ferryvmm/ferry/vmm/record"
+)
+
+const (
+	// helloWithin bounds how long a connection may take to say what it is.
+	helloWithin = 5 * time.Second
+	// clearWithin bounds how long a new move waits for the last one to be cleared.
+	clearWithin = time.Second
+	// maxStrangers bounds the connections that have not said yet what they are.
+	maxStrangers = 16
+)
+
+// attempt is one move that a source began: its control connection, and its
+// bulk connection once that came.
+type attempt struct {
+	hello   migration.Hello
+	control *net.TCPConn
+	bulk    chan *net.TCPConn // holds the one bulk connection until next takes it
+	joined  bool              // it came; guarded by acceptor.mu
+}
+
+// acceptor sorts the connections of a receiver by their Hello: control begins
+// an attempt, bulk joins it, ask is answered from the record.
+type acceptor struct {
+	listener *net.TCPListener
+	records  string
+	log      *slog.Logger
+	attempts chan *attempt // holds the one attempt that next has not taken yet
+
+	mu      sync.Mutex // guards what follows
+	current *attempt
+	changed chan struct{} // closed when current changes
+	full    bool          // a guest runs here: only asks are answered
+
+	strangers chan struct{}
+	closing   chan struct{} // closed by close
+	group     sync.WaitGroup
+}
+
+func newAcceptor(l *net.TCPListener, records string, log *slog.Logger) *acceptor {
+	a := &acceptor{
+		listener: l, records: records, log: log,
+		attempts:  make(chan *attempt, 1),
+		strangers: make(chan struct{}, maxStrangers),
+		changed:   make(chan struct{}),
+		closing:   make(chan struct{}),
+	}
+	a.group.Add(1)
+	go a.accept()
+	return a
+}
+
+// close ends the listening and waits for the connections that said nothing yet.
+func (a *acceptor) close() {
+	a.listener.Close()
+	close(a.closing)
+	a.group.Wait()
+}
+
+func (a *acceptor) accept() {
+	defer a.group.Done()
+	for {
+		conn, err := a.listener.AcceptTCP()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil {
+			a.log.Warn("accepting a connection", "error", err)
+			continue
+		}
+		select {
+		case a.strangers <- struct{}{}:
+			a.group.Add(1)
+			go func() {
+				defer a.group.Done()
+				a.sort(conn)
+				<-a.strangers
+			}()
+		default:
+			a.log.Warn("too many connections that say nothing; one was closed", "from", conn.RemoteAddr())
+			conn.Close()
+		}
+	}
+}
+
+// sort reads a connection's Hello and puts it where it belongs.
+func (a *acceptor) sort(conn *net.TCPConn) {
+	_ = conn.SetDeadline(time.Now().Add(helloWithin))
+	hello, err := migration.ReadHello(conn)
+	if err != nil {
+		a.log.Warn("a connection was refused", "from", conn.RemoteAddr(), "error", err)
+		a.refuse(conn, err)
+		return
+	}
+	switch hello.Role {
+	case migration.RoleControl:
+		err = a.begin(hello, conn)
+	case migration.RoleBulk:
+		err = a.join(hello, conn)
+	case migration.RoleAsk:
+		if err := migration.WriteAnswer(conn, migration.Query{Move: hello.Move, Epoch: hello.Epoch}, a.answer(hello)); err != nil {
+			a.log.Warn("answering about a move", "error", err)
+		}
+		conn.Close()
+		return
+	default:
+		err = fmt.Errorf("role %d", hello.Role)
+	}
+	if err != nil {
+		a.log.Warn("a connection was refused", "from", conn.RemoteAddr(), "error", err)
+		a.refuse(conn, err)
+	}
+}
+
+// refuse tells the peer why and closes.
+func (a *acceptor) refuse(conn *net.TCPConn, err error) {
+	var r *migration.Refusal
+	var v *migration.VersionError
+	switch {
+	case errors.As(err, &r):
+	case errors.As(err, &v): // in words that are right at the other end
+		r = &migration.Refusal{
+			Code: "version",
+			Message: fmt.Sprintf("the receiver speaks versions %d to %d of the migration protocol, the source %d to %d",
+				v.OurMin, v.OurMax, v.TheirMin, v.TheirMax),
+			Remedy: "use the same version of vmm on both hosts",
+		}
+	default:
+		r = &migration.Refusal{Code: "protocol", Message: err.Error(), Remedy: "use vmm of the same version on both hosts"}
+	}
+	_ = migration.Refuse(conn, r)
+	conn.Close()
+}
+
+// begin starts an attempt, one at a time.
+func (a *acceptor) begin(h migration.Hello, conn *net.TCPConn) error {
+	at := &attempt{hello: h, control: conn, bulk: make(chan *net.TCPConn, 1)}
+	a.idle()
+	a.mu.Lock()
+	if a.full || a.current != nil {
+		a.mu.Unlock()
+		return &migration.Refusal{Code: "busy", Message: "this receiver is taking in another guest, or has one already",
+			Remedy: "start another: vmm receive --listen tcp:HOST:PORT"}
+	}
+	a.set(at)
+	a.mu.Unlock()
+	_ = conn.SetDeadline(time.Time{})
+	a.attempts <- at
+	return nil
+}
+
+// idle waits a moment for an attempt to end: a source whose move failed knows
+// it, and may try again, before everything of that move is cleared here.
+func (a *acceptor) idle() {
+	timer := time.NewTimer(clearWithin)
+	defer timer.Stop()
+	for {
+		a.mu.Lock()
+		busy, changed := a.current != nil, a.changed
+		a.mu.Unlock()
+		if !busy {
+			return
+		}
+		select {
+		case <-changed:
+		case <-timer.C:
+			return
+		case <-a.closing:
+			return
+		}
+	}
+}
+
+// join gives a bulk connection to its attempt.
+func (a *acceptor) join(h migration.Hello, conn *net.TCPConn) error {
+	at := a.attemptOf(h)
+	if at == nil {
+		return &migration.Refusal{Code: "unknown_move", Message: "no such move is being received here", Remedy: "start the move again"}
+	}
+	a.mu.Lock()
+	joined := at.joined
+	at.joined = true
+	a.mu.Unlock()
+	if joined {
+		return &migration.Refusal{Code: "protocol", Message: "this move has its bulk connection already", Remedy: "start the move again"}
+	}
+	_ = conn.SetDeadline(time.Time{})
+	at.bulk <- conn
+	return nil
+}
+
+// done ends the current attempt; full says that its guest runs here now.
+func (a *acceptor) done(full bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.set(nil)
+	a.full = full
+}
+
+// set notes the current attempt. Precondition: mu is held.
+func (a *acceptor) set(at *attempt) {
+	a.current = at
+	close(a.changed)
+	a.changed = make(chan struct{})
+}
+
+// attemptOf waits for the attempt that a connection belongs to: two that were
+// dialled one after the other may be read the other way round.
+func (a *acceptor) attemptOf(h migration.Hello) *attempt {
+	timer := time.NewTimer(helloWithin)
+	defer timer.Stop()
+	for {
+		a.mu.Lock()
+		at, changed := a.current, a.changed
+		a.mu.Unlock()
+		if at != nil && at.hello.Move == h.Move && at.hello.Epoch == h.Epoch {
+			return at
+		}
+		select {
+		case <-changed:
+		case <-timer.C:
+			return nil
+		case <-a.closing:
+			return nil
+		}
+	}
+}
+
+// answer says what the durable record proves about a commit.
+func (a *acceptor) answer(h migration.Hello) migration.Answer {
+	r, err := record.Find(a.records, h.Move)
+	if err != nil || r.Epoch != h.Epoch {
+		return migration.Unknown
+	}
+	switch r.State {
+	case record.Started:
+		return migration.Started
+	case record.Tombstone:
+		return migration.NotStarted
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.current != nil && a.current.hello.Move == h.Move {
+		return migration.Pending
+	}
+	return migration.Unknown
+}
+
+// next waits for an attempt with both its connections.
+func (a *acceptor) next(ctx context.Context) (*attempt, *net.TCPConn, error) {
+	var at *attempt
+	select {
+	case at = <-a.attempts:
+	case <-ctx.Done():
+		return nil, nil, ctx.Err()
+	}
+	timer := time.NewTimer(helloWithin)
+	defer timer.Stop()
+	select {
+	case bulk := <-at.bulk:
+		return at, bulk, nil
+	case <-timer.C:
+		a.refuse(at.control, &migration.Refusal{Code: "protocol", Message: "the move's bulk connection did not come", Remedy: "check the network between the hosts"})
+		a.done(false)
+		select {
+		case late := <-at.bulk:
+			late.Close()
+		default:
+		}
+		return nil, nil, errNoBulk
+	case <-ctx.Done():
+		at.control.Close()
+		a.done(false)
+		return nil, nil, ctx.Err()
+	}
+}
+
+// errNoBulk: the attempt came to nothing; wait for the next.
+var errNoBulk = errors.New("the bulk connection of a move did not come")

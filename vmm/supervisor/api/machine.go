@@ -1,0 +1,52 @@
+package api
+
+import "time"
+
+// State is what a machine is doing, as `vmm ps` shows it.
+type State string
+
+// The states of a machine.
+const (
+	StateRunning      State = "running"
+	StatePaused       State = "paused"
+	StateReceiving    State = "receiving"    // waits for a guest, or is being sent one
+	StateMigrating    State = "migrating"    // the guest runs here while it is sent away
+	StateRelinquished State = "relinquished" // source: the commit may have left, the guest no longer runs here
+	StateInDoubt      State = "in_doubt"     // source: nobody could say yet which side owns the guest
+	StateLost         State = "lost"         // the only owner was killed
+	StateOrphaned     State = "orphaned"     // its supervisor died; the guest runs on
+)
+
+// Machine describes one machine.
+type Machine struct {
+	Name          string    `json:"name"`
+	State         State     `json:"state"`
+	PID           int       `json:"pid"`            // the machine process; 0 while there is none
+	SupervisorPID int       `json:"supervisor_pid"` // 0 when orphaned
+	CPUs          int       `json:"cpus"`
+	MemoryBytes   uint64    `json:"memory_bytes"`   // as configured
+	ResidentBytes uint64    `json:"resident_bytes"` // data in its memfds
+	UptimeMS      float64   `json:"uptime_ms"`      // since the guest runs in this process
+	StartedAt     time.Time `json:"started_at"`     // zero while no guest runs
+	Kernel        string    `json:"kernel"`         // path, or "loadgen"
+	Cmdline       string    `json:"cmdline"`
+	Console       string    `json:"console"` // as given to --console
+	Clock         string    `json:"clock"`   // advance or freeze
+	// ReadyMS is the time from the process's start to the guest's ready signal, nil until it came (a guest that
+	// arrived by a move gave it elsewhere).
+	ReadyMS      *float64 `json:"ready_ms"`
+	CountedWrong bool     `json:"counted_wrong"` // the guest reported having counted something wrong
+	Version      string   `json:"version"`       // of the supervisor
+	Moves        int      `json:"moves"`         // completed moves of this guest so far
+	Socket       string   `json:"socket"`
+	Listening    string   `json:"listening,omitempty"` // the address a receiving machine listens on
+}
+
+// Started is what run, receive and restore report once the guest runs, and what a detached start returns.
+type Started struct {
+	// Listening is set when the machine waits for a guest instead of running one.
+	Listening string `json:"listening,omitempty"`
+	Name      string `json:"name"`
+	PID       int    `json:"pid"`
+	Socket    string `json:"socket"`
+}

@@ -1,0 +1,96 @@
+package api
+
+import "time"
+
+// The migration modes that are built.
+const (
+	ModePrecopy  = "precopy"
+	ModeStopcopy = "stopcopy"
+)
+
+// MigrateRequest asks a machine to move its guest. The move goes on when the requester goes away: only a cancel, its
+// timeout, or a failure ends it.
+type MigrateRequest struct {
+	Target          string  `json:"target"` // tcp:HOST:PORT
+	Mode            string  `json:"mode"`   // ModePrecopy or ModeStopcopy
+	DowntimeLimitMS float64 `json:"downtime_limit_ms"`
+	TimeoutMS       float64 `json:"timeout_ms"` // 0: none
+	Insecure        bool    `json:"insecure"`   // needed when the target is not a loopback address
+}
+
+// SnapshotRequest asks a machine to write its guest to a directory.
+type SnapshotRequest struct {
+	Dir string `json:"dir"` // absolute; must not exist yet, or be empty
+}
+
+// Outcome is how a move ended.
+type Outcome string
+
+// The outcomes of a move.
+const (
+	OutcomeCompleted Outcome = "completed"
+	OutcomeFailed    Outcome = "failed"    // the guest runs at the source
+	OutcomeCancelled Outcome = "cancelled" // the guest runs at the source
+	OutcomeInDoubt   Outcome = "in_doubt"
+	OutcomeLost      Outcome = "lost"
+)
+
+// Progress is one report of a move under way.
+type Progress struct {
+	Phase              string  `json:"phase"` // reserve, push, stop, commit, in_doubt, release
+	Round              int     `json:"round"` // from 0, the first pass over all data
+	SentBytes          uint64  `json:"sent_bytes"`
+	RemainingBytes     uint64  `json:"remaining_bytes"` // data still to be sent, as known now
+	DirtyBitsPerS      float64 `json:"dirty_bits_per_s"`
+	BandwidthBitsPerS  float64 `json:"bandwidth_bits_per_s"`
+	ForecastDowntimeMS float64 `json:"forecast_downtime_ms"` // if the guest were stopped now; 0 while not known
+	ElapsedMS          float64 `json:"elapsed_ms"`           // since the request was accepted
+}
+
+// Result says how a move, or a snapshot, went.
+type Result struct {
+	Outcome       Outcome  `json:"outcome"`
+	Reason        string   `json:"reason"` // one short word or sentence; empty when completed
+	ModeRequested string   `json:"mode_requested"`
+	Mode          string   `json:"mode"`           // what was done
+	TargetName    string   `json:"target_name"`    // the guest's name at the target; empty unless completed
+	MemoryBytes   uint64   `json:"memory_bytes"`   // configured
+	ResidentBytes uint64   `json:"resident_bytes"` // data in the source's memfds when the move started
+	SentBytes     uint64   `json:"sent_bytes"`     // written to migration sockets (snapshot: to files)
+	PageBytes     uint64   `json:"page_bytes"`     // page payload of them
+	Rounds        []Round  `json:"rounds"`
+	TotalMS       float64  `json:"total_ms"`    // request accepted to release, at the source
+	DowntimeMS    float64  `json:"downtime_ms"` // first kick to receipt of running, source's clock
+	Downtime      Downtime `json:"downtime"`
+	Error         *Error   `json:"error,omitempty"`
+}
+
+// Round is one pass over dirty memory.
+type Round struct {
+	Pages        uint64  `json:"pages"`
+	Bytes        uint64  `json:"bytes"`
+	MS           float64 `json:"ms"`
+	DirtiedPages uint64  `json:"dirtied_pages"` // found dirty at the end of the round
+}
+
+// Downtime splits downtime_ms into its parts.
+type Downtime struct {
+	PauseMS  float64 `json:"pause_ms"`  // kick to all vCPUs stopped and devices quiet
+	PagesMS  float64 `json:"pages_ms"`  // last pages
+	StateMS  float64 `json:"state_ms"`  // saving, sending and restoring the state
+	CommitMS float64 `json:"commit_ms"` // commit and the durable record
+	ResumeMS float64 `json:"resume_ms"` // first KVM_RUN to receipt of running
+}
+
+// StreamLine is one line of a migrate or snapshot answer; exactly one of its fields is set.
+type StreamLine struct {
+	Progress *Progress `json:"progress,omitempty"`
+	Result   *Result   `json:"result,omitempty"`
+	Error    *Error    `json:"error,omitempty"` // it ended without a result
+}
+
+// Milliseconds returns d as the API writes durations.
+func Milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+// Duration returns the duration of a field that counts milliseconds.
+func Duration(ms float64) time.Duration { return time.Duration(ms * float64(time.Millisecond)) }

@@ -1,0 +1,20 @@
+package api
+
+// The paths of the API.
+const (
+	PathMachine       = "/v1/machine"                // GET: Machine
+	PathPause         = "/v1/machine/pause"          // POST
+	PathResume        = "/v1/machine/resume"         // POST
+	PathStop          = "/v1/machine/stop"           // POST: asks the guest, insists after 10 s; answers when it ended
+	PathKill          = "/v1/machine/kill"           // POST
+	PathMigrate       = "/v1/machine/migrate"        // POST MigrateRequest: stream
+	PathMigrateCancel = "/v1/machine/migrate/cancel" // POST
+	PathSnapshot      = "/v1/machine/snapshot"       // POST SnapshotRequest: stream
+	PathConsole       = "/v1/machine/console"        // GET with Upgrade: ferry-console, then raw bytes both ways
+)
+
+// ConsoleProtocol is the protocol that PathConsole upgrades to.
+const ConsoleProtocol = "ferry-console"
+
+// streamType is the content type of a stream of StreamLine.
+const streamType = "application/x-ndjson"

@@ -1,0 +1,102 @@
+package supervisor
+
+import (
+	"os"
+
+	"github.com/ferryvmm/ferry/internal/ipc"
+	"github.com/ferryvmm/ferry/vmm"
+	"github.com/ferryvmm/ferry/vmm/supervisor/api"
+)
+
+// arriving answers the machine which name the guest that wants in will have:
+// its own, if none was given here. The claim becomes ours when the guest runs.
+func (s *supervisor) arriving(r *ipc.Request) (ipc.Reply, error) {
+	var a vmm.Arriving
+	if err := r.Decode(&a); err != nil {
+		return ipc.Reply{}, err
+	}
+	if err := checkCapacity(a.MemoryBytes); err != nil {
+		return ipc.Reply{}, crossing(err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.guest = a
+	if !s.renames {
+		return ipc.Reply{Body: vmm.Claimed{Name: s.name.name}}, nil
+	}
+	n, err := claimAny(s.dir, a.Name, a.Name+"-%d")
+	if err != nil {
+		return ipc.Reply{}, crossing(err)
+	}
+	s.claimed = n
+	lock, err := dup(n.lock) // shares the description, and so the lock
+	if err != nil {
+		return ipc.Reply{}, err
+	}
+	return ipc.Reply{Body: vmm.Claimed{Name: n.name}, Files: []*os.File{lock}}, nil
+}
+
+// settle gives the machine the name that was claimed for its guest.
+func (s *supervisor) settle() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := s.claimed; n != nil {
+		old := s.name
+		for _, ext := range []string{"sock", "log"} {
+			if err := os.Rename(old.path(ext), n.path(ext)); err != nil {
+				return err
+			}
+		}
+		s.name, s.claimed = n, nil
+		old.release(false)
+	}
+	return s.describeLocked(s.guest.CPUs, s.guest.MemoryBytes)
+}
+
+// unclaim gives up the name of a guest that did not come.
+func (s *supervisor) unclaim() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.claimed != nil {
+		s.claimed.release(false)
+		s.claimed = nil
+	}
+}
+
+// guestRuns notes that the guest that arrived runs here now.
+func (s *supervisor) guestRuns() error {
+	if err := s.settle(); err != nil {
+		// The guest runs all the same; it keeps the name of the receiver.
+		s.log.Error("taking the guest's name", "error", err)
+	}
+	s.mu.Lock()
+	f := s.arrived
+	s.mu.Unlock()
+	if f != nil {
+		f()
+	}
+	return nil
+}
+
+// quitWaiting ends a receiver that no guest runs in; false if one does.
+func (s *supervisor) quitWaiting() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.quit == nil || !s.startedAt.IsZero() {
+		return false
+	}
+	s.quit()
+	return true
+}
+
+// mayStop refuses to stop a guest whose move is under way.
+func (s *supervisor) mayStop() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch s.state {
+	case api.StateMigrating, api.StateRelinquished, api.StateInDoubt:
+		return api.Errorf(api.CodeBadState, "vmm migrate "+s.name.name+" --cancel, or vmm kill "+s.name.name,
+			"%q is %s", s.name.name, s.state)
+	}
+	return nil
+}

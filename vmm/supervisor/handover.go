@@ -1,0 +1,25 @@
+package supervisor
+
+import "os"
+
+// handOver collects descriptors for one message and the role of each. It owns
+// them: close closes all.
+type handOver struct {
+	roles []string
+	files []*os.File
+}
+
+// add appends a file; nil is left out.
+func (h *handOver) add(role string, f *os.File) {
+	if f != nil {
+		h.roles = append(h.roles, role)
+		h.files = append(h.files, f)
+	}
+}
+
+func (h *handOver) close() {
+	for _, f := range h.files {
+		f.Close()
+	}
+	h.files = nil
+}

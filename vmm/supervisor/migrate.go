@@ -1,0 +1,160 @@
+package supervisor
+
+import (
+	"context"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/ferryvmm/ferry/internal/ipc"
+	"github.com/ferryvmm/ferry/migration"
+	"github.com/ferryvmm/ferry/vmm"
+	"github.com/ferryvmm/ferry/vmm/supervisor/api"
+)
+
+// firstEpoch of a move: a later issue raises it when a move is tried again
+// under the same id.
+const firstEpoch = 1
+
+// askWithin bounds one question about a commit.
+const askWithin = 2 * time.Second
+
+func (v *server) migrate(w http.ResponseWriter, r *http.Request) {
+	var q api.MigrateRequest
+	if err := api.ReadRequest(w, r, &q); err != nil {
+		api.WriteError(w, err)
+		return
+	}
+	addr, err := secureAddress(q.Target, q.Insecure)
+	if err != nil {
+		api.WriteError(w, err)
+		return
+	}
+	if v.s.machine() == nil {
+		api.WriteError(w, api.Errorf(api.CodeBadState, "wait until a guest has arrived", "no guest runs here yet"))
+		return
+	}
+	m := vmm.Migrate{
+		Move: migration.NewMoveID(), Target: q.Target, Mode: q.Mode, Epoch: firstEpoch,
+		DowntimeLimit: api.Duration(q.DowntimeLimitMS), Timeout: api.Duration(q.TimeoutMS),
+	}
+	var files handOver
+	defer files.close()
+	for _, role := range []string{vmm.RoleControl, vmm.RoleBulk} {
+		f, err := dialMove(r.Context(), addr)
+		if err != nil {
+			api.WriteError(w, err)
+			return
+		}
+		files.add(role, f)
+	}
+	m.Roles = files.roles
+	v.s.mu.Lock()
+	v.s.target = addr
+	v.s.mu.Unlock()
+	stream := api.NewStream(w)
+	result, err := v.s.transfer(stream, func(ctx context.Context, out *vmm.Outcome) error {
+		_, err := v.s.call(ctx, vmm.MethodMigrate, m, out, files.files...)
+		return err
+	})
+	answer(stream, result, err)
+}
+
+// answer ends a stream; the requester may have gone away.
+func answer(stream *api.Stream, r api.Result, err error) {
+	if err != nil {
+		_ = stream.Error(err)
+		return
+	}
+	_ = stream.Result(r)
+}
+
+// dialMove opens one connection of a move.
+func dialMove(ctx context.Context, addr api.Address) (*os.File, error) {
+	conn, err := dialTCP(ctx, addr)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	return conn.File()
+}
+
+// transfer runs a move or a snapshot, reporting its progress on stream. It
+// returns when its outcome is known: for a guest that left, when its machine
+// and all that belongs to it are gone; for one in doubt, after the patience of
+// contract.md, while the machine goes on asking.
+func (s *supervisor) transfer(stream *api.Stream, move func(context.Context, *vmm.Outcome) error) (api.Result, error) {
+	doubt := make(chan api.Result, 1)
+	s.mu.Lock()
+	s.progress = func(p migration.Progress) {
+		_ = stream.Progress(toProgress(p))
+		if p.Undecided {
+			select {
+			case doubt <- inDoubt():
+			default:
+			}
+		}
+	}
+	s.mu.Unlock()
+	type ended struct {
+		outcome vmm.Outcome
+		err     error
+	}
+	done := make(chan ended, 1)
+	go func() {
+		var e ended
+		// The move goes on when whoever asked for it goes away.
+		e.err = move(context.Background(), &e.outcome)
+		s.mu.Lock()
+		s.progress = nil
+		s.mu.Unlock()
+		done <- e
+	}()
+	select {
+	case e := <-done:
+		if e.err != nil {
+			return api.Result{}, e.err
+		}
+		if e.outcome.Result.TargetName != "" {
+			<-s.finished // the guest has left: so does all that is its own
+		}
+		return toResult(e.outcome), nil
+	case r := <-doubt:
+		return r, nil
+	}
+}
+
+// noteProgress passes a report of the machine on.
+func (s *supervisor) noteProgress(r *ipc.Request) error {
+	var p migration.Progress
+	if err := r.Decode(&p); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	f := s.progress
+	s.mu.Unlock()
+	if f != nil {
+		f(p)
+	}
+	return nil
+}
+
+// ask dials the target anew to learn what became of a commit.
+func (s *supervisor) ask(ctx context.Context, r *ipc.Request) (ipc.Reply, error) {
+	var q migration.Query
+	if err := r.Decode(&q); err != nil {
+		return ipc.Reply{}, err
+	}
+	s.mu.Lock()
+	addr := s.target
+	s.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, askWithin)
+	defer cancel()
+	conn, err := dialTCP(ctx, addr)
+	if err != nil {
+		return ipc.Reply{}, err
+	}
+	defer conn.Close()
+	a, err := migration.AskPeer(ctx, conn, q)
+	return ipc.Reply{Body: a}, err
+}

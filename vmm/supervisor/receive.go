@@ -1,0 +1,213 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+
+	"github.com/ferryvmm/ferry/vmm"
+	"github.com/ferryvmm/ferry/vmm/record"
+	"github.com/ferryvmm/ferry/vmm/supervisor/api"
+)
+
+// ReceiveConfig is what `vmm receive` was asked for.
+type ReceiveConfig struct {
+	Dir      string // state folder, of Dir
+	Name     string // empty: receive-PORT, then the guest's own name or NAME-2
+	Listen   string // tcp:HOST:PORT
+	Console  Console
+	Insecure bool // required to listen elsewhere than on a loopback address
+	// Listening is called once with the real address.
+	Listening func(addr string)
+	// Started is called once a guest runs.
+	Started func(api.Started)
+}
+
+// Receive waits for a guest, takes it in and supervises it to its end. A move
+// that fails is logged, and the next one awaited. An error means that it could
+// not listen; ctx ends the waiting, or asks the guest to stop.
+func Receive(ctx context.Context, c ReceiveConfig) (Exit, error) {
+	l, err := listenTCP(c.Listen, c.Insecure)
+	if err != nil {
+		return Exit{Code: 1}, err
+	}
+	defer l.Close()
+	addr := l.Addr().(*net.TCPAddr)
+	records, err := recordsDir(c.Dir)
+	if err != nil {
+		return Exit{Code: 1}, err
+	}
+	var probe handOver // a host without KVM is told now, not at the first move
+	err = openKVM(&probe)
+	probe.close()
+	if err != nil {
+		return Exit{Code: 1}, err
+	}
+	n, err := claimOr(c.Dir, c.Name, fmt.Sprintf("receive-%d", addr.Port))
+	if err != nil {
+		return Exit{Code: 1}, err
+	}
+	s, err := newSupervisor(n, c.Console)
+	if err != nil {
+		return Exit{Code: 1}, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s.renames = c.Name == ""
+	s.listensAt("tcp:"+addr.String(), cancel)
+	r := &receiver{s: s, acceptor: newAcceptor(l, records, s.log), records: records, started: c.Started, ran: make(chan struct{})}
+	defer r.acceptor.close()
+	if c.Listening != nil {
+		c.Listening("tcp:" + addr.String())
+	}
+	tell(report{Started: &api.Started{Listening: "tcp:" + addr.String(), Name: n.name, PID: os.Getpid(), Socket: n.path("sock")}})
+	for {
+		err := r.next(ctx)
+		if err == nil {
+			return s.wait(ctx), nil
+		}
+		if ctx.Err() != nil {
+			return s.finish(Exit{Code: 0, Reason: "stopped"}), nil
+		}
+		s.log.Warn("a move failed; listening on", "error", err)
+		fmt.Fprintf(os.Stderr, "vmm: a move failed: %v; listening on\n", err)
+	}
+}
+
+// receiver takes in guests until one runs.
+type receiver struct {
+	s        *supervisor
+	acceptor *acceptor
+	records  string
+	started  func(api.Started)
+	ran      chan struct{} // closed when a guest runs here
+}
+
+// next takes the next attempt; nil means that a guest runs here.
+func (r *receiver) next(ctx context.Context) error {
+	at, bulk, err := r.acceptor.next(ctx)
+	if err != nil {
+		return err
+	}
+	ran := false
+	defer func() {
+		r.acceptor.done(ran)
+		if !ran {
+			r.s.unclaim()
+			r.s.setState(api.StateReceiving)
+		}
+	}()
+	var files handOver
+	defer files.close()
+	control, controlErr := at.control.File()
+	files.add(vmm.RoleControl, control)
+	at.control.Close()
+	second, bulkErr := bulk.File()
+	files.add(vmm.RoleBulk, second)
+	bulk.Close()
+	if err := errors.Join(controlErr, bulkErr); err != nil {
+		return err
+	}
+	if err := openKVM(&files); err != nil {
+		return err
+	}
+	oath, err := record.Create(r.records, at.hello.Move, at.hello.Epoch)
+	if err != nil {
+		return err
+	}
+	files.add(vmm.RoleRecord, oath)
+	err = r.take(ctx, at, &files)
+	select {
+	case <-r.ran:
+		ran = true
+		return nil
+	default:
+	}
+	return err
+}
+
+// take has a machine process of its own take the guest in. It returns when the
+// guest runs, or when nothing of the attempt is left.
+func (r *receiver) take(ctx context.Context, at *attempt, files *handOver) error {
+	s := r.s
+	p, err := s.launch(files, 0, 0)
+	if err != nil {
+		// No process has seen the move, and its source was told nothing.
+		return errors.Join(err, record.Remove(r.records, at.hello.Move))
+	}
+	ended := make(chan error, 1)
+	var arrival vmm.Arrival
+	in := vmm.Incoming{Hello: at.hello, Roles: files.roles}
+	s.onRuns(func() {
+		s.ends.handedOver()
+		s.mu.Lock()
+		s.listening = ""
+		s.mu.Unlock()
+		notifyStarted(r.started, s.runs())
+		close(r.ran)
+	})
+	go func() {
+		_, err := p.conn.Call(context.WithoutCancel(ctx), vmm.MethodReceive, in, &arrival, files.files...)
+		if err == nil && arrival.Forget {
+			// The source never asks about this move again.
+			if err := record.Remove(r.records, at.hello.Move); err != nil {
+				s.log.Warn("removing an ownership record", "error", err)
+			}
+		}
+		if err == nil && arrival.Failure != nil {
+			err = arrival.Failure
+		}
+		if err == nil {
+			r.acceptor.listener.Close() // released: there is nothing left to answer
+		}
+		ended <- fromMachine(err)
+	}()
+	select {
+	case <-r.ran:
+		return nil
+	case <-ctx.Done():
+		p.kill()
+		err = <-ended
+	case err = <-ended:
+		select {
+		case <-r.ran: // it ran, and the move has ended already
+			return nil
+		default:
+		}
+		p.kill()
+	}
+	p.end()
+	s.noMachine()
+	r.bury(at)
+	if err == nil {
+		err = errors.New("the machine process ended")
+	}
+	return err
+}
+
+// bury settles the record of an attempt whose machine process is gone.
+func (r *receiver) bury(at *attempt) {
+	rec, err := record.Find(r.records, at.hello.Move)
+	if err != nil {
+		return
+	}
+	// No process is left that could start this guest: that is durable now, in
+	// case its source committed and asks.
+	if rec.State == record.Reserved {
+		err = r.tombstone(at.hello.Move)
+	}
+	if err != nil {
+		r.s.log.Error("the outcome of a move could not be recorded", "error", err)
+	}
+}
+
+func (r *receiver) tombstone(move [16]byte) error {
+	f, err := record.Open(r.records, move)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return record.Decide(f, record.Tombstone)
+}

@@ -1,0 +1,43 @@
+package supervisor
+
+import (
+	"github.com/ferryvmm/ferry/migration"
+	"github.com/ferryvmm/ferry/vmm"
+	"github.com/ferryvmm/ferry/vmm/supervisor/api"
+)
+
+// toProgress puts a report in the API's words.
+func toProgress(p migration.Progress) api.Progress {
+	return api.Progress{
+		Phase: string(p.Phase), Round: p.Round, SentBytes: p.SentBytes, RemainingBytes: p.RemainingBytes,
+		DirtyBitsPerS: p.DirtyBitsPerS, BandwidthBitsPerS: p.BandwidthBitsPerS,
+		ForecastDowntimeMS: p.ForecastDowntimeMS, ElapsedMS: p.ElapsedMS,
+	}
+}
+
+// toResult puts the outcome of a move in the API's words.
+func toResult(o vmm.Outcome) api.Result {
+	r := o.Result
+	out := api.Result{
+		Outcome: api.Outcome(r.Outcome), Reason: r.Reason, ModeRequested: r.ModeRequested, Mode: r.Mode,
+		TargetName: r.TargetName, MemoryBytes: r.MemoryBytes, ResidentBytes: r.ResidentBytes,
+		SentBytes: r.SentBytes, PageBytes: r.PageBytes, TotalMS: r.TotalMS, DowntimeMS: r.DowntimeMS,
+		Downtime: api.Downtime(r.Downtime), Rounds: make([]api.Round, len(r.Rounds)),
+	}
+	for i, round := range r.Rounds {
+		out.Rounds[i] = api.Round(round)
+	}
+	if e := o.Error; e != nil {
+		out.Error = &api.Error{Code: e.Code, Message: e.Message, Remedy: e.Remedy}
+	}
+	return out
+}
+
+// inDoubt is the result of a move that nobody could decide in time.
+func inDoubt() api.Result {
+	return api.Result{
+		Outcome: api.OutcomeInDoubt, Reason: "the target did not answer behind the commit",
+		Error: api.Errorf("in_doubt", "bring the target's host or the network back: the machine goes on asking, and until then the guest stays paused",
+			"nobody could say whether the target started the guest"),
+	}
+}

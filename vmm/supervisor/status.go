@@ -1,0 +1,48 @@
+package supervisor
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"time"
+)
+
+// status is NAME.json: what a later vmm needs to find a machine whose
+// supervisor does not answer. It is written before the guest runs.
+type status struct {
+	Name          string    `json:"name"`
+	SupervisorPID int       `json:"supervisor_pid"`
+	MachinePID    int       `json:"machine_pid"`
+	CPUs          int       `json:"cpus"`
+	MemoryBytes   uint64    `json:"memory_bytes"`
+	StartedAt     time.Time `json:"started_at"`
+}
+
+// write replaces the file as a whole: a reader never sees half of it.
+func (s status) write(n *name) error {
+	b, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	tmp := n.path("json.tmp")
+	if err := os.WriteFile(tmp, append(b, '\n'), 0o600); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp, n.path("json")); err != nil {
+		os.Remove(tmp)
+		return err
+	}
+	return nil
+}
+
+func readStatus(dir, name string) (status, error) {
+	var s status
+	b, err := os.ReadFile(pathOf(dir, name, "json"))
+	if err != nil {
+		return s, err
+	}
+	if err := json.Unmarshal(b, &s); err != nil {
+		return s, fmt.Errorf("%s: %w", pathOf(dir, name, "json"), err)
+	}
+	return s, nil
+}

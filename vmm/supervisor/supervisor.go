@@ -1,0 +1,341 @@
+// Package supervisor is the privileged half of a machine: it owns the name, the
+// API socket, the connections and the files, starts the machine process, hands
+// it descriptors, and cleans up after it. It never maps guest memory, and a
+// guest outlives it.
+package supervisor
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ferryvmm/ferry/internal/ipc"
+	"github.com/ferryvmm/ferry/migration"
+	"github.com/ferryvmm/ferry/vmm"
+	"github.com/ferryvmm/ferry/vmm/supervisor/api"
+)
+
+// Exit is how a machine ended: the command's exit code (contract.md) and why.
+type Exit struct {
+	Code   int
+	Reason string
+}
+
+// stopPatience is how long a guest that was asked to stop is given.
+const stopPatience = 10 * time.Second
+
+// supervisor is one machine's, or one receiver's, supervisor.
+type supervisor struct {
+	dir     string
+	console Console
+	ends    *consoleEnds
+	logFile *os.File
+	log     *slog.Logger
+	began   time.Time
+
+	mu        sync.Mutex // guards what follows
+	name      *name
+	proc      *process // nil while a receiver waits
+	state     api.State
+	startedAt time.Time // when the guest began to run here
+	ended     *vmm.Ending
+	listening string
+	progress  func(migration.Progress) // of the move under way
+	target    api.Address              // of the move under way: where to ask about it
+	renames   bool                     // the machine takes the name of the guest that arrives
+	claimed   *name                    // the name claimed for it
+	guest     vmm.Arriving             // what is said to arrive
+	arrived   func()                   // called when it runs
+	quit      func()                   // ends the waiting of a receiver
+
+	// finished is closed when the machine is gone and its files are removed.
+	finished chan struct{}
+	exit     Exit
+	server   *server
+}
+
+// newSupervisor opens the log, the console and the API socket of a name. It
+// owns the claim: if it fails, that is given up.
+func newSupervisor(n *name, c Console) (_ *supervisor, err error) {
+	defer func() {
+		if err != nil {
+			n.release(false)
+		}
+	}()
+	log, err := os.OpenFile(n.path("log"), os.O_CREATE|os.O_WRONLY|os.O_TRUNC|os.O_APPEND|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return nil, noDir(err)
+	}
+	ends, err := c.open()
+	if err != nil {
+		log.Close()
+		return nil, err
+	}
+	s := &supervisor{
+		dir: n.dir, console: c, ends: ends, logFile: log, began: time.Now(), name: n,
+		log:      slog.New(slog.NewTextHandler(log, nil)).With("process", "supervisor"),
+		finished: make(chan struct{}),
+	}
+	s.server = newServer(s)
+	if err := s.server.listen(n.path("sock")); err != nil {
+		ends.close()
+		log.Close()
+		return nil, err
+	}
+	ends.serve(func(f *os.File) error {
+		_, err := s.call(context.Background(), vmm.MethodConsole, nil, nil, f)
+		return err
+	})
+	return s, nil
+}
+
+// start makes the machine process of a guest.
+func (s *supervisor) start() (*process, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p, err := spawn(s.name, s.logFile, s.serveMachine)
+	if err != nil {
+		return nil, err
+	}
+	s.proc = p
+	return p, nil
+}
+
+// launch starts the machine process of a guest of that size, as far as it is
+// known, and adds the console to the files for it. If it fails, no process is
+// left.
+func (s *supervisor) launch(files *handOver, cpus int, memory uint64) (*process, error) {
+	p, err := s.start()
+	if err != nil {
+		return nil, err
+	}
+	if err = s.describe(cpus, memory); err != nil {
+		err = noDir(err)
+	} else {
+		err = s.ends.hand(files)
+	}
+	if err != nil {
+		p.kill()
+		p.end()
+		s.noMachine()
+		return nil, err
+	}
+	return p, nil
+}
+
+// describe writes the status file that finds the machine without its supervisor.
+func (s *supervisor) describe(cpus int, memory uint64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.describeLocked(cpus, memory)
+}
+
+// describeLocked is describe. Precondition: mu is held.
+func (s *supervisor) describeLocked(cpus int, memory uint64) error {
+	return status{
+		Name: s.name.name, SupervisorPID: os.Getpid(), MachinePID: s.proc.cmd.Process.Pid,
+		CPUs: cpus, MemoryBytes: memory, StartedAt: time.Now(),
+	}.write(s.name)
+}
+
+// runs notes that the guest runs here from now on.
+func (s *supervisor) runs() api.Started {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.startedAt = time.Now()
+	s.state = api.StateRunning
+	return api.Started{Name: s.name.name, PID: s.proc.cmd.Process.Pid, Socket: s.name.path("sock")}
+}
+
+// listensAt notes that this is a receiver; quit ends its waiting.
+func (s *supervisor) listensAt(addr string, quit func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.state, s.listening, s.quit = api.StateReceiving, addr, quit
+}
+
+// setState notes the state of the machine.
+func (s *supervisor) setState(st api.State) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.state = st
+}
+
+// noMachine notes that the machine process of a failed attempt is gone.
+func (s *supervisor) noMachine() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.proc, s.ended = nil, nil
+}
+
+// onRuns has f called when the guest that arrives runs.
+func (s *supervisor) onRuns(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.arrived = f
+}
+
+// machine returns the machine process, nil if there is none.
+func (s *supervisor) machine() *process {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.proc
+}
+
+// call asks the machine something. With no guest here it is a bad_state.
+func (s *supervisor) call(ctx context.Context, method string, in, out any, files ...*os.File) ([]*os.File, error) {
+	p := s.machine()
+	if p == nil {
+		return nil, api.Errorf(api.CodeBadState, "wait until a guest has arrived", "no guest runs here yet")
+	}
+	got, err := p.conn.Call(ctx, method, in, out, files...)
+	return got, fromMachine(err)
+}
+
+// serveMachine handles what the machine asks or tells.
+func (s *supervisor) serveMachine(ctx context.Context, r *ipc.Request) (ipc.Reply, error) {
+	defer r.CloseFiles()
+	switch r.Method {
+	case vmm.NoteState:
+		var st string
+		if err := r.Decode(&st); err != nil {
+			return ipc.Reply{}, err
+		}
+		s.setState(api.State(st))
+		return ipc.Reply{}, nil
+	case vmm.MethodEnded:
+		var e vmm.Ending
+		if err := r.Decode(&e); err != nil {
+			return ipc.Reply{}, err
+		}
+		s.mu.Lock()
+		s.ended = &e
+		s.mu.Unlock()
+		return ipc.Reply{}, nil
+	case vmm.NoteProgress:
+		return ipc.Reply{}, s.noteProgress(r)
+	case vmm.MethodAsk:
+		return s.ask(ctx, r)
+	case vmm.MethodArriving:
+		return s.arriving(r)
+	case vmm.MethodRuns:
+		return ipc.Reply{}, s.guestRuns()
+	}
+	return ipc.Reply{}, fmt.Errorf("machine asked %q", r.Method)
+}
+
+// wait waits for the end of the guest; an ended ctx asks it to stop. It
+// returns when nothing of the machine is left.
+func (s *supervisor) wait(ctx context.Context) Exit {
+	p := s.machine()
+	select {
+	case <-p.gone:
+	case <-ctx.Done():
+		s.stop(p)
+	case <-s.ends.terminal.asked():
+		s.stop(p)
+	}
+	<-p.gone
+	return s.finish(s.verdict(p))
+}
+
+// verdict is how the machine ended, in its own words or as its death tells.
+func (s *supervisor) verdict(p *process) Exit {
+	p.conn.Close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.ended != nil:
+		return Exit{Code: s.ended.Code, Reason: s.ended.Reason}
+	case p.killed:
+		return Exit{Code: 137, Reason: "killed"}
+	}
+	return Exit{Code: 1, Reason: fmt.Sprintf("the machine process died (%v); see %s", p.err, s.name.path("log"))}
+}
+
+// finish removes everything of the machine, lets the requests that wait for
+// that answer, and closes the API.
+func (s *supervisor) finish(e Exit) Exit {
+	s.mu.Lock()
+	n := s.name
+	ran := !s.startedAt.IsZero()
+	s.mu.Unlock()
+	s.log.Info("ended", "code", e.Code, "reason", e.Reason)
+	s.ends.close()
+	s.server.unlisten()
+	// The log of a guest that failed by itself is for the person who asks why.
+	n.release(ran && e.Code != 0 && e.Code != 137)
+	s.exit = e
+	close(s.finished)
+	s.server.drain()
+	s.logFile.Close()
+	return e
+}
+
+// abandon ends a start that failed.
+func (s *supervisor) abandon() {
+	if p := s.machine(); p != nil {
+		p.kill()
+		p.end()
+	}
+	s.finish(Exit{Code: 1})
+}
+
+// stop asks the guest to end and insists after stopPatience.
+func (s *supervisor) stop(p *process) {
+	ctx, cancel := context.WithTimeout(context.Background(), stopPatience)
+	defer cancel()
+	if _, err := p.conn.Call(ctx, vmm.MethodStop, nil, nil); err != nil {
+		s.log.Info("the guest is ended without being asked", "reason", err)
+	} else {
+		select {
+		case <-p.gone:
+			return
+		case <-ctx.Done():
+			s.log.Warn("the guest did not end when asked", "after", stopPatience)
+		}
+	}
+	insist, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	_, _ = p.conn.Call(insist, vmm.MethodEnd, vmm.Ending{Code: 0, Reason: "stopped"}, nil)
+	select {
+	case <-p.gone:
+	case <-insist.Done():
+		p.kill()
+		<-p.gone
+	}
+}
+
+// info describes the machine for the API.
+func (s *supervisor) info(ctx context.Context) (api.Machine, error) {
+	s.mu.Lock()
+	m := api.Machine{
+		Name: s.name.name, State: s.state, SupervisorPID: os.Getpid(), Console: s.console.String(),
+		StartedAt: s.startedAt, Version: api.Version(), Socket: s.name.path("sock"), Listening: s.listening,
+	}
+	p := s.proc
+	s.mu.Unlock()
+	if p == nil {
+		return m, nil
+	}
+	m.PID = p.cmd.Process.Pid
+	var f vmm.Facts
+	if _, err := p.conn.Call(ctx, vmm.MethodInfo, nil, &f); err != nil {
+		return m, fromMachine(err)
+	}
+	m.CPUs, m.MemoryBytes, m.ResidentBytes = f.CPUs, f.MemoryBytes, f.ResidentBytes
+	m.Cmdline, m.Kernel, m.Clock, m.Moves, m.CountedWrong = f.Cmdline, f.Kernel, f.Clock, f.Moves, f.CountedWrong
+	if !m.StartedAt.IsZero() {
+		m.UptimeMS = api.Milliseconds(time.Since(m.StartedAt))
+	}
+	if f.ReadyMonotone != 0 {
+		ms := api.Milliseconds(time.Duration(f.ReadyMonotone) - processStart)
+		m.ReadyMS = &ms
+	}
+	return m, nil
+}
