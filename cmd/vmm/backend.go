@@ -1,0 +1,71 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+
+	"github.com/ferryvmm/ferry/vmm/supervisor"
+	"github.com/ferryvmm/ferry/vmm/supervisor/api"
+)
+
+// backend is what the commands need of package supervisor; tests put their own in its place.
+type backend struct {
+	dir     func() (string, error)
+	list    func(dir string) ([]api.Machine, error)
+	open    func(dir, name string) (*api.Client, error)
+	kill    func(dir, name string) error
+	watch   func(*api.Client) (watch, error)
+	run     func(context.Context, supervisor.RunConfig) (supervisor.Exit, error)
+	receive func(context.Context, supervisor.ReceiveConfig) (supervisor.Exit, error)
+	restore func(context.Context, supervisor.RestoreConfig) (supervisor.Exit, error)
+	detach  func(args []string) (api.Started, error)
+	// failed tells a parent that waits in detach why this process failed.
+	failed func(error)
+}
+
+// watch waits until a machine's processes, socket and name are gone. It is made before the request that ends the machine.
+type watch interface {
+	Wait(ctx context.Context) error
+	Close() error
+}
+
+var _ watch = (*supervisor.Watch)(nil)
+
+func realBackend() backend {
+	return backend{
+		dir:     supervisor.Dir,
+		list:    supervisor.List,
+		open:    supervisor.Open,
+		kill:    supervisor.Kill,
+		watch:   func(c *api.Client) (watch, error) { return supervisor.NewWatch(c) },
+		run:     supervisor.Run,
+		receive: supervisor.Receive,
+		restore: supervisor.Restore,
+		detach:  supervisor.Detach,
+		failed:  supervisor.ReportFailure,
+	}
+}
+
+// notify delivers the signals until stop is called. One that this process was started with ignored (nohup) stays so.
+func notify(wanted ...os.Signal) (got <-chan os.Signal, stop func()) {
+	channel := make(chan os.Signal, 4)
+	for _, s := range wanted {
+		if !signal.Ignored(s) {
+			signal.Notify(channel, s)
+		}
+	}
+	return channel, func() { signal.Stop(channel) }
+}
+
+// machine opens the machine of that name in the state folder.
+func (a *app) machine(name string) (*api.Client, error) {
+	if err := api.CheckName(name); err != nil {
+		return nil, err
+	}
+	dir, err := a.dir()
+	if err != nil {
+		return nil, err
+	}
+	return a.open(dir, name)
+}

@@ -1,0 +1,212 @@
+package main
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/ferryvmm/ferry/vmm/supervisor/api"
+)
+
+func TestPs(t *testing.T) {
+	machines := []api.Machine{
+		{Name: "beta", State: api.StateReceiving, Socket: "/x"},
+		{Name: "alpha", State: api.StateRunning, PID: 42, CPUs: 2, MemoryBytes: 4 << 30, UptimeMS: 61_500.5, Kernel: "loadgen"},
+	}
+	h := newHarness(t)
+	h.machines = machines
+	if got := h.run("ps", "--json"); got != exitOK {
+		t.Errorf("got exit code %d; want 0", got)
+	}
+	want := `{"machines":[{"name":"alpha","state":"running","pid":42,"cpus":2,"memory_bytes":4294967296,"uptime_ms":61500.5},` +
+		`{"name":"beta","state":"receiving","pid":0,"cpus":0,"memory_bytes":0,"uptime_ms":0}]}` + "\n"
+	if diff := cmp.Diff(want, h.stdout.String()); diff != "" {
+		t.Errorf("json (-want +got):\n%s", diff)
+	}
+	h = newHarness(t)
+	h.machines = machines
+	h.run("ps")
+	want = "NAME    STATE       PID   CPUS   MEMORY   UPTIME\n" +
+		"alpha   running     42    2      4G       1m1s\n" +
+		"beta    receiving   -     -      -        -\n"
+	if diff := cmp.Diff(want, h.stdout.String()); diff != "" {
+		t.Errorf("table (-want +got):\n%s", diff)
+	}
+	h = newHarness(t)
+	h.run("ps", "--json")
+	if got, want := h.stdout.String(), `{"machines":[]}`+"\n"; got != want {
+		t.Errorf("got %q; want %q", got, want)
+	}
+}
+
+func TestInfo(t *testing.T) {
+	ready := 84.5
+	m := api.Machine{Name: "alpha", State: api.StateRunning, PID: 42, MemoryBytes: 256 << 20, ReadyMS: &ready, Moves: 3}
+	h := newHarness(t)
+	h.serve("alpha", func(w http.ResponseWriter, r *http.Request) { api.WriteAnswer(w, m) })
+	if got := h.run("info", "alpha", "--json"); got != exitOK {
+		t.Errorf("got exit code %d (%s); want 0", got, h.stderr)
+	}
+	if got := h.objects()[0]; got["name"] != "alpha" || got["ready_ms"] != 84.5 || got["memory_bytes"] != float64(256<<20) {
+		t.Errorf("got %v; want the machine", got)
+	}
+	h.app.json, h.app.stdout = false, &buffer{}
+	h.run("info", "alpha")
+	got := h.app.stdout.(*buffer).String()
+	for _, want := range []string{"name:         alpha\n", "memory:       256M\n", "ready after:  84.5 ms\n", "moves:        3\n"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("got %q; want it to contain %q", got, want)
+		}
+	}
+}
+
+func TestInfoOfOrphan(t *testing.T) {
+	h := newHarness(t)
+	h.openErr = api.Errorf(api.CodeOrphaned, "vmm kill alpha", "the supervisor died")
+	h.machines = []api.Machine{{Name: "alpha", State: api.StateOrphaned, PID: 42}}
+	if got := h.run("info", "alpha", "--json"); got != exitOK {
+		t.Errorf("got exit code %d; want 0", got)
+	}
+	if got := h.objects()[0]; got["state"] != "orphaned" || got["pid"] != 42.0 {
+		t.Errorf("got %v; want an orphan", got)
+	}
+}
+
+func TestActs(t *testing.T) {
+	for command, test := range map[string]struct {
+		path, state string
+		waits       bool
+	}{
+		"pause":  {api.PathPause, "paused", false},
+		"resume": {api.PathResume, "running", false},
+		"stop":   {api.PathStop, "stopped", true},
+	} {
+		h := newHarness(t)
+		var path string
+		h.serve("alpha", func(w http.ResponseWriter, r *http.Request) {
+			path = r.Method + " " + r.URL.Path
+			api.WriteAnswer(w, nil)
+		})
+		if got := h.run(command, "alpha", "--json"); got != exitOK {
+			t.Errorf("%s: got exit code %d (%s); want 0", command, got, h.stderr)
+		}
+		if path != "POST "+test.path {
+			t.Errorf("%s: got %s; want POST %s", command, path, test.path)
+		}
+		if got, want := h.stdout.String(), `{"name":"alpha","state":"`+test.state+`"}`+"\n"; got != want {
+			t.Errorf("%s: got %q; want %q", command, got, want)
+		}
+		if h.waited != test.waits {
+			t.Errorf("%s: got waited = %v; want %v", command, h.waited, test.waits)
+		}
+	}
+}
+
+func TestKill(t *testing.T) {
+	h := newHarness(t)
+	if got := h.run("kill", "alpha"); got != exitOK {
+		t.Errorf("got exit code %d; want 0", got)
+	}
+	if diff := cmp.Diff([]any{"alpha"}, h.calls); diff != "" {
+		t.Errorf("kills (-want +got):\n%s", diff)
+	}
+	if got := h.stdout.String(); got != "alpha\n" {
+		t.Errorf("got %q; want the name", got)
+	}
+}
+
+func TestErrorsOfMachines(t *testing.T) {
+	for _, command := range []string{"pause", "resume", "stop", "info", "console"} {
+		h := newHarness(t)
+		h.openErr = api.Errorf(api.CodeNoSuchMachine, "vmm ps", "there is no machine named alpha")
+		if got := h.run(command, "alpha"); got != exitFailed {
+			t.Errorf("%s: got exit code %d; want 1", command, got)
+		}
+		if got, want := h.stderr.String(), "vmm: there is no machine named alpha\ntry: vmm ps\n"; got != want {
+			t.Errorf("%s: got %q; want %q", command, got, want)
+		}
+	}
+}
+
+func TestVersion(t *testing.T) {
+	h := newHarness(t)
+	if got := h.run("version", "--json"); got != exitOK || h.objects()[0]["version"] == "" {
+		t.Errorf("got exit code %d and %s; want a version", got, h.stdout)
+	}
+}
+
+func TestLogs(t *testing.T) {
+	h := newHarness(t)
+	if got := h.run("logs", "alpha"); got != exitFailed || !strings.Contains(h.stderr.String(), "try: vmm ps") {
+		t.Errorf("got exit code %d and %q; want 1 and a remedy", got, h.stderr)
+	}
+	if err := os.WriteFile(filepath.Join(h.state, "alpha.log"), []byte("one\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"logs", "alpha"}, {"logs", "alpha", "-f"}} { // nothing runs: nothing to follow
+		h.stdout = &buffer{}
+		h.app.stdout = h.stdout
+		if got := h.run(args...); got != exitOK || h.stdout.String() != "one\n" {
+			t.Errorf("%v: got exit code %d and %q; want 0 and the log", args, got, h.stdout)
+		}
+	}
+}
+
+func TestLogsFollow(t *testing.T) {
+	h := newHarness(t)
+	log, err := os.Create(filepath.Join(h.state, "alpha.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	socket := filepath.Join(h.state, "alpha.sock")
+	if err := os.WriteFile(socket, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	write := func(text string) {
+		if _, err := log.WriteString(text); err != nil {
+			t.Error(err)
+		}
+	}
+	ended := make(chan int)
+	write("one\n")
+	go func() { ended <- h.run("logs", "alpha", "--follow") }()
+	h.stdout.wait(t, "one\n")
+	write("two\n")
+	h.stdout.wait(t, "two\n")
+	write("three\n")
+	if err := os.Remove(socket); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-ended; got != exitOK {
+		t.Errorf("got exit code %d; want 0", got)
+	}
+	if got, want := h.stdout.String(), "one\ntwo\nthree\n"; got != want {
+		t.Errorf("got %q; want %q", got, want)
+	}
+
+	if err := os.WriteFile(socket, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h.stdout = &buffer{}
+	h.app.stdout = h.stdout
+	go func() { ended <- h.run("logs", "alpha", "--follow") }()
+	h.stdout.wait(t, "three\n")
+	h.sent <- os.Interrupt
+	if got := <-ended; got != exitOK {
+		t.Errorf("interrupted: got exit code %d; want 0", got)
+	}
+}
+
+func TestCompletion(t *testing.T) {
+	h := newHarness(t)
+	h.machines = []api.Machine{{Name: "alpha"}, {Name: "beta"}}
+	h.run("__complete", "migrate", "")
+	if got := h.stdout.String(); !strings.HasPrefix(got, "alpha\nbeta\n") {
+		t.Errorf("got %q; want the machines' names", got)
+	}
+}

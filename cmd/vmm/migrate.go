@@ -1,0 +1,191 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ferryvmm/ferry/vmm/supervisor/api"
+)
+
+func (a *app) migrateCommand() *cobra.Command {
+	mode := choice{word: api.ModePrecopy, among: []string{api.ModePrecopy, api.ModeStopcopy}}
+	limit := duration{d: 50 * time.Millisecond, min: time.Microsecond}
+	var timeout duration
+	var insecure, cancel bool
+	cmd := &cobra.Command{
+		Use:   "migrate NAME tcp:HOST:PORT [flags]\n  vmm migrate NAME --cancel",
+		Short: "Move a running guest to a host where receive waits for it",
+		Long: `Move a running guest to a host where receive waits for it. When it returns 0 the guest runs there, and its
+process, name and socket here are gone. Ctrl-C cancels the move; the guest then goes on here.
+
+Exit code: 0 completed; 1 failed or cancelled, the guest runs here; 2 usage; 3 in doubt or lost.`,
+		Example:           "  vmm migrate alpha tcp:127.0.0.1:4444",
+		ValidArgsFunction: a.completeName,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if cancel {
+				return takes("NAME")(cmd, args)
+			}
+			return takes("NAME", "TARGET")(cmd, args)
+		},
+	}
+	f := cmd.Flags()
+	f.Var(&mode, "mode", "precopy sends memory while the guest runs, stopcopy pauses it first")
+	f.Var(&limit, "downtime-limit", "the guest is not stopped while a longer pause is forecast (precopy)")
+	f.Var(&timeout, "timeout", "cancel a move that has not been completed by then (default none)")
+	f.BoolVar(&insecure, "insecure", false, "send to an address that is not this host's own, without encryption")
+	f.BoolVar(&cancel, "cancel", false, "cancel the move of NAME that is under way")
+	a.jsonFlag(cmd)
+	cmd.RunE = a.do(func(cmd *cobra.Command, args []string) error {
+		if cancel {
+			for _, other := range []string{"mode", "downtime-limit", "timeout", "insecure"} {
+				if f.Changed(other) {
+					return usage("--cancel goes with no --%s", other)
+				}
+			}
+			return a.cancelMove(cmd.Context(), args[0])
+		}
+		address, err := api.ParseAddress(args[1])
+		if err != nil {
+			return err
+		}
+		if address.Host == "" || address.Port == 0 {
+			return usage("%q: a target needs a host and a port", args[1])
+		}
+		if err := address.CheckSecure(insecure); err != nil {
+			return err
+		}
+		return a.move(cmd.Context(), args[0], api.MigrateRequest{
+			Target: address.String(), Mode: mode.word, DowntimeLimitMS: api.Milliseconds(limit.d),
+			TimeoutMS: api.Milliseconds(timeout.d), Insecure: insecure,
+		})
+	})
+	return cmd
+}
+
+func (a *app) cancelMove(ctx context.Context, name string) error {
+	client, err := a.machine(name)
+	if err != nil {
+		return err
+	}
+	if err := client.CancelMigrate(ctx); err != nil {
+		return err
+	}
+	if a.json {
+		a.emit(struct {
+			Name  string `json:"name"`
+			State string `json:"state"`
+		}{name, "cancelling"})
+		return nil
+	}
+	a.printLine(name)
+	return nil
+}
+
+// move migrates and reports; with --json also a move that did not begin is reported with an outcome.
+func (a *app) move(ctx context.Context, name string, request api.MigrateRequest) error {
+	failed := func(err error) error {
+		known := api.AsError(err)
+		result := api.Result{
+			Outcome: api.OutcomeFailed, Reason: known.Message, ModeRequested: request.Mode, Mode: request.Mode, Error: known,
+		}
+		code := exitFailed
+		if known.Code == api.CodeConnectionLost {
+			result.Outcome, code = api.OutcomeInDoubt, exitUnknown
+		}
+		if known.Code == api.CodeUsage {
+			return err
+		}
+		a.result(result)
+		return exit(code)
+	}
+	client, err := a.machine(name)
+	if err != nil {
+		return failed(err)
+	}
+	gone, err := a.watch(client)
+	if err != nil {
+		return failed(err)
+	}
+	defer gone.Close()
+	result, err := a.attend(ctx, client, "the guest goes on here", func(ctx context.Context, p func(api.Progress)) (api.Result, error) {
+		return client.Migrate(ctx, request, p)
+	})
+	if err != nil {
+		return failed(err)
+	}
+	if result.Outcome == api.OutcomeCompleted {
+		if err := gone.Wait(ctx); err != nil {
+			result.Error = api.AsError(fmt.Errorf("the guest runs at %s, but its process here has not ended: %w", request.Target, err))
+		}
+	}
+	if a.json || result.Outcome != api.OutcomeCompleted || result.Error != nil {
+		a.result(result)
+	} else {
+		a.printLine(fmt.Sprintf("moved %s to %s as %s in %s (%s)", name, request.Target, result.TargetName,
+			millisText(result.TotalMS), result.Mode))
+		a.printLine(costText(result))
+	}
+	return outcomeExit(result)
+}
+
+// outcomeExit is the exit code of a result.
+func outcomeExit(r api.Result) error {
+	switch {
+	case r.Outcome == api.OutcomeInDoubt || r.Outcome == api.OutcomeLost:
+		return exit(exitUnknown)
+	case r.Outcome != api.OutcomeCompleted || r.Error != nil:
+		return exit(exitFailed)
+	}
+	return nil
+}
+
+// result prints a result with --json, else what went wrong.
+func (a *app) result(r api.Result) {
+	if a.json {
+		if r.Rounds == nil {
+			r.Rounds = []api.Round{}
+		}
+		a.emit(r)
+		return
+	}
+	err := r.Error
+	if err == nil {
+		err = &api.Error{Message: r.Reason}
+	}
+	said := *err
+	said.Message = outcomeText(r.Outcome) + said.Message
+	a.report(&said)
+}
+
+// outcomeText begins a message with what became of the guest.
+func outcomeText(o api.Outcome) string {
+	switch o {
+	case api.OutcomeFailed:
+		return "failed, the guest is still here: "
+	case api.OutcomeCancelled:
+		return "cancelled, the guest is still here: "
+	case api.OutcomeInDoubt:
+		return "in doubt which host owns the guest: "
+	case api.OutcomeLost:
+		return "the guest is lost: "
+	}
+	return ""
+}
+
+// costText says what a completed move or snapshot cost, in two lines.
+func costText(r api.Result) string {
+	d := r.Downtime
+	var b strings.Builder
+	fmt.Fprintf(&b, "  sent      %s in %s, %s of it pages\n", bytesText(r.SentBytes), plural(len(r.Rounds), "round"), bytesText(r.PageBytes))
+	fmt.Fprintf(&b, "  downtime  %s: pause %.1f, pages %.1f, state %.1f, commit %.1f, resume %.1f",
+		millisText(r.DowntimeMS), d.PauseMS, d.PagesMS, d.StateMS, d.CommitMS, d.ResumeMS)
+	return b.String()
+}
+
+// errLeft says that the person would not wait for the end of a move.
+var errLeft = errors.New("left before the end: it goes on by itself; `vmm ps` shows how it ends")

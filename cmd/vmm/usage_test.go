@@ -1,0 +1,254 @@
+package main
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/ferryvmm/ferry/vmm/supervisor/api"
+)
+
+// wrong is every way to get the command line wrong that has a rule of its own.
+var wrong = []string{
+	"",
+	"frobnicate",
+	"--frobnicate",
+	"run extra",
+	"run --frobnicate",
+	"run --name",
+	"run --name=a/b",
+	"run --name=",
+	"run --memory 256",
+	"run --memory 256K",
+	"run --memory -1M",
+	"run --memory M",
+	"run --memory 15M",
+	"run --memory 99999999999G",
+	"run --memory 1.5G",
+	"run --cpus 0",
+	"run --cpus 256",
+	"run --cpus two",
+	"run --kernel=",
+	"run --initrd i",
+	"run --clock stop",
+	"run --console tty",
+	"run --console unix:",
+	"run --console file:",
+	"run --console none:x",
+	"run --detach --console stdio",
+	"run --console stdio --json",
+	"run --detach=maybe",
+	"receive",
+	"receive extra --listen tcp:127.0.0.1:1",
+	"receive --listen",
+	"receive --listen 127.0.0.1:1",
+	"receive --listen unix:/tmp/x",
+	"receive --listen tcp:127.0.0.1",
+	"receive --listen tcp:127.0.0.1:65536",
+	"receive --listen tcp::1",
+	"receive --listen tcp:0.0.0.0:1",
+	"receive --listen tcp:10.77.0.1:1",
+	"receive --listen tcp:127.0.0.1:1 --name ..",
+	"receive --listen tcp:127.0.0.1:1 --console stdio --json",
+	"receive --listen tcp:127.0.0.1:1 --detach --console stdio",
+	"restore",
+	"restore dir extra",
+	"restore dir --name .",
+	"restore dir --console x",
+	"restore dir --json --console stdio",
+	"migrate",
+	"migrate alpha",
+	"migrate alpha tcp:127.0.0.1:1 extra",
+	"migrate a/b tcp:127.0.0.1:1",
+	"migrate alpha 127.0.0.1:1",
+	"migrate alpha unix:/tmp/x",
+	"migrate alpha tcp:127.0.0.1:0",
+	"migrate alpha tcp::1 --insecure",
+	"migrate alpha tcp:10.77.0.2:1",
+	"migrate alpha tcp:host.test:1",
+	"migrate alpha tcp:127.0.0.1:1 --mode auto",
+	"migrate alpha tcp:127.0.0.1:1 --mode postcopy",
+	"migrate alpha tcp:127.0.0.1:1 --mode hybrid",
+	"migrate alpha tcp:127.0.0.1:1 --mode remote",
+	"migrate alpha tcp:127.0.0.1:1 --downtime-limit 50",
+	"migrate alpha tcp:127.0.0.1:1 --downtime-limit 0",
+	"migrate alpha tcp:127.0.0.1:1 --downtime-limit -5ms",
+	"migrate alpha tcp:127.0.0.1:1 --timeout -5s",
+	"migrate alpha tcp:127.0.0.1:1 --timeout soon",
+	"migrate --cancel",
+	"migrate alpha tcp:127.0.0.1:1 --cancel",
+	"migrate alpha --cancel --mode precopy",
+	"migrate alpha --cancel --timeout 1s",
+	"migrate alpha --cancel --insecure",
+	"migrate alpha --cancel --downtime-limit 1s",
+	"snapshot",
+	"snapshot alpha",
+	"snapshot alpha dir extra",
+	"snapshot a/b dir",
+	"ps alpha",
+	"info",
+	"info alpha beta",
+	"info ../alpha",
+	"pause",
+	"pause ../alpha",
+	"resume",
+	"resume ../alpha",
+	"stop",
+	"stop ../alpha",
+	"kill",
+	"kill alpha beta",
+	"kill ../alpha",
+	"console",
+	"console ../alpha",
+	"console alpha --json",
+	"logs",
+	"logs ../alpha",
+	"logs alpha --json",
+	"demo extra",
+	"demo --memory 1",
+	"demo --rate -1",
+	"demo --rate fast",
+	"demo --moves 0",
+	"demo --mode auto",
+	"version extra",
+}
+
+// unbuilt are the contract's flags that later issues build.
+var unbuilt = []string{
+	"hugepages", "cpu", "disk", "net", "balloon", "rng", "virtio-console", "vsock", "dirty-tracking", "fence-hook",
+	"tls", "allow-tsc-mismatch", "channels", "compress", "bandwidth", "throttle", "pause-before-switchover", "report",
+	"continue", "pull", "resolve",
+}
+
+func TestUsageErrors(t *testing.T) {
+	lines := slices.Clone(wrong)
+	for _, flag := range unbuilt {
+		lines = append(lines,
+			"run --"+flag+" x",
+			"receive --listen tcp:127.0.0.1:1 --"+flag+" x",
+			"migrate alpha tcp:127.0.0.1:1 --"+flag+" x",
+		)
+	}
+	for _, line := range lines {
+		t.Run(line, func(t *testing.T) {
+			h := newHarness(t)
+			if got := h.run(strings.Fields(line)...); got != exitUsage {
+				t.Errorf("got exit code %d; want %d", got, exitUsage)
+			}
+			if got := h.stdout.String(); !strings.Contains(line, "--json") && got != "" {
+				t.Errorf("got %q on stdout; want nothing", got)
+			}
+			if got := h.stderr.String(); !strings.Contains(line, "--json") &&
+				(!strings.HasPrefix(got, "vmm: ") || strings.Count(got, "\n") != 2 || !strings.Contains(got, "\ntry: ")) {
+				t.Errorf("got %q on stderr; want a message and a remedy", got)
+			}
+			if h.calls != nil {
+				t.Errorf("got the call %v; want none", h.calls)
+			}
+			if h.told == nil {
+				t.Error("a parent in Detach would wait for ever")
+			}
+		})
+		if strings.HasSuffix(line, "--listen") || strings.HasSuffix(line, "--name") {
+			continue // --json would be the flag's value
+		}
+		if strings.Contains(line, "--json") || strings.HasPrefix(line, "console") || strings.HasPrefix(line, "logs") {
+			continue
+		}
+		t.Run(line+" --json", func(t *testing.T) {
+			h := newHarness(t)
+			if got := h.run(append(strings.Fields(line), "--json")...); got != exitUsage {
+				t.Errorf("got exit code %d; want %d", got, exitUsage)
+			}
+			objects := h.objects()
+			if len(objects) != 1 || len(objects[0]) != 1 {
+				t.Fatalf("got %v on stdout; want one error", objects)
+			}
+			failure, _ := objects[0]["error"].(map[string]any)
+			if code := failure["code"]; code != api.CodeUsage && code != api.CodeInsecure {
+				t.Errorf("got code %v; want usage or insecure", code)
+			}
+			if failure["message"] == "" || failure["remedy"] == "" {
+				t.Errorf("got %v; want a message and a remedy", failure)
+			}
+		})
+	}
+}
+
+// TestFlags holds the whole of what is offered: a new flag belongs in docs/cli.md and here.
+func TestFlags(t *testing.T) {
+	want := map[string][]string{
+		"run":      {"name", "memory", "cpus", "kernel", "initrd", "cmdline", "clock", "console", "detach", "json"},
+		"receive":  {"listen", "name", "insecure", "console", "detach", "json"},
+		"restore":  {"name", "console", "detach", "json"},
+		"migrate":  {"mode", "downtime-limit", "timeout", "insecure", "cancel", "json"},
+		"snapshot": {"json"},
+		"demo":     {"memory", "rate", "moves", "mode", "json"},
+		"ps":       {"json"},
+		"info":     {"json"},
+		"pause":    {"json"},
+		"resume":   {"json"},
+		"stop":     {"json"},
+		"kill":     {"json"},
+		"version":  {"json"},
+		"console":  nil,
+		"logs":     {"follow"},
+	}
+	got := map[string][]string{}
+	for _, c := range newHarness(t).root().Commands() {
+		var flags []string
+		c.LocalFlags().VisitAll(func(f *pflag.Flag) { flags = append(flags, f.Name) })
+		got[c.Name()] = flags
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("commands (-want +got):\n%s", diff)
+	}
+}
+
+func TestHelp(t *testing.T) {
+	commands := [][]string{{"--help"}}
+	for _, c := range newHarness(t).root().Commands() {
+		commands = append(commands, []string{c.Name(), "--help"})
+	}
+	for _, args := range commands {
+		h := newHarness(t)
+		if got := h.run(args...); got != exitOK {
+			t.Errorf("%v: got exit code %d; want 0", args, got)
+		}
+		if h.stderr.String() != "" || h.stdout.String() == "" {
+			t.Errorf("%v: got %q on stderr; want the help on stdout only", args, h.stderr)
+		}
+		for _, flag := range unbuilt {
+			if strings.Contains(h.stdout.String(), "--"+flag+" ") {
+				t.Errorf("%v: the help offers --%s, which is not built", args, flag)
+			}
+		}
+		for _, word := range []string{"doctor", "dirty-rate", "postcopy", "hybrid"} {
+			if strings.Contains(h.stdout.String(), word) {
+				t.Errorf("%v: the help offers %s, which is not built", args, word)
+			}
+		}
+	}
+}
+
+func TestEveryCommandHasHelp(t *testing.T) {
+	var walk func(*cobra.Command)
+	walk = func(c *cobra.Command) {
+		if c.Short == "" {
+			t.Errorf("%s: got no short help; want some", c.CommandPath())
+		}
+		c.LocalFlags().VisitAll(func(f *pflag.Flag) {
+			if f.Usage == "" {
+				t.Errorf("%s --%s: got no help; want some", c.CommandPath(), f.Name)
+			}
+		})
+		for _, sub := range c.Commands() {
+			walk(sub)
+		}
+	}
+	walk(newHarness(t).root())
+}
