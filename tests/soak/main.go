@@ -1,0 +1,34 @@
+// Command soak moves one busy guest back and forth between two hosts and
+// verifies every page of it. Its last line on stdout is one JSON object; it
+// ends with 0 only if nothing was counted wrong.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/ferryvmm/ferry/tests/drive"
+)
+
+func main() {
+	vmm := flag.String("vmm", "bin/vmm", "the command to test, a `file`")
+	moves := flag.Int("moves", 200, "how often the guest is moved")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	summary, err := drive.Soak(ctx, drive.SoakConfig{Vmm: *vmm, Moves: *moves, Log: os.Stderr})
+	text, jsonErr := json.Marshal(summary)
+	if jsonErr != nil {
+		panic(jsonErr) // a struct of numbers
+	}
+	fmt.Println(string(text))
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "soak: %v\n", err)
+		os.Exit(1)
+	}
+}
