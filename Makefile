@@ -1,0 +1,59 @@
+# The targets that people and CI use. `make test` is all that CI runs.
+
+GO    ?= go
+BIN   := bin/vmm
+MOVES ?= 200
+TIME  ?= 10m
+
+# Packages whose tests run vCPUs or other processes: the race detector slows
+# them down so much that it would find other faults than theirs.
+NO_RACE := /(tests(/.*)?|vcpu|internal/kvm(/.*)?|guests/loadgen|vmm|vmm/supervisor)$$
+
+.PHONY: help demo build test check deps race soak bench fuzz lint clean
+
+help:
+	@echo 'make demo            boot a guest, move it there and back, show what happened'
+	@echo 'make build           build bin/vmm'
+	@echo 'make test            all that CI runs'
+	@echo 'make soak [MOVES=N]  move one busy guest back and forth, every page verified'
+	@echo 'make bench           a pause, downtime beside QEMU, and what a sparse guest costs'
+	@echo 'make fuzz [TIME=1h]  fuzz every decoder, TIME in all'
+	@echo 'make lint            gofmt, vet, staticcheck, generated files'
+
+demo: build
+	$(BIN) demo
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN) ./cmd/vmm
+
+# The short soak comes before the tests so that go test has the last word.
+test: deps lint race build
+	CGO_ENABLED=0 $(GO) run ./tests/soak -vmm $(BIN) -moves 6
+	CGO_ENABLED=0 $(GO) test -timeout 9m ./...
+
+deps:
+	tests/install-deps
+
+lint:
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
+	if [ -n "$$unformatted" ]; then echo "not formatted (gofmt -w): $$unformatted"; exit 1; fi
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	CGO_ENABLED=0 $(GO) build ./...
+	tests/generated
+
+race:
+	CGO_ENABLED=1 $(GO) test -race $$($(GO) list ./... | grep -Ev '$(NO_RACE)')
+
+soak: build
+	@CGO_ENABLED=0 $(GO) run ./tests/soak -vmm $(BIN) -moves $(MOVES)
+
+bench: deps build
+	CGO_ENABLED=0 $(GO) test -run '^$$' -bench Pause -benchtime 300x ./vcpu
+	CGO_ENABLED=0 $(GO) run ./tests/bench -vmm $(BIN)
+
+fuzz:
+	tests/fuzz $(TIME)
+
+clean:
+	rm -rf bin
