@@ -27,6 +27,7 @@ type instance struct {
 	cpus   *vcpu.Set
 	exits  exits
 	board  *board
+	wires  []*wires // of the plan's slots
 	// saveCost is what saving the state takes, measured before the guest ran.
 	saveCost time.Duration
 }
@@ -74,7 +75,14 @@ func build(sys *kvm.System, p Plan, w wiring, ended func(cpu int, e vcpu.Ending)
 	if err := attach(i.memory, i.vm); err != nil {
 		return nil, err
 	}
-	if i.board, err = newBoard(p, i.vm, w, nil); err != nil {
+	for _, s := range p.Slots {
+		w, err := newWires(i.vm, s, s.queues())
+		if err != nil {
+			return nil, err
+		}
+		i.wires = append(i.wires, w)
+	}
+	if i.board, err = newBoard(p, i.vm, i.memory, w, i.wires, nil); err != nil {
 		return nil, err
 	}
 	i.exits.bus.Store(i.board.bus)
@@ -117,8 +125,14 @@ func (i *instance) close() error {
 	if i.cpus != nil {
 		errs = append(errs, i.cpus.Close())
 	}
+	if i.board != nil {
+		errs = append(errs, i.board.close())
+	}
 	if i.vm != nil {
 		errs = append(errs, i.vm.Close())
+	}
+	for _, w := range i.wires {
+		errs = append(errs, w.close())
 	}
 	if i.memory != nil {
 		errs = append(errs, i.memory.Close())

@@ -79,8 +79,12 @@ func (p *process) boot(r *ipc.Request) (ipc.Reply, error) {
 	if err != nil {
 		return ipc.Reply{}, err
 	}
+	backs, err := takeBackends(files, plan.devices(), p.dial)
+	if err != nil {
+		return ipc.Reply{}, err
+	}
 	scale(plan.CPUs)
-	m, err := newMachine(sys, plan, im, openConsole(files), p.log, p.note, p.end)
+	m, err := newMachine(sys, plan, im, backs, openConsole(files), p.log, p.note, p.end)
 	if err != nil {
 		return ipc.Reply{}, err
 	}
