@@ -2,10 +2,10 @@ package vmm
 
 import (
 	"fmt"
-	"net"
 	"slices"
 	"strings"
 
+	"github.com/ferryvmm/ferry/netmig"
 	"github.com/ferryvmm/ferry/vmm/firmware"
 )
 
@@ -39,13 +39,10 @@ type Disk struct {
 	Queues    int
 }
 
-// Net is a network interface of a guest, and what it was joined to at its first host.
+// Net is a network device of a guest, and what it was joined to at its first host.
 type Net struct {
-	Tap    string // taken over or made; empty: any free name
-	Bridge string // empty: none
-	MAC    [6]byte
-	MTU    int
-	Queues int // pairs
+	netmig.NIC
+	Tap, Bridge string // one of them
 }
 
 // Vsock is a socket device: the guest's address, and the path of its host side.
@@ -127,13 +124,11 @@ func (d Device) check(others []Device) error {
 			return bad("cache %q is not known", k.Cache)
 		}
 	case KindNet:
-		switch k := d.Net; {
-		case k == nil || !idOK(d.ID):
+		if d.Net == nil || d.Net.ID != d.ID || d.Net.MTU == 0 {
 			return bad("incomplete")
-		case k.MAC[0]&1 != 0 || k.MAC == [6]byte{}:
-			return bad("%v is no address of one host", net.HardwareAddr(k.MAC[:]))
-		case k.Queues < 1 || k.Queues > maxQueues || k.MTU < 68 || k.MTU > 65535:
-			return bad("%d queues, MTU %d", k.Queues, k.MTU)
+		}
+		if err := d.Net.Check(); err != nil {
+			return bad("%v", err)
 		}
 	case KindVsock:
 		if d.Vsock == nil || d.Vsock.CID < 3 || d.Vsock.CID >= 1<<32-1 {

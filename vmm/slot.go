@@ -52,7 +52,7 @@ func newWires(vm *kvm.VM, s Slot, queues int) (_ *wires, err error) {
 			return nil, err
 		}
 		w.kicks = append(w.kicks, k)
-		e := kvm.IOEvent{Addr: s.Base + mmio.QueueNotify, Len: 4, FD: int32(k.FD()), Datamatch: uint64(i), Flags: kvm.IOEventDatamatch}
+		e := kvm.IOEvent{Addr: s.Base + mmio.NotifyOffset, Len: 4, FD: int32(k.FD()), Datamatch: uint64(i), Flags: kvm.IOEventDatamatch}
 		if err := vm.IOEventFD(e); err != nil {
 			return nil, err
 		}

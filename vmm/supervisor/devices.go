@@ -3,6 +3,7 @@ package supervisor
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"strconv"
@@ -57,7 +58,7 @@ func (d Devices) open() (_ *attachments, err error) {
 		}
 	}
 	for _, spec := range d.Nets {
-		if err := a.addNet(spec, nil); err != nil {
+		if err := a.addNet(spec, spec.NIC()); err != nil {
 			return nil, err
 		}
 	}
@@ -104,7 +105,7 @@ func (p Places) open(devices []vmm.Device, token uint64) (_ *attachments, err er
 		case vmm.KindBlk:
 			err = a.addDisk(p.disk(d), &arrivingDisk{Disk: *d.Disk, token: token})
 		case vmm.KindNet:
-			err = a.addNet(p.net(d), d.Net)
+			err = a.arrivingNet(p.net(d), d.Net.NIC)
 		case vmm.KindConsole:
 			var c Console
 			if c, err = ParseConsole(d.Spec); err == nil {
@@ -144,14 +145,12 @@ func (p Places) disk(d vmm.Device) image.Spec {
 
 // net is where a network is found here.
 func (p Places) net(d vmm.Device) netmig.Spec {
-	s := netmig.Spec{ID: d.ID, Tap: d.Net.Tap, Bridge: d.Net.Bridge}
 	for _, n := range p.Nets {
 		if n.ID == d.ID {
-			s = n
+			return n
 		}
 	}
-	s.MAC, s.Queues = d.Net.MAC, d.Net.Queues
-	return s
+	return netmig.Spec{ID: d.ID, Tap: d.Net.Tap, Bridge: d.Net.Bridge}
 }
 
 // arrivingDisk is what an image must be that a guest brings with it.
@@ -202,21 +201,27 @@ func diskError(spec image.Spec, err error) error {
 	return api.Errorf(code, remedy, "disk %s: %v", spec.ID, err)
 }
 
-// addNet joins an interface to the network here.
-func (a *attachments) addNet(spec netmig.Spec, want *vmm.Net) error {
-	p, err := link.Open(spec)
+// arrivingNet joins a device that a guest brings with it. What nobody named here
+// must be here already: a tap made by mistake leads nowhere.
+func (a *attachments) arrivingNet(spec netmig.Spec, nic netmig.NIC) error {
+	if err := spec.Fits(nic); err != nil {
+		return err
+	}
+	return a.addNet(spec, nic)
+}
+
+// addNet joins a network device to the network here.
+func (a *attachments) addNet(spec netmig.Spec, nic netmig.NIC) error {
+	p, err := link.Open(spec, nic)
 	if err != nil {
-		return api.Errorf("net", link.Remedy(err), "network %s: %v", spec.ID, err)
+		return fmt.Errorf("network %s: %w", spec.ID, err)
 	}
 	a.ports = append(a.ports, p)
-	for q, f := range p.Files() {
+	for q, f := range p.Queues {
 		a.files.add(vmm.TapRole(spec.ID, q), f)
 	}
-	n := vmm.Net{Tap: spec.Tap, Bridge: spec.Bridge, MAC: spec.MAC, MTU: p.MTU(), Queues: spec.Queues}
-	if want != nil && want.MTU != n.MTU {
-		return api.Errorf("net", "give both networks the same MTU", "network %s: the MTU is %d here; the guest's is %d", spec.ID, n.MTU, want.MTU)
-	}
-	a.devices = append(a.devices, vmm.Device{Kind: vmm.KindNet, ID: spec.ID, Net: &n})
+	nic.MTU = p.MTU
+	a.devices = append(a.devices, vmm.Device{Kind: vmm.KindNet, ID: spec.ID, Net: &vmm.Net{NIC: nic, Tap: spec.Tap, Bridge: spec.Bridge}})
 	return nil
 }
 
