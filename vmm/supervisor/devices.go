@@ -105,7 +105,8 @@ func (p Places) open(devices []vmm.Device, token uint64) (_ *attachments, err er
 		case vmm.KindBlk:
 			err = a.addDisk(p.disk(d), &arrivingDisk{Disk: *d.Disk, token: token})
 		case vmm.KindNet:
-			err = a.arrivingNet(p.net(d), d.Net.NIC)
+			spec, mapped := p.net(d)
+			err = a.arrivingNet(spec, d.Net.NIC, mapped)
 		case vmm.KindConsole:
 			var c Console
 			if c, err = ParseConsole(d.Spec); err == nil {
@@ -143,14 +144,14 @@ func (p Places) disk(d vmm.Device) image.Spec {
 	return s
 }
 
-// net is where a network is found here.
-func (p Places) net(d vmm.Device) netmig.Spec {
+// net is where a network is found here, and whether somebody said so.
+func (p Places) net(d vmm.Device) (spec netmig.Spec, mapped bool) {
 	for _, n := range p.Nets {
 		if n.ID == d.ID {
-			return n
+			return n, true
 		}
 	}
-	return netmig.Spec{ID: d.ID, Tap: d.Net.Tap, Bridge: d.Net.Bridge}
+	return netmig.Spec{ID: d.ID, Tap: d.Net.Tap, Bridge: d.Net.Bridge}, false
 }
 
 // arrivingDisk is what an image must be that a guest brings with it.
@@ -203,9 +204,13 @@ func diskError(spec image.Spec, err error) error {
 
 // arrivingNet joins a device that a guest brings with it. What nobody named here
 // must be here already: a tap made by mistake leads nowhere.
-func (a *attachments) arrivingNet(spec netmig.Spec, nic netmig.NIC) error {
+func (a *attachments) arrivingNet(spec netmig.Spec, nic netmig.NIC, mapped bool) error {
 	if err := spec.Fits(nic); err != nil {
-		return err
+		return fromMachine(err)
+	}
+	if _, err := net.InterfaceByName(spec.Tap); err != nil && spec.Tap != "" && !mapped {
+		return api.Errorf(netmig.CodeAbsent, "name one to the receiver: --net "+spec.ID+"=tap=NAME or --net "+spec.ID+"=bridge=NAME",
+			"network %s: there is no tap %s on this host", spec.ID, spec.Tap)
 	}
 	return a.addNet(spec, nic)
 }
@@ -214,7 +219,7 @@ func (a *attachments) arrivingNet(spec netmig.Spec, nic netmig.NIC) error {
 func (a *attachments) addNet(spec netmig.Spec, nic netmig.NIC) error {
 	p, err := link.Open(spec, nic)
 	if err != nil {
-		return fmt.Errorf("network %s: %w", spec.ID, err)
+		return fromMachine(fmt.Errorf("network %s: %w", spec.ID, err))
 	}
 	a.ports = append(a.ports, p)
 	for q, f := range p.Queues {
