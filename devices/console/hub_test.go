@@ -153,7 +153,7 @@ func TestWrite(t *testing.T) {
 		}
 		expect(t, r, s)
 	}
-	const total = 2 * ringSize // at once, without a reader
+	const total = ringSize + 5000 // at once, without a reader
 	if _, err := h.Write(bytes.Repeat([]byte{'x'}, total)); err != nil {
 		t.Error(err)
 	}

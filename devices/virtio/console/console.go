@@ -26,7 +26,6 @@ const (
 const (
 	receiveQueue = iota
 	transmitQueue
-	queues
 
 	queueSize = 256
 )
