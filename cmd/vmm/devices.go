@@ -100,12 +100,15 @@ func (d *deviceFlags) devices() supervisor.Devices {
 
 // placeFlags say where a guest that arrives finds what it works on.
 type placeFlags struct {
-	disks list[image.Mapping]
+	disks list[supervisor.Mapping]
 	nets  list[netmig.Spec]
 }
 
 func (p *placeFlags) add(f *pflag.FlagSet) {
-	p.disks = list[image.Mapping]{kind: "ID=PATH", parse: image.ParseMapping}
+	p.disks = list[supervisor.Mapping]{kind: "ID=PATH", parse: func(text string) (m supervisor.Mapping, err error) {
+		m.ID, m.Path, err = image.ParseMapping(text)
+		return m, err
+	}}
 	p.nets = list[netmig.Spec]{kind: "ID=tap=NAME|ID=bridge=NAME", parse: netmig.ParseNet}
 	f.Var(&p.disks, "disk", "where a disk of the guest is found here (default the same path); may be given again")
 	f.Var(&p.nets, "net", "what an interface of the guest joins here (default the same name); may be given again")

@@ -29,9 +29,12 @@ type Devices struct {
 // Places say where a guest that arrives finds its disks and networks here. What
 // is not named is expected under the same path or name as where it came from.
 type Places struct {
-	Disks []image.Mapping
+	Disks []Mapping
 	Nets  []netmig.Spec
 }
+
+// Mapping names the path of a disk.
+type Mapping struct{ ID, Path string }
 
 // attachments are what a guest's devices work on at this host, as the supervisor
 // keeps it: what has to be given back when the guest is no more.
@@ -135,7 +138,7 @@ func known(devices []vmm.Device, kind, id string) bool {
 
 // disk is where a disk is found here.
 func (p Places) disk(d vmm.Device) image.Spec {
-	s := image.Spec{ID: d.ID, Path: d.Disk.Path, ReadOnly: d.Disk.ReadOnly, Cache: d.Disk.Cache}
+	s := image.Spec{ID: d.ID, Path: d.Disk.Path, ReadOnly: d.Disk.ReadOnly, Cache: image.Cache(d.Disk.Cache)}
 	for _, m := range p.Disks {
 		if m.ID == d.ID {
 			s.Path = m.Path
@@ -165,11 +168,15 @@ type arrivingDisk struct {
 func (a *attachments) addDisk(spec image.Spec, want *arrivingDisk) error {
 	m, err := image.Open(spec)
 	if err != nil {
-		return diskError(spec, err)
+		return fromMachine(err)
 	}
 	a.files.add(vmm.DiskRole(spec.ID), m.File)
-	d := vmm.Disk{Path: spec.Path, Size: m.Size, BlockSize: m.BlockSize, ReadOnly: spec.ReadOnly, Cache: spec.Cache, Queues: 1}
+	d := vmm.Disk{Path: spec.Path, Size: m.Size, BlockSize: m.BlockSize, ReadOnly: spec.ReadOnly, Cache: string(spec.Cache), Queues: 1}
 	if want != nil {
+		if m.BlockSize > want.BlockSize {
+			return api.Errorf("disk", "use cache=writeback for the guest, or storage of the same kind on both hosts",
+				"disk %s: %s wants blocks of %d bytes, the guest was given %d", spec.ID, spec.Path, m.BlockSize, want.BlockSize)
+		}
 		if m.Size != want.Size {
 			return api.Errorf("disk", "give the same image to both hosts", "disk %s: %s has %d bytes, the guest's has %d", spec.ID, spec.Path, m.Size, want.Size)
 		}
@@ -178,28 +185,19 @@ func (a *attachments) addDisk(spec image.Spec, want *arrivingDisk) error {
 	a.devices = append(a.devices, vmm.Device{Kind: vmm.KindBlk, ID: spec.ID, Disk: &d})
 	if want == nil || want.token == 0 {
 		if err := image.Lock(m.File, spec.ReadOnly); err != nil {
-			return diskError(spec, err)
+			return fromMachine(fmt.Errorf("disk %s: %w", spec.ID, err))
 		}
 		return nil
 	}
 	seen, err := image.Witnessed(m.File, want.token)
 	if err != nil {
-		return diskError(spec, err)
+		return fmt.Errorf("disk %s: %w", spec.ID, err)
 	}
 	if !seen {
 		return api.Errorf("not_shared", "put the image on storage that both hosts see, and name its path here: --disk "+spec.ID+"=PATH",
 			"disk %s: %s is not the image that the source has", spec.ID, spec.Path)
 	}
 	return nil
-}
-
-// diskError says which disk it was.
-func diskError(spec image.Spec, err error) error {
-	code, remedy := "disk", "check --disk "+spec.ID+"=PATH"
-	if errors.Is(err, image.ErrLocked) {
-		code, remedy = "image_locked", "end the machine that uses it, or give each guest an image of its own"
-	}
-	return api.Errorf(code, remedy, "disk %s: %v", spec.ID, err)
 }
 
 // arrivingNet joins a device that a guest brings with it. What nobody named here
