@@ -13,7 +13,7 @@ import (
 	"github.com/ferryvmm/ferry/devices/rtc"
 	"github.com/ferryvmm/ferry/devices/serial"
 	"github.com/ferryvmm/ferry/devices/testdev"
-	"github.com/ferryvmm/ferry/devices/virtio"
+	"github.com/ferryvmm/ferry/guestmem"
 	"github.com/ferryvmm/ferry/internal/kvm"
 	"github.com/ferryvmm/ferry/vmm/firmware"
 )
@@ -68,7 +68,7 @@ type savedBoard struct {
 
 // newBoard makes the devices of a plan, fresh or in a saved state, at rest. each
 // has the wires of the slots.
-func newBoard(p Plan, vm *kvm.VM, m virtio.Memory, w wiring, each []*wires, saved *savedBoard) (_ *board, err error) {
+func newBoard(p Plan, vm *kvm.VM, m *guestmem.Memory, w wiring, each []*wires, saved *savedBoard) (_ *board, err error) {
 	var s boardState
 	b := &board{bus: &devices.Bus{}}
 	defer func() {

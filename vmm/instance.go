@@ -76,7 +76,7 @@ func build(sys *kvm.System, p Plan, w wiring, ended func(cpu int, e vcpu.Ending)
 		return nil, err
 	}
 	for _, s := range p.Slots {
-		w, err := newWires(i.vm, s, s.queues())
+		w, err := newWires(i.vm, s)
 		if err != nil {
 			return nil, err
 		}

@@ -7,27 +7,62 @@ import (
 
 	"github.com/ferryvmm/ferry/devices/virtio"
 	"github.com/ferryvmm/ferry/devices/virtio/balloon"
-	"github.com/ferryvmm/ferry/devices/virtio/blk"
 	"github.com/ferryvmm/ferry/devices/virtio/console"
-	virtionet "github.com/ferryvmm/ferry/devices/virtio/net"
 	"github.com/ferryvmm/ferry/devices/virtio/rng"
-	"github.com/ferryvmm/ferry/devices/virtio/vsock"
+	"github.com/ferryvmm/ferry/guestmem"
 )
 
-// part is a device as the machine knows it: what works, and how to save it.
+// part is a virtio device as the machine knows it: what works, and how to save it.
 type part struct {
 	device virtio.Device
 	save   func() any
+	// arrived is called once a guest that came from another host runs here; nil: nothing to do.
+	arrived func()
 }
 
 // maker makes the devices of one kind.
 type maker struct {
 	version uint16 // of their states
-	make    func(s Slot, b *backends, saved cbor.RawMessage) (part, error)
+	make    func(s Slot, m *guestmem.Memory, b *backends, saved cbor.RawMessage) (part, error)
 }
 
-// parts are the kinds of virtio devices.
-var parts = map[string]maker{}
+// makers are the kinds of virtio devices.
+var makers = map[string]maker{
+	KindRNG:     {rng.Version, makeRNG},
+	KindConsole: {console.Version, makeConsole},
+	KindBalloon: {balloon.Version, makeBalloon},
+}
+
+func makeRNG(_ Slot, _ *guestmem.Memory, _ *backends, saved cbor.RawMessage) (part, error) {
+	state, err := decodeState[rng.State](saved)
+	if err != nil {
+		return part{}, err
+	}
+	d, err := rng.New(rng.Config{}, state)
+	return part{device: d, save: func() any { return d.Save() }}, err
+}
+
+func makeConsole(_ Slot, _ *guestmem.Memory, b *backends, saved cbor.RawMessage) (part, error) {
+	state, err := decodeState[console.State](saved)
+	if err != nil {
+		return part{}, err
+	}
+	d, err := console.New(console.Config{Output: b.console, Room: b.console.Room}, state)
+	if err != nil {
+		return part{}, err
+	}
+	b.console.SetInput(d) // at rest it takes nothing
+	return part{device: d, save: func() any { return d.Save() }}, nil
+}
+
+func makeBalloon(_ Slot, m *guestmem.Memory, _ *backends, saved cbor.RawMessage) (part, error) {
+	state, err := decodeState[balloon.State](saved)
+	if err != nil {
+		return part{}, err
+	}
+	d, err := balloon.New(balloon.Config{Memory: m}, state)
+	return part{device: d, save: func() any { return d.Save() }}, err
+}
 
 // decodeState reads a device's own state; nil stays nil.
 func decodeState[S any](raw cbor.RawMessage) (*S, error) {

@@ -11,15 +11,18 @@ import (
 
 	"github.com/ferryvmm/ferry/devices/virtio"
 	"github.com/ferryvmm/ferry/devices/virtio/mmio"
+	"github.com/ferryvmm/ferry/guestmem"
 	"github.com/ferryvmm/ferry/internal/kvm"
 )
 
-// wires join a slot to the VM: the events by which the guest kicks its queues,
-// and the one that raises its line. They stay when the device is made anew.
+// wires join a slot to the VM: the event that raises its line, and those by which
+// the guest kicks its queues. They stay when the device is made anew.
 type wires struct {
-	kicks []*virtio.Kick
+	vm    *kvm.VM
+	plan  Slot
 	line  *os.File
 	fd    int // of line
+	kicks []*virtio.Kick
 }
 
 // edge is what is written to an eventfd.
@@ -31,46 +34,38 @@ func (w *wires) Raise() error {
 	return err
 }
 
-// newWires registers the events of a slot with that many queues.
-func newWires(vm *kvm.VM, s Slot, queues int) (_ *wires, err error) {
-	w := &wires{}
-	defer func() {
-		if err != nil {
-			w.close()
-		}
-	}()
-	if w.fd, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+// newWires registers the event of a slot's line.
+func newWires(vm *kvm.VM, s Slot) (*wires, error) {
+	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
 		return nil, fmt.Errorf("event of %v: %w", s.Device, err)
 	}
-	w.line = os.NewFile(uintptr(w.fd), "line")
-	if err := vm.IRQFD(w.fd, s.GSI, -1); err != nil {
-		return nil, err
-	}
-	for i := range queues {
-		k, err := virtio.NewKick()
-		if err != nil {
-			return nil, err
-		}
-		w.kicks = append(w.kicks, k)
-		e := kvm.IOEvent{Addr: s.Base + mmio.NotifyOffset, Len: 4, FD: int32(k.FD()), Datamatch: uint64(i), Flags: kvm.IOEventDatamatch}
-		if err := vm.IOEventFD(e); err != nil {
-			return nil, err
-		}
+	w := &wires{vm: vm, plan: s, fd: fd, line: os.NewFile(uintptr(fd), "line")}
+	if err := vm.IRQFD(fd, s.GSI, -1); err != nil {
+		return nil, errors.Join(err, w.close())
 	}
 	return w, nil
 }
 
-// close ends the events. Precondition: the VM is closed, or never ran.
-func (w *wires) close() error {
-	var errs []error
-	for _, k := range w.kicks {
-		errs = append(errs, k.Close())
+// connect registers an event for each queue of the device, the first time.
+func (w *wires) connect(queues int) (err error) {
+	if w.kicks != nil {
+		return nil
 	}
-	if w.line != nil {
-		errs = append(errs, w.line.Close())
+	if w.kicks, err = virtio.NewKicks(queues); err != nil {
+		return err
 	}
-	return errors.Join(errs...)
+	for i, k := range w.kicks {
+		e := kvm.IOEvent{Addr: w.plan.Base + mmio.NotifyOffset, Len: 4, FD: int32(k.FD()), Datamatch: uint64(i), Flags: kvm.IOEventDatamatch}
+		if err := w.vm.IOEventFD(e); err != nil {
+			return err
+		}
+	}
+	return nil
 }
+
+// close ends the events. Precondition: the VM is closed, or never ran.
+func (w *wires) close() error { return errors.Join(virtio.CloseKicks(w.kicks), w.line.Close()) }
 
 // slot is a virtio device at work.
 type slot struct {
@@ -90,8 +85,8 @@ type slotState struct {
 func (s Slot) section() string { return "virtio/" + s.Kind + "/" + s.ID }
 
 // newSlot makes the device of a slot, fresh or in a saved state, at rest.
-func newSlot(p Slot, m virtio.Memory, w *wires, b *backends, log *slog.Logger, saved *slotState) (*slot, error) {
-	kind := parts[p.Kind]
+func newSlot(p Slot, m *guestmem.Memory, w *wires, b *backends, log *slog.Logger, saved *slotState) (*slot, error) {
+	kind := makers[p.Kind]
 	var own cbor.RawMessage
 	var transport *mmio.State
 	if saved != nil {
@@ -100,9 +95,12 @@ func newSlot(p Slot, m virtio.Memory, w *wires, b *backends, log *slog.Logger, s
 		}
 		own, transport = saved.Device, &saved.Transport
 	}
-	made, err := kind.make(p, b, own)
+	made, err := kind.make(p, m, b, own)
 	if err != nil {
 		return nil, fmt.Errorf("%v: %w", p.Device, err)
+	}
+	if err := w.connect(len(made.device.QueueSizes())); err != nil {
+		return nil, errors.Join(err, made.device.Close())
 	}
 	t, err := mmio.New(mmio.Config{
 		Device: made.device, Memory: m, Interrupt: w, Kicks: w.kicks, Log: log.With("device", p.Device.String()),
@@ -116,5 +114,5 @@ func newSlot(p Slot, m virtio.Memory, w *wires, b *backends, log *slog.Logger, s
 // save returns the slot's state. Precondition: it is at rest.
 func (s *slot) save() (slotState, error) {
 	own, err := cbor.Marshal(s.part.save())
-	return slotState{Transport: s.transport.Save(), Version: parts[s.plan.Kind].version, Device: own}, err
+	return slotState{Transport: s.transport.Save(), Version: makers[s.plan.Kind].version, Device: own}, err
 }
