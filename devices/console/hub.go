@@ -109,19 +109,6 @@ func (h *Hub) Room() {
 	h.changed.Broadcast()
 }
 
-// Write sends bytes of the guest to every sink. It neither blocks nor allocates,
-// and never fails.
-func (h *Hub) Write(p []byte) (int, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, s := range h.sinks {
-		for _, b := range p {
-			s.put(b)
-		}
-	}
-	return len(p), nil
-}
-
 // Put sends one byte of the guest to every sink. It is called on a vCPU's
 // thread, and neither blocks nor allocates.
 func (h *Hub) Put(b byte) {
