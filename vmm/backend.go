@@ -2,6 +2,7 @@ package vmm
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ferryvmm/ferry/devices/console"
+	"github.com/ferryvmm/ferry/migration"
 	"github.com/ferryvmm/ferry/vmm/image"
 )
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/ferryvmm/ferry/devices"
 	"github.com/ferryvmm/ferry/devices/console"
@@ -87,7 +88,7 @@ func newBoard(p Plan, vm *kvm.VM, m *guestmem.Memory, w wiring, each []*wires, s
 	}
 	b.serial = serial.New(fromSerial, w.console, line{vm, serial.COM1IRQ}, w.console.Room)
 	b.ready = ready.New(fromReady, w.ready)
-	b.rtc = rtc.New(s.RTC)
+	b.rtc = rtc.New(s.RTC, p.Clock == ClockFreeze, time.Now)
 	b.button = power.NewButton(s.Button, line{vm, firmware.ButtonGSI})
 	errs := []error{
 		b.bus.AddPorts(serial.COM1, serial.Size, b.serial),

@@ -11,6 +11,7 @@ import (
 	"github.com/ferryvmm/ferry/internal/kvm"
 	"github.com/ferryvmm/ferry/vcpu"
 	"github.com/ferryvmm/ferry/vmm/boot"
+	"github.com/ferryvmm/ferry/vmm/firmware"
 )
 
 // Fixed places of a VM, below the 4 GiB line and above guest memory.
@@ -111,6 +112,9 @@ func (i *instance) load(p Plan, im *images) error {
 	if err != nil {
 		return &Failure{Code: "kernel", Message: fmt.Sprintf("kernel %s: %v", p.Kernel, err),
 			Remedy: "give an uncompressed 64-bit vmlinux with a PVH entry (CONFIG_PVH=y)"}
+	}
+	if _, err := firmware.Write(i.memory, p.firmware()); err != nil {
+		return err
 	}
 	entry, err := kernel.Load(i.memory, boot.Options{Initrd: im.initrd, InitrdSize: im.initrdSize, Cmdline: p.Cmdline, Layout: p.Layout})
 	if err != nil {

@@ -46,7 +46,7 @@ func newGuest(t *testing.T, cmdline string) *guest {
 	g := &guest{lines: make(chan string, 1<<16), ended: make(chan Ending, 1)}
 	im := &images{}
 	im.builtin()
-	g.Machine, err = newMachine(sys, plan, im, console.New(w, nil), slog.New(slog.NewTextHandler(io.Discard, nil)), func(State) {}, func(e Ending) { g.ended <- e })
+	g.Machine, err = newMachine(sys, plan, im, &backends{}, console.New(w, nil), slog.New(slog.NewTextHandler(io.Discard, nil)), func(State) {}, func(e Ending) { g.ended <- e })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package vmm
 
 import (
 	"fmt"
+	"net"
 
 	"github.com/fxamacker/cbor/v2"
 
@@ -18,6 +19,8 @@ type part struct {
 	save   func() any
 	// arrived is called once a guest that came from another host runs here; nil: nothing to do.
 	arrived func()
+	// accept takes a connection from the host; nil: the device has none.
+	accept func(net.Conn)
 }
 
 // maker makes the devices of one kind.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/ferryvmm/ferry/guestmem"
 	"github.com/ferryvmm/ferry/internal/kvm"
+	"github.com/ferryvmm/ferry/vmm/firmware"
 )
 
 // planVersion is the version of Plan's encoding. A target takes this one and
@@ -112,6 +113,15 @@ func (p Plan) devices() []Device {
 		devices = append(devices, s.Device)
 	}
 	return devices
+}
+
+// firmware is what the tables describe that a kernel finds.
+func (p Plan) firmware() firmware.Config {
+	c := firmware.Config{CPUs: p.CPUs}
+	for i, s := range p.Slots {
+		c.Devices = append(c.Devices, firmware.MMIODevice{Base: s.Base, Size: slotSize, GSI: s.GSI, UID: i})
+	}
+	return c
 }
 
 var planMode = func() cbor.DecMode {

@@ -1,7 +1,10 @@
 package vmm
 
 import (
+	"context"
+	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"runtime"
 	"sync"
@@ -53,6 +56,19 @@ func scale(cpus int) { runtime.GOMAXPROCS(runtime.NumCPU() + cpus + 2) }
 // openConsole makes the console of the descriptors that were handed over.
 func openConsole(files fileSet) *console.Hub {
 	return console.New(files.take(RoleConsoleOut), files.take(RoleConsoleIn))
+}
+
+// dial connects to a port of the host's side of the guest's vsock.
+func (p *process) dial(port uint32) (net.Conn, error) {
+	files, err := p.conn.Call(context.Background(), MethodDial, Dial{Port: port}, nil)
+	if err != nil {
+		return nil, err
+	}
+	if len(files) != 1 {
+		return nil, fmt.Errorf("dialling port %d: got %d files; want 1", port, len(files))
+	}
+	defer files[0].Close()
+	return net.FileConn(files[0])
 }
 
 // boot builds a new guest and runs it.
