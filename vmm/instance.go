@@ -111,16 +111,17 @@ func (i *instance) load(p Plan, im *images) error {
 	kernel, err := boot.Parse(im.kernel, im.kernelSize)
 	if err != nil {
 		return &Failure{Code: "kernel", Message: fmt.Sprintf("kernel %s: %v", p.Kernel, err),
-			Remedy: "give an uncompressed 64-bit vmlinux with a PVH entry (CONFIG_PVH=y)"}
+			Remedy: "give a 64-bit vmlinux with a PVH entry (CONFIG_PVH=y), or a bzImage"}
 	}
-	if _, err := firmware.Write(i.memory, p.firmware()); err != nil {
+	rsdp, err := firmware.Write(i.memory, p.firmware())
+	if err != nil {
 		return err
 	}
-	entry, err := kernel.Load(i.memory, boot.Options{Initrd: im.initrd, InitrdSize: im.initrdSize, Cmdline: p.Cmdline, Layout: p.Layout})
+	entry, err := kernel.Load(i.memory, boot.Options{Initrd: im.initrd, InitrdSize: im.initrdSize, Cmdline: p.Cmdline, Layout: p.Layout, RSDP: rsdp})
 	if err != nil {
 		return &Failure{Code: "kernel", Message: fmt.Sprintf("kernel %s: %v", p.Kernel, err), Remedy: "give the guest more --memory"}
 	}
-	return i.cpus.SetBootState(vcpu.BootState{RIP: entry.RIP, RBX: entry.StartInfo})
+	return i.cpus.SetBootState(vcpu.BootState{RIP: entry.RIP, RBX: entry.StartInfo, RSI: entry.ZeroPage, CR3: entry.PageTables, GDT: entry.GDT})
 }
 
 // close gives everything back, in the order against building.
