@@ -74,7 +74,7 @@ func ParseMapping(text string) (id, path string, err error) {
 	}
 	for _, c := range []byte(id) {
 		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_' || c == '.') {
-			return "", "", fmt.Errorf("%w: the name %q: use letters, digits, and - _ .", ErrSpec, id)
+			return "", "", fmt.Errorf("%w: the name %q: use only letters, digits, and the signs - _ . in it", ErrSpec, id)
 		}
 	}
 	return id, path, nil
