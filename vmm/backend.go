@@ -5,12 +5,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"strconv"
 	"time"
 
 	"github.com/ferryvmm/ferry/devices/console"
+	"github.com/ferryvmm/ferry/devices/virtio/vsock"
 	"github.com/ferryvmm/ferry/migration"
 	"github.com/ferryvmm/ferry/vmm/image"
 )
@@ -43,7 +43,7 @@ type backends struct {
 	disks   []*disk
 	taps    map[string][]*os.File // by the interface's id, one a queue
 	console *console.Hub          // of the virtio console; nil: none
-	dial    func(port uint32) (net.Conn, error)
+	host    vsock.Host   // who dials for the vsock
 }
 
 // disk is an open image.
@@ -55,8 +55,8 @@ type disk struct {
 }
 
 // takeBackends takes what these devices need out of what was handed over.
-func takeBackends(files fileSet, devices []Device, dial func(port uint32) (net.Conn, error)) (_ *backends, err error) {
-	b := &backends{taps: make(map[string][]*os.File), dial: dial}
+func takeBackends(files fileSet, devices []Device, host vsock.Host) (_ *backends, err error) {
+	b := &backends{taps: make(map[string][]*os.File), host: host}
 	defer func() {
 		if err != nil {
 			b.close()

@@ -10,6 +10,7 @@ import (
 	"github.com/ferryvmm/ferry/devices/virtio/balloon"
 	"github.com/ferryvmm/ferry/devices/virtio/console"
 	"github.com/ferryvmm/ferry/devices/virtio/rng"
+	"github.com/ferryvmm/ferry/devices/virtio/vsock"
 	"github.com/ferryvmm/ferry/guestmem"
 )
 
@@ -34,6 +35,7 @@ var makers = map[string]maker{
 	KindRNG:     {rng.Version, makeRNG},
 	KindConsole: {console.Version, makeConsole},
 	KindBalloon: {balloon.Version, makeBalloon},
+	KindVsock:   {vsock.Version, makeVsock},
 }
 
 func makeRNG(_ Slot, _ *guestmem.Memory, _ *backends, saved cbor.RawMessage) (part, error) {
@@ -65,6 +67,18 @@ func makeBalloon(_ Slot, m *guestmem.Memory, _ *backends, saved cbor.RawMessage)
 	}
 	d, err := balloon.New(balloon.Config{Memory: m}, state)
 	return part{device: d, save: func() any { return d.Save() }}, err
+}
+
+func makeVsock(s Slot, _ *guestmem.Memory, b *backends, saved cbor.RawMessage) (part, error) {
+	state, err := decodeState[vsock.State](saved)
+	if err != nil {
+		return part{}, err
+	}
+	d, err := vsock.New(vsock.Config{CID: s.Vsock.CID, Host: b.host}, state)
+	if err != nil {
+		return part{}, err
+	}
+	return part{device: d, save: func() any { return d.Save() }, accept: d.Accept}, nil
 }
 
 // decodeState reads a device's own state; nil stays nil.

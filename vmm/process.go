@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/ferryvmm/ferry/devices/console"
+	"github.com/ferryvmm/ferry/devices/virtio/vsock"
 	"github.com/ferryvmm/ferry/internal/ipc"
 	"github.com/ferryvmm/ferry/vcpu"
 )
@@ -58,9 +59,11 @@ func openConsole(files fileSet) *console.Hub {
 	return console.New(files.take(RoleConsoleOut), files.take(RoleConsoleIn))
 }
 
-// dial connects to a port of the host's side of the guest's vsock.
-func (p *process) dial(port uint32) (net.Conn, error) {
-	files, err := p.conn.Call(context.Background(), MethodDial, Dial{Port: port}, nil)
+var _ vsock.Host = (*process)(nil)
+
+// Dial connects to a port of the host's side of the guest's vsock.
+func (p *process) Dial(ctx context.Context, port uint32) (net.Conn, error) {
+	files, err := p.conn.Call(ctx, MethodDial, Dial{Port: port}, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +98,7 @@ func (p *process) boot(r *ipc.Request) (ipc.Reply, error) {
 	if err != nil {
 		return ipc.Reply{}, err
 	}
-	backs, err := takeBackends(files, plan.devices(), p.dial)
+	backs, err := takeBackends(files, plan.devices(), p)
 	if err != nil {
 		return ipc.Reply{}, err
 	}

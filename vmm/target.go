@@ -71,7 +71,7 @@ func (t *target) build(ctx context.Context, d migration.Description) (migration.
 	files := pairFiles(got, claimed.Roles)
 	defer files.close()
 	t.lock = files.take(RoleName)
-	backs, err := takeBackends(files, plan.devices(), t.p.dial)
+	backs, err := takeBackends(files, plan.devices(), t.p)
 	if err != nil {
 		return nil, err
 	}
