@@ -43,7 +43,7 @@ type backends struct {
 	disks   []*disk
 	taps    map[string][]*os.File // by the interface's id, one a queue
 	console *console.Hub          // of the virtio console; nil: none
-	host    vsock.Host   // who dials for the vsock
+	host    vsock.Host            // who dials for the vsock
 }
 
 // disk is an open image.
