@@ -23,6 +23,7 @@ const (
 const (
 	setupRDisabled    = 1 << 6  // until a thread enables the ring
 	setupSubmitAll    = 1 << 7  // an operation that is refused does not end the batch
+	setupTaskrunFlag  = 1 << 9  // sqTaskrun says when
 	setupSingleIssuer = 1 << 12 // one thread submits
 	setupDeferTaskrun = 1 << 13 // and completes, when it enters
 )
@@ -32,6 +33,12 @@ const (
 	featSingleMmap   = 1 << 0 // both rings in one mapping
 	featNodrop       = 1 << 1 // completions that do not fit are kept
 	featSubmitStable = 1 << 2 // iovecs are copied at submission
+)
+
+// Flags in the submission ring.
+const (
+	sqCQOverflow = 1 << 1 // completions wait for room
+	sqTaskrun    = 1 << 2 // or to be completed
 )
 
 // Flags and operations of the other two system calls.

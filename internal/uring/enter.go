@@ -45,3 +45,9 @@ func (r *Ring) Next() (Completion, bool) {
 	atomic.StoreUint32(r.cqHead, head+1)
 	return c, true
 }
+
+// Pending tells whether an Enter would have something to do without waiting:
+// submissions that were prepared, or completions that only the kernel knows of.
+func (r *Ring) Pending() bool {
+	return r.tail != atomic.LoadUint32(r.sqHead) || atomic.LoadUint32(r.sqFlags)&(sqCQOverflow|sqTaskrun) != 0
+}

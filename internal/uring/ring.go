@@ -25,6 +25,7 @@ type Ring struct {
 	array []byte // mapping of the submissions
 
 	sqHead, sqTail *uint32 // the kernel moves the head, we the tail
+	sqFlags        *uint32
 	sqes           []sqe
 	sqMask         uint32
 	tail           uint32 // of submissions prepared; the kernel learns of it in Enter
@@ -40,7 +41,7 @@ type Ring struct {
 // New makes a ring that holds at least entries submissions, and twice as many
 // completions. Errors: ErrUnavailable.
 func New(entries uint32) (*Ring, error) {
-	p := params{flags: setupRDisabled | setupSubmitAll | setupSingleIssuer | setupDeferTaskrun}
+	p := params{flags: setupRDisabled | setupSubmitAll | setupTaskrunFlag | setupSingleIssuer | setupDeferTaskrun}
 	fd, err := setup(entries, &p)
 	switch {
 	case errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
@@ -83,6 +84,7 @@ func (r *Ring) mmap(p *params) error {
 	// SAFETY: the kernel says where in its mappings the fields are and how many entries there are; both mappings were made
 	// that large above, and stay until Close.
 	r.sqHead, r.sqTail = (*uint32)(unsafe.Pointer(&r.rings[p.sqOff.head])), (*uint32)(unsafe.Pointer(&r.rings[p.sqOff.tail]))
+	r.sqFlags = (*uint32)(unsafe.Pointer(&r.rings[p.sqOff.flags]))
 	r.cqHead, r.cqTail = (*uint32)(unsafe.Pointer(&r.rings[p.cqOff.head])), (*uint32)(unsafe.Pointer(&r.rings[p.cqOff.tail]))
 	r.sqes = unsafe.Slice((*sqe)(unsafe.Pointer(&r.array[0])), p.sqEntries)
 	r.cqes = unsafe.Slice((*cqe)(unsafe.Pointer(&r.rings[p.cqOff.cqes])), p.cqEntries)
