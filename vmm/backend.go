@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/ferryvmm/ferry/devices/console"
 	"github.com/ferryvmm/ferry/devices/virtio/vsock"
 	"github.com/ferryvmm/ferry/migration"
@@ -52,6 +54,29 @@ type disk struct {
 	readOnly bool
 	cached   bool
 	file     *os.File
+	// alignment that direct I/O demands of buffers here, in bytes.
+	alignment uint32
+}
+
+// newDisk looks at an image that was handed over.
+func newDisk(d Device, f *os.File) (*disk, error) {
+	i, err := image.Inspect(f)
+	if err != nil {
+		return nil, err
+	}
+	if i.Size < d.Disk.Size {
+		return nil, fmt.Errorf("disk %s has %d bytes; the guest's has %d", d.ID, i.Size, d.Disk.Size)
+	}
+	return &disk{id: d.ID, readOnly: d.Disk.ReadOnly, cached: d.Disk.Cache != "none", file: f, alignment: i.Alignment}, nil
+}
+
+// share returns another descriptor of the image, with the same lock.
+func (d *disk) share() (*os.File, error) {
+	fd, err := unix.FcntlInt(d.file.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("another descriptor of disk %s: %w", d.id, err)
+	}
+	return os.NewFile(uintptr(fd), d.file.Name()), nil
 }
 
 // takeBackends takes what these devices need out of what was handed over.
@@ -72,7 +97,16 @@ func takeBackends(files fileSet, devices []Device, host vsock.Host) (_ *backends
 	for _, d := range devices {
 		switch d.Kind {
 		case KindBlk:
-			b.disks = append(b.disks, &disk{id: d.ID, readOnly: d.Disk.ReadOnly, cached: d.Disk.Cache != "none", file: take(DiskRole(d.ID))})
+			f := take(DiskRole(d.ID))
+			if f == nil {
+				return nil, err
+			}
+			k, err := newDisk(d, f)
+			if err != nil {
+				f.Close()
+				return nil, err
+			}
+			b.disks = append(b.disks, k)
 		case KindNet:
 			for q := range d.Net.Queues {
 				b.taps[d.ID] = append(b.taps[d.ID], take(TapRole(d.ID, q)))

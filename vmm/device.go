@@ -143,7 +143,7 @@ func (d Device) check(others []Device) error {
 
 // idOK tells whether a device's name is one.
 func idOK(id string) bool {
-	return id != "" && len(id) <= 32 && strings.Trim(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") == ""
+	return id != "" && len(id) <= 32 && strings.Trim(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.") == ""
 }
 
 // deviceWords tells kernels without ACPI of the devices, on their command line.

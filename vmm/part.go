@@ -8,6 +8,7 @@ import (
 
 	"github.com/ferryvmm/ferry/devices/virtio"
 	"github.com/ferryvmm/ferry/devices/virtio/balloon"
+	"github.com/ferryvmm/ferry/devices/virtio/blk"
 	"github.com/ferryvmm/ferry/devices/virtio/console"
 	"github.com/ferryvmm/ferry/devices/virtio/rng"
 	"github.com/ferryvmm/ferry/devices/virtio/vsock"
@@ -32,10 +33,32 @@ type maker struct {
 
 // makers are the kinds of virtio devices.
 var makers = map[string]maker{
+	KindBlk:     {blk.Version, makeBlk},
 	KindRNG:     {rng.Version, makeRNG},
 	KindConsole: {console.Version, makeConsole},
 	KindBalloon: {balloon.Version, makeBalloon},
 	KindVsock:   {vsock.Version, makeVsock},
+}
+
+func makeBlk(s Slot, _ *guestmem.Memory, b *backends, saved cbor.RawMessage) (part, error) {
+	state, err := decodeState[blk.State](saved)
+	if err != nil {
+		return part{}, err
+	}
+	k := b.disk(s.ID)
+	file, err := k.share()
+	if err != nil {
+		return part{}, err
+	}
+	d, err := blk.New(blk.Config{
+		Name: s.ID, File: file, Size: s.Disk.Size, BlockSize: s.Disk.BlockSize, Alignment: k.alignment,
+		ReadOnly: s.Disk.ReadOnly, Queues: s.Disk.Queues,
+	}, state)
+	if err != nil {
+		file.Close()
+		return part{}, err
+	}
+	return part{device: d, save: func() any { return d.Save() }}, nil
 }
 
 func makeRNG(_ Slot, _ *guestmem.Memory, _ *backends, saved cbor.RawMessage) (part, error) {
