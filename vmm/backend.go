@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"strconv"
 	"time"
@@ -70,18 +71,27 @@ func newDisk(d Device, f *os.File) (*disk, error) {
 	return &disk{id: d.ID, readOnly: d.Disk.ReadOnly, cached: d.Disk.Cache != "none", file: f, alignment: i.Alignment}, nil
 }
 
-// share returns another descriptor of the image, with the same lock.
-func (d *disk) share() (*os.File, error) {
-	fd, err := unix.FcntlInt(d.file.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+// duplicate returns another descriptor of an open file: locks, queues and flags
+// are the same. Not through Fd, which would make a tap blocking.
+func duplicate(f *os.File) (*os.File, error) {
+	raw, err := f.SyscallConn()
 	if err != nil {
-		return nil, fmt.Errorf("another descriptor of disk %s: %w", d.id, err)
+		return nil, err
 	}
-	return os.NewFile(uintptr(fd), d.file.Name()), nil
+	var fd int
+	var dupErr error
+	if err := raw.Control(func(from uintptr) { fd, dupErr = unix.FcntlInt(from, unix.F_DUPFD_CLOEXEC, 0) }); err != nil {
+		return nil, err
+	}
+	if dupErr != nil {
+		return nil, fmt.Errorf("another descriptor of %s: %w", f.Name(), dupErr)
+	}
+	return os.NewFile(uintptr(fd), f.Name()), nil
 }
 
 // takeBackends takes what these devices need out of what was handed over.
-func takeBackends(files fileSet, devices []Device, host vsock.Host) (_ *backends, err error) {
-	b := &backends{taps: make(map[string][]*os.File), host: host}
+func takeBackends(files fileSet, devices []Device, host vsock.Host, log *slog.Logger) (_ *backends, err error) {
+	b := &backends{taps: make(map[string][]*os.File), host: host, log: log}
 	defer func() {
 		if err != nil {
 			b.close()

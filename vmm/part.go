@@ -3,6 +3,7 @@ package vmm
 import (
 	"fmt"
 	"net"
+	"os"
 
 	"github.com/fxamacker/cbor/v2"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/ferryvmm/ferry/devices/virtio/balloon"
 	"github.com/ferryvmm/ferry/devices/virtio/blk"
 	"github.com/ferryvmm/ferry/devices/virtio/console"
+	virtionet "github.com/ferryvmm/ferry/devices/virtio/net"
 	"github.com/ferryvmm/ferry/devices/virtio/rng"
 	"github.com/ferryvmm/ferry/devices/virtio/vsock"
 	"github.com/ferryvmm/ferry/guestmem"
@@ -20,7 +22,7 @@ type part struct {
 	device virtio.Device
 	save   func() any
 	// arrived is called once a guest that came from another host runs here; nil: nothing to do.
-	arrived func()
+	arrived func() error
 	// accept takes a connection from the host; nil: the device has none.
 	accept func(net.Conn)
 }
@@ -34,6 +36,7 @@ type maker struct {
 // makers are the kinds of virtio devices.
 var makers = map[string]maker{
 	KindBlk:     {blk.Version, makeBlk},
+	KindNet:     {virtionet.Version, makeNet},
 	KindRNG:     {rng.Version, makeRNG},
 	KindConsole: {console.Version, makeConsole},
 	KindBalloon: {balloon.Version, makeBalloon},
@@ -46,19 +49,46 @@ func makeBlk(s Slot, _ *guestmem.Memory, b *backends, saved cbor.RawMessage) (pa
 		return part{}, err
 	}
 	k := b.disk(s.ID)
-	file, err := k.share()
+	file, err := duplicate(k.file)
 	if err != nil {
 		return part{}, err
 	}
 	d, err := blk.New(blk.Config{
 		Name: s.ID, File: file, Size: s.Disk.Size, BlockSize: s.Disk.BlockSize, Alignment: k.alignment,
-		ReadOnly: s.Disk.ReadOnly, Queues: s.Disk.Queues,
+		ReadOnly: s.Disk.ReadOnly, Queues: s.Disk.Queues, Log: b.log.With("device", s.Device.String()),
 	}, state)
 	if err != nil {
 		file.Close()
 		return part{}, err
 	}
 	return part{device: d, save: func() any { return d.Save() }}, nil
+}
+
+func makeNet(s Slot, _ *guestmem.Memory, b *backends, saved cbor.RawMessage) (_ part, err error) {
+	state, err := decodeState[virtionet.State](saved)
+	if err != nil {
+		return part{}, err
+	}
+	var queues []*os.File
+	defer func() {
+		if err != nil {
+			for _, f := range queues {
+				f.Close()
+			}
+		}
+	}()
+	for _, tap := range b.taps[s.ID] {
+		f, err := duplicate(tap)
+		if err != nil {
+			return part{}, err
+		}
+		queues = append(queues, f)
+	}
+	d, err := virtionet.New(virtionet.Config{Tap: queues, MAC: s.Net.MAC, MTU: s.Net.MTU, Log: b.log.With("device", s.Device.String())}, state)
+	if err != nil {
+		return part{}, err
+	}
+	return part{device: d, save: func() any { return d.Save() }, arrived: d.Announce}, nil
 }
 
 func makeRNG(_ Slot, _ *guestmem.Memory, _ *backends, saved cbor.RawMessage) (part, error) {

@@ -98,7 +98,7 @@ func (p *process) boot(r *ipc.Request) (ipc.Reply, error) {
 	if err != nil {
 		return ipc.Reply{}, err
 	}
-	backs, err := takeBackends(files, plan.devices(), p)
+	backs, err := takeBackends(files, plan.devices(), p, p.log)
 	if err != nil {
 		return ipc.Reply{}, err
 	}

@@ -71,7 +71,7 @@ func (t *target) build(ctx context.Context, d migration.Description) (migration.
 	files := pairFiles(got, claimed.Roles)
 	defer files.close()
 	t.lock = files.take(RoleName)
-	backs, err := takeBackends(files, plan.devices(), t.p)
+	backs, err := takeBackends(files, plan.devices(), t.p, t.p.log)
 	if err != nil {
 		return nil, err
 	}
@@ -126,6 +126,7 @@ func (t *target) Start() error {
 	if err := t.m.start(); err != nil {
 		return err
 	}
+	t.m.announce()
 	t.runs.Store(true)
 	t.p.adopt(t.m)
 	t.p.mu.Lock()
