@@ -47,6 +47,7 @@ type backends struct {
 	taps    map[string][]*os.File // by the interface's id, one a queue
 	console *console.Hub          // of the virtio console; nil: none
 	host    vsock.Host            // who dials for the vsock
+	log     *slog.Logger
 }
 
 // disk is an open image.
