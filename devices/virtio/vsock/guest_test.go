@@ -106,7 +106,7 @@ const (
 // boot starts a device.
 func boot(t testing.TB, dev *vsock.Device, o virtiotest.Options) *guest {
 	t.Helper()
-	g := &guest{Driver: virtiotest.Run(t, dev, virtiotest.NewMemory(t, 4<<20), o), t: t, buffer: 4096}
+	g := &guest{Driver: virtiotest.Run(t, dev, virtiotest.NewMemory(t, 16<<20), o), t: t, buffer: 4096}
 	g.refill()
 	return g
 }
