@@ -188,9 +188,9 @@ func (q *Queue) WantKicks() (more bool) {
 		at := ringHeader + int(q.size)*usedEntry
 		store16(q.used, at, q.next)
 		q.mem.MarkDirty(q.state.Use+uint64(at), eventSize)
-	} else if q.flags != 0 {
+	} else {
 		q.flags = 0
-		q.storeUsed()
+		q.storeUsed() // always: after a move the guest's memory may hold another wish
 	}
 	q.barrier() // our wish must be seen before we look for the last time
 	return load16(q.avail, 2) != q.next
