@@ -21,9 +21,13 @@ type ring struct {
 	fd    int
 	kick  *virtio.Kick
 	ops   []*Op // by index: those submitted
+	done  []*Op // completed and not reaped
 	begun bool
 	armed bool // the poll for kicks is on
-	err   error
+	// kicked: a kick came while the worker was working. It may have come too late
+	// for what was done since, and so must end the next Wait.
+	kicked bool
+	err    error
 }
 
 // Ring makes an engine on an io_uring. Its goroutine stays on one thread, which
@@ -33,7 +37,7 @@ func Ring(f *os.File, depth int, kick *virtio.Kick) (Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &ring{ring: r, fd: int(f.Fd()), kick: kick, ops: make([]*Op, depth)}, nil
+	return &ring{ring: r, fd: int(f.Fd()), kick: kick, ops: make([]*Op, depth), done: make([]*Op, 0, depth)}, nil
 }
 
 // Submit implements Engine.
@@ -66,13 +70,32 @@ func (e *ring) Reap(done []*Op) (int, error) {
 	if e.prepare() && e.ring.Pending() {
 		e.check(e.ring.Enter(false))
 	}
-	n := 0
-	for n < len(done) {
-		c, ok := e.ring.Next()
-		if !ok {
-			break
-		}
+	if e.collect() {
+		e.kicked = true
+	}
+	n := copy(done, e.done)
+	e.done = e.done[:copy(e.done, e.done[n:])]
+	return n, e.err
+}
+
+// Wait implements virtio.Waiter.
+func (e *ring) Wait() {
+	switch {
+	case e.kicked:
+		e.kicked = false
+	case e.prepare():
+		e.check(e.ring.Enter(true))
+		e.collect()
+	default:
+		e.kick.Wait() // there is only Wake left to wait for
+	}
+}
+
+// collect takes the completions that have come in, and tells whether there was a kick.
+func (e *ring) collect() (kicked bool) {
+	for c, ok := e.ring.Next(); ok; c, ok = e.ring.Next() {
 		if c.Token == kickToken {
+			kicked = true
 			if e.armed = c.More; c.Result < 0 {
 				e.check(fmt.Errorf("io_uring: poll for kicks: %w", unix.Errno(-c.Result)))
 			}
@@ -80,19 +103,9 @@ func (e *ring) Reap(done []*Op) (int, error) {
 		}
 		op := e.ops[c.Token]
 		op.Result = c.Result
-		done[n] = op
-		n++
+		e.done = append(e.done, op)
 	}
-	return n, e.err
-}
-
-// Wait implements virtio.Waiter.
-func (e *ring) Wait() {
-	if !e.prepare() {
-		e.kick.Wait() // there is only Wake left to wait for
-		return
-	}
-	e.check(e.ring.Enter(true))
+	return kicked
 }
 
 // Wake implements virtio.Waiter.
