@@ -114,6 +114,7 @@ var wrong = []string{
 	"demo --rate fast",
 	"demo --moves 0",
 	"demo --mode auto",
+	"cpu --frobnicate",
 	"version extra",
 }
 
@@ -194,6 +195,7 @@ func TestFlags(t *testing.T) {
 		"resume":   {"json"},
 		"stop":     {"json"},
 		"kill":     {"json"},
+		"cpu":      {"json"},
 		"version":  {"json"},
 		"console":  nil,
 		"logs":     {"follow"},

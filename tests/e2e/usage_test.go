@@ -66,7 +66,7 @@ func TestHelpTellsOnlyWhatIsBuilt(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer site.Close()
-	commands := []string{"run", "receive", "migrate", "snapshot", "restore", "ps", "info", "pause", "resume", "stop", "kill", "console", "logs", "demo", "version"}
+	commands := []string{"run", "receive", "migrate", "snapshot", "restore", "ps", "info", "pause", "resume", "stop", "kill", "console", "logs", "demo", "cpu", "version"}
 	help := exec(t, ctx, site, 0, "--help").Stdout
 	for _, c := range commands {
 		if !strings.Contains(help, "\n  "+c+" ") {
