@@ -36,6 +36,8 @@ type Config struct {
 	CmdlineSet  bool
 	Clock       string
 	Devices     []Device // virtio
+	CPU         string   // host, baseline, or the path of a file
+	CPUModel    []byte   // content of the file
 }
 
 // Check reports what can be told to be wrong without touching the host. The

@@ -87,7 +87,7 @@ func build(sys *kvm.System, p Plan, w wiring, ended func(cpu int, e vcpu.Ending)
 		return nil, err
 	}
 	i.exits.bus.Store(i.board.bus)
-	i.cpus, err = vcpu.NewSet(vcpu.Config{System: sys, VM: i.vm, CPUID: p.CPUID, Count: p.CPUs, Exits: &i.exits, Ended: ended})
+	i.cpus, err = vcpu.NewSet(vcpu.Config{System: sys, VM: i.vm, CPUID: p.CPUID, MSRs: p.MSRs, Count: p.CPUs, Exits: &i.exits, Ended: ended})
 	if err != nil {
 		return nil, err
 	}

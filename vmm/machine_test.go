@@ -31,11 +31,11 @@ type guest struct {
 func newGuest(t *testing.T, cmdline string) *guest {
 	t.Helper()
 	sys := kvmtest.Open(t)
-	cpuid, err := vcpu.CPUID(sys, 2)
+	cpu, err := vcpu.HostModel(sys, 2)
 	if err != nil {
 		t.Fatal(err)
 	}
-	plan, err := NewPlan(Config{Name: "test", MemoryBytes: 32 << 20, CPUs: 2, Cmdline: cmdline, CmdlineSet: true, Clock: ClockAdvance}, cpuid)
+	plan, err := NewPlan(Config{Name: "test", MemoryBytes: 32 << 20, CPUs: 2, Cmdline: cmdline, CmdlineSet: true, Clock: ClockAdvance}, cpu)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/ferryvmm/ferry/guestmem"
 	"github.com/ferryvmm/ferry/internal/kvm"
+	"github.com/ferryvmm/ferry/vcpu"
 	"github.com/ferryvmm/ferry/vmm/firmware"
 )
 
@@ -26,6 +27,7 @@ type Plan struct {
 	Layout     guestmem.Layout
 	CPUs       int
 	CPUID      []kvm.CPUIDEntry // as the guest's first vCPU sees it
+	MSRs       []kvm.MSREntry   // by which its CPU says what it can
 	Cmdline    string
 	Kernel     string // for people
 	Clock      string
@@ -42,8 +44,8 @@ type ImageInfo struct {
 	SHA256 [32]byte
 }
 
-// NewPlan works a config out for a host whose KVM offers cpuid.
-func NewPlan(c Config, cpuid []kvm.CPUIDEntry) (Plan, error) {
+// NewPlan works a config out, for a guest with this CPU.
+func NewPlan(c Config, cpu vcpu.Model) (Plan, error) {
 	if err := c.Check(); err != nil {
 		return Plan{}, err
 	}
@@ -60,7 +62,7 @@ func NewPlan(c Config, cpuid []kvm.CPUIDEntry) (Plan, error) {
 		return Plan{}, err
 	}
 	return Plan{
-		Version: planVersion, Name: c.Name, Layout: layout, CPUs: c.CPUs, CPUID: cpuid,
+		Version: planVersion, Name: c.Name, Layout: layout, CPUs: c.CPUs, CPUID: cpu.CPUID, MSRs: cpu.MSRs,
 		Cmdline: deviceWords(c.cmdline(), slots), Kernel: kernel, Clock: c.Clock, TestDevice: c.testDevice(), Slots: slots,
 	}, nil
 }

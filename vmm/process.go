@@ -12,6 +12,7 @@ import (
 	"github.com/ferryvmm/ferry/devices/console"
 	"github.com/ferryvmm/ferry/devices/virtio/vsock"
 	"github.com/ferryvmm/ferry/internal/ipc"
+	"github.com/ferryvmm/ferry/internal/kvm"
 	"github.com/ferryvmm/ferry/vcpu"
 )
 
@@ -74,6 +75,19 @@ func (p *process) Dial(ctx context.Context, port uint32) (net.Conn, error) {
 	return net.FileConn(files[0])
 }
 
+// chooseCPU is the CPU of a new guest.
+func chooseCPU(sys *kvm.System, c Config) (vcpu.Model, error) {
+	host, err := vcpu.HostModel(sys, c.CPUs)
+	if err != nil {
+		return vcpu.Model{}, err
+	}
+	cpu, err := host.Choose(c.CPU, c.CPUModel, c.CPUs)
+	if err != nil {
+		return cpu, &Failure{Code: "cpu", Message: fmt.Sprintf("cpu %s: %v", c.CPU, err), Remedy: "make the file with vmm cpu, from those of all hosts"}
+	}
+	return cpu, nil
+}
+
 // boot builds a new guest and runs it.
 func (p *process) boot(r *ipc.Request) (ipc.Reply, error) {
 	var b Boot
@@ -86,11 +100,11 @@ func (p *process) boot(r *ipc.Request) (ipc.Reply, error) {
 	if err != nil {
 		return ipc.Reply{}, err
 	}
-	cpuid, err := vcpu.CPUID(sys, b.Config.CPUs)
+	cpu, err := chooseCPU(sys, b.Config)
 	if err != nil {
 		return ipc.Reply{}, err
 	}
-	plan, err := NewPlan(b.Config, cpuid)
+	plan, err := NewPlan(b.Config, cpu)
 	if err != nil {
 		return ipc.Reply{}, err
 	}

@@ -53,11 +53,11 @@ func (t *target) build(ctx context.Context, d migration.Description) (migration.
 	if plan.Layout.Size() != d.Layout.Size() || len(plan.Layout) != len(d.Layout) {
 		return nil, &Failure{Code: "plan", Message: "the plan's memory is not the move's", Remedy: "use the same version of vmm on both hosts"}
 	}
-	host, err := vcpu.CPUID(t.sys, plan.CPUs)
+	host, err := vcpu.HostModel(t.sys, plan.CPUs)
 	if err != nil {
 		return nil, err
 	}
-	if err := vcpu.CheckCPUID(host, plan.CPUID); err != nil {
+	if err := host.Check(vcpu.Model{CPUID: plan.CPUID, MSRs: plan.MSRs}); err != nil {
 		return nil, &Failure{Code: "cpu", Message: fmt.Sprintf("this host's CPU cannot stand in for the source's: %v", err), Remedy: "move to a host with the same CPU features"}
 	}
 	// The supervisor says which name the guest will have, and whether its

@@ -11,7 +11,7 @@ func (a *app) runCommand() *cobra.Command {
 	size := memory(256 << 20)
 	cpus := count{n: 1, max: maxCPUs}
 	clock := choice{word: "advance", among: []string{"advance", "freeze"}}
-	var kernel, initrd, cmdline string
+	var kernel, initrd, cmdline, cpu string
 	var devices deviceFlags
 	cmd := &cobra.Command{
 		Use:   "run [flags]",
@@ -29,7 +29,8 @@ having counted anything wrong; 137 killed.`,
 	f.Var(&s.name, "name", "the machine's name (default chosen)")
 	f.Var(&size, "memory", "the guest's memory, with M for MiB or G for GiB")
 	f.Var(&cpus, "cpus", "the number of virtual CPUs")
-	f.StringVar(&kernel, "kernel", "", "a `FILE` that is a PVH ELF kernel (default loadgen)")
+	f.StringVar(&cpu, "cpu", "host", "the CPU that the guest sees: host, baseline, or a `FILE` of vmm cpu")
+	f.StringVar(&kernel, "kernel", "", "a `FILE` that is a kernel: a PVH ELF or a bzImage (default loadgen)")
 	f.StringVar(&initrd, "initrd", "", "the kernel's initial RAM disk, a `FILE`")
 	f.StringVar(&cmdline, "cmdline", "", "the kernel's command `LINE` (default \"console=ttyS0 panic=-1\")")
 	f.Var(&clock, "clock", "whether the guest's clock goes on while it is paused or saved")
@@ -63,7 +64,7 @@ having counted anything wrong; 137 killed.`,
 		return s.ended(a.run(ctx, supervisor.RunConfig{
 			Dir: dir, Name: string(s.name), MemoryBytes: uint64(size), CPUs: cpus.n,
 			Kernel: kernel, Initrd: initrd, Cmdline: cmdline, CmdlineSet: f.Changed("cmdline"),
-			Console: s.console.Console, Clock: clock.word, Devices: devices.devices(), Started: s.started,
+			Console: s.console.Console, Clock: clock.word, Devices: devices.devices(), CPU: cpu, Started: s.started,
 		}))
 	})
 	return cmd

@@ -183,7 +183,7 @@ func TestUsageErrors(t *testing.T) {
 // TestFlags holds the whole of what is offered: a new flag belongs in docs/cli.md and here.
 func TestFlags(t *testing.T) {
 	want := map[string][]string{
-		"run":      {"name", "memory", "cpus", "kernel", "initrd", "cmdline", "clock", "disk", "net", "balloon", "rng", "virtio-console", "vsock", "console", "detach", "json"},
+		"run":      {"name", "memory", "cpus", "cpu", "kernel", "initrd", "cmdline", "clock", "disk", "net", "balloon", "rng", "virtio-console", "vsock", "console", "detach", "json"},
 		"receive":  {"listen", "name", "insecure", "disk", "net", "console", "detach", "json"},
 		"restore":  {"disk", "net", "name", "console", "detach", "json"},
 		"migrate":  {"mode", "downtime-limit", "timeout", "insecure", "cancel", "json"},

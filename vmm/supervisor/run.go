@@ -3,10 +3,12 @@ package supervisor
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ferryvmm/ferry/vcpu"
 	"github.com/ferryvmm/ferry/vmm"
 	"github.com/ferryvmm/ferry/vmm/supervisor/api"
 )
@@ -24,6 +26,7 @@ type RunConfig struct {
 	Console     Console
 	Clock       string // advance or freeze
 	Devices     Devices
+	CPU         string // host, baseline, or the path of a file that vmm cpu made
 	// Started is called once the guest runs.
 	Started func(api.Started)
 }
@@ -33,7 +36,13 @@ type RunConfig struct {
 func Run(ctx context.Context, c RunConfig) (Exit, error) {
 	config := vmm.Config{
 		MemoryBytes: c.MemoryBytes, CPUs: c.CPUs, Kernel: c.Kernel, Initrd: c.Initrd,
-		Cmdline: c.Cmdline, CmdlineSet: c.CmdlineSet, Clock: c.Clock,
+		Cmdline: c.Cmdline, CmdlineSet: c.CmdlineSet, Clock: c.Clock, CPU: c.CPU,
+	}
+	if c.CPU != vcpu.ModelHost && c.CPU != vcpu.ModelBaseline {
+		var err error
+		if config.CPUModel, err = readModel(c.CPU); err != nil {
+			return Exit{Code: 1}, err
+		}
 	}
 	if err := config.Check(); err != nil {
 		return Exit{Code: 1}, fromMachine(err)
@@ -61,6 +70,20 @@ func Run(ctx context.Context, c RunConfig) (Exit, error) {
 	}
 	notifyStarted(c.Started, s.runs())
 	return s.wait(ctx), nil
+}
+
+// readModel reads the file of a CPU. What is too long is left for the machine to refuse.
+func readModel(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, api.Errorf("cpu", "use --cpu host, --cpu baseline, or a file that vmm cpu made", "cpu: %v", err)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, vcpu.MaxModelFile+1))
+	if err != nil {
+		return nil, api.Errorf("cpu", "use --cpu host, --cpu baseline, or a file that vmm cpu made", "cpu: %v", err)
+	}
+	return b, nil
 }
 
 // boot opens what the guest works on, starts the machine process and has it run
