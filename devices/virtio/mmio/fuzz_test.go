@@ -148,16 +148,16 @@ func (b *board) move() {
 		b.t.Fatalf("Quiesce: %v", err)
 	}
 	saved := b.Save()
-	var before, after [mmio.Size / 4]uint32
-	for i := range before[:config/4] {
+	var before, after [config / 4]uint32
+	for i := range before {
 		before[i] = b.get(uint64(i) * 4)
 	}
 	b.remake(&saved)
-	for i := range after[:config/4] {
+	for i := range after {
 		after[i] = b.get(uint64(i) * 4)
 	}
-	if diff := cmp.Diff(before, after); diff != "" {
-		b.t.Fatalf("registers after a move (-before +after):\n%s", diff)
+	if before != after {
+		b.t.Fatalf("registers after a move (-before +after):\n%s", cmp.Diff(before, after))
 	}
 	if diff := cmp.Diff(saved, b.Save()); diff != "" {
 		b.t.Fatalf("save, restore, save (-want +got):\n%s", diff)
