@@ -16,10 +16,10 @@ func (d *Device) Announce() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.started && d.driver.Has(featureAnnounce|featureStatus|featureControl) {
-		d.config.Or(announce)
-		d.driver.Transport.ConfigChanged()
+		d.status.change(announce, 0, d.driver.Transport.ConfigChanged)
 	}
-	frame := announcement(macOf(d.config.Load()))
+	mac, _ := d.status.get()
+	frame := announcement(mac)
 	if _, err := vector(nil).add(frame[:]).writev(d.pairs[0].tap.fd); err != nil {
 		return fmt.Errorf("announce the guest's address: %w", err)
 	}

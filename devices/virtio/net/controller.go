@@ -8,7 +8,7 @@ import (
 	"github.com/ferryvmm/ferry/devices/virtio"
 )
 
-// Commands, section 5.1.6.5: class in the high byte.
+// Commands, section 5.1.6.5: the class is the high byte.
 const (
 	rxPromiscuous  = 0x0000
 	rxAllMulticast = 0x0001
@@ -19,6 +19,17 @@ const (
 	offloadsSet    = 0x0500
 )
 
+// commands are those that are known, and the feature that each needs.
+var commands = map[uint16]uint64{
+	rxPromiscuous:  featureControlRx,
+	rxAllMulticast: featureControlRx,
+	macTableSet:    featureControlRx,
+	macSet:         featureControlMAC,
+	announceAck:    featureAnnounce,
+	pairsSet:       featureMultiQueue,
+	offloadsSet:    featureGuestOffloads,
+}
+
 // What a command is answered with.
 const (
 	ackOK  = 0
@@ -28,81 +39,59 @@ const (
 // commandSize is that of class and command, in bytes.
 const commandSize = 2
 
-// controller serves the control queue. A driver waits for its answers; there is
-// one command at a time.
+// controller serves the control queue.
 type controller struct {
 	device *Device
-	queue  *virtio.Queue
 	driver virtio.Driver
-	chain  virtio.Chain
-	ended  bool // nothing can be done before a reset
 }
 
-// step serves one command.
-func (c *controller) step() (more bool) {
-	if c.ended {
-		return false
-	}
-	ok, err := c.queue.Pop(&c.chain)
-	if ok && (virtio.Len(c.chain.Readable) < commandSize || len(c.chain.Writable) == 0) {
-		err = fmt.Errorf("%w: no command, or no room for its answer", virtio.ErrDriver)
-	}
-	if err != nil {
-		c.ended = true
-		c.driver.Transport.Fail(fmt.Errorf("control queue: %w", err))
-		return false
-	}
-	if !ok {
-		return c.queue.WantKicks()
+// serve answers a command.
+func (c *controller) serve(chain *virtio.Chain) (written uint32, err error) {
+	m := command(chain.Readable)
+	var head [commandSize]byte
+	if !m.read(0, head[:]) || len(chain.Writable) == 0 {
+		return 0, fmt.Errorf("%w: control queue: no command, or no room for its answer", virtio.ErrDriver)
 	}
 	answer := byte(ackErr)
-	if c.serve(command(c.chain.Readable)) {
+	if c.do(binary.BigEndian.Uint16(head[:]), m) {
 		answer = ackOK
 	}
-	c.chain.Writable[0].Bytes[0] = answer
-	c.queue.Push(&c.chain, 1)
-	c.queue.Publish()
-	return true
+	chain.Writable[0].Bytes[0] = answer
+	return 1, nil
 }
 
-// serve carries a command out and tells whether it could.
-func (c *controller) serve(m command) bool {
-	d := c.device
-	var b [8]byte
-	if !m.read(0, b[:commandSize]) {
+// do carries a command out and tells whether it could.
+func (c *controller) do(number uint16, m command) bool {
+	if needs, known := commands[number]; !known || !c.driver.Has(needs) {
 		return false
 	}
-	switch binary.BigEndian.Uint16(b[:]) {
+	var b [8]byte
+	switch number {
 	case rxPromiscuous, rxAllMulticast:
 		// All that the tap gives is received anyway, which section 5.1.6.5.1 allows.
-		return c.driver.Has(featureControlRx) && m.size() == 1
+		return m.data(b[:1])
 	case macTableSet:
-		return c.driver.Has(featureControlRx) && m.isMACTable()
+		return m.isMACTable()
 	case macSet:
-		if !c.driver.Has(featureControlMAC) || m.size() != 6 || !m.read(commandSize, b[:6]) {
-			return false
-		}
-		mac := [6]byte(b[:6])
-		if mac[0]&1 != 0 || mac == [6]byte{} {
-			return false
-		}
-		d.setMAC(mac)
-		return true
+		return m.data(b[:6]) && c.setMAC([6]byte(b[:6]))
 	case announceAck:
-		d.config.And(^announce)
-		return c.driver.Has(featureAnnounce)
+		c.device.status.change(0, announce, nil)
+		return true
 	case pairsSet:
-		if !c.driver.Has(featureMultiQueue) || m.size() != 2 || !m.read(commandSize, b[:2]) {
-			return false
-		}
-		return c.setPairs(int(binary.LittleEndian.Uint16(b[:])))
+		return m.data(b[:2]) && c.setPairs(int(binary.LittleEndian.Uint16(b[:])))
 	case offloadsSet:
-		if !c.driver.Has(featureGuestOffloads) || m.size() != 8 || !m.read(commandSize, b[:8]) {
-			return false
-		}
-		return c.setOffloads(binary.LittleEndian.Uint64(b[:]))
+		return m.data(b[:8]) && c.setOffloads(binary.LittleEndian.Uint64(b[:]))
 	}
 	return false
+}
+
+// setMAC gives the device another address.
+func (c *controller) setMAC(mac [6]byte) bool {
+	if mac[0]&1 != 0 || mac == [6]byte{} {
+		return false
+	}
+	c.device.status.setMAC(mac)
+	return true
 }
 
 // setPairs has the device use the first n pairs of queues.
@@ -112,8 +101,8 @@ func (c *controller) setPairs(n int) bool {
 		return false
 	}
 	for _, p := range d.pairs[:n] {
-		if p.rxWorker == nil || p.txWorker == nil {
-			return false // the driver has not set them up
+		if !p.complete {
+			return false
 		}
 	}
 	before := d.inUse
@@ -124,7 +113,7 @@ func (c *controller) setPairs(n int) bool {
 		d.log.Warn("queue pairs of a network device", "wanted", n, "error", err)
 	}
 	for i := min(n, before); i < d.inUse; i++ {
-		d.pairs[i].resume()
+		d.pairs[i].workers.Resume()
 	}
 	return d.inUse == n
 }
@@ -147,8 +136,10 @@ func (c *controller) setOffloads(offloads uint64) bool {
 // may change it at any time, so each piece is read once.
 type command []virtio.Buffer
 
-// size is that of the data, in bytes.
-func (m command) size() uint64 { return virtio.Len(m) - commandSize }
+// data copies the data, of which there must be just so much.
+func (m command) data(p []byte) bool {
+	return virtio.Len(m) == commandSize+uint64(len(p)) && m.read(commandSize, p)
+}
 
 // read copies from an offset. It is false unless all of p is there.
 func (m command) read(offset uint64, p []byte) bool {

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"sync"
-	"sync/atomic"
 
 	"github.com/ferryvmm/ferry/devices/virtio"
 )
@@ -29,21 +28,20 @@ type Config struct {
 // Device is a network device. Stats and Announce may be called from any
 // goroutine, the rest as virtio.Device says.
 type Device struct {
-	log     *slog.Logger
-	mac     [6]byte // after a reset
-	mtu     int
-	tap     control
-	pairs   []*pair
-	config  atomic.Uint64 // address and status
-	changed atomic.Bool   // tell the driver so at the next Resume
+	log    *slog.Logger
+	mac    [6]byte // after a reset
+	mtu    int
+	tap    control
+	pairs  []*pair
+	status status
 
 	mu      sync.Mutex // guards what follows and is held while the device changes its condition
 	driver  virtio.Driver
 	started bool
 	working bool
-	stale   bool // what is in the tap is not for this driver
-	control *controller
-	worker  *virtio.Worker // of control; nil: the driver does not use it
+	stale   bool           // what is in the tap is not for this driver
+	raise   bool           // the link was down where the guest was
+	control virtio.Workers // of the control queue, if the driver uses it
 
 	// Of the control queue's worker; others only while it rests.
 	inUse       int // pairs
@@ -80,33 +78,32 @@ func newDevice(c Config, saved *State, sockets []*socket, tap control) (*Device,
 	if len(d.pairs) == 0 {
 		return nil, errors.New("network device: no tap")
 	}
-	d.config.Store(configOf(c.MAC) | linkUp)
+	d.status.mac, d.status.bits = c.MAC, linkUp
 	if saved != nil {
 		if err := saved.check(len(d.pairs)); err != nil {
 			return nil, err
 		}
 		d.restore(saved)
 	}
-	for i := range d.pairs {
-		if i < d.inUse {
-			continue
-		}
-		if err := tap.attach(i, false); err != nil {
+	for i := 1; i < len(d.pairs); i++ { // the first always is
+		if err := tap.attach(i, i < d.inUse); err != nil {
 			return nil, err
 		}
 	}
 	return d, tap.offload(0)
 }
 
-// restore takes over what was saved. The link was with the other host; here it
-// is up.
+// restore takes over what was saved. A link that was down was so because of the
+// other host's tap.
 func (d *Device) restore(s *State) {
-	c := configOf(s.MAC) | linkUp
+	d.status.mac, d.status.bits = s.MAC, 0
 	if s.Announce {
-		c |= announce
+		d.status.bits |= announce
 	}
-	d.config.Store(c)
-	d.changed.Store(!s.LinkUp)
+	if s.LinkUp {
+		d.status.bits |= linkUp
+	}
+	d.raise = !s.LinkUp
 	d.inUse, d.offloadsSet, d.offloads = s.Pairs, s.OffloadsSet, s.Offloads
 	for i, p := range s.Held {
 		d.pairs[i].rx.held = copy(d.pairs[i].rx.spill, p)
@@ -163,8 +160,8 @@ func (d *Device) Start(driver virtio.Driver) error {
 		index = 2 * len(d.pairs)
 	}
 	if q := driver.Queues[index]; q != nil && driver.Has(featureControl) {
-		d.control = &controller{device: d, queue: q, driver: driver}
-		d.worker = virtio.NewWorker(q.Kick(), d.control.step)
+		c := &controller{device: d, driver: driver}
+		d.control.Start(virtio.Serve(q, driver.Transport, c.serve))
 	}
 	if d.working {
 		d.resume()
@@ -179,17 +176,15 @@ func (d *Device) Stop() {
 	if !d.started {
 		return
 	}
-	if d.worker != nil {
-		d.worker.Stop()
-	}
+	d.control.Stop()
+	_ = d.control.Quiesce(context.Background()) // there are none: those to come begin at rest
 	for _, p := range d.pairs {
 		p.stop()
 	}
-	d.control, d.worker = nil, nil
 	d.driver, d.started = virtio.Driver{}, false
 	d.offloads, d.offloadsSet = 0, false
-	d.config.And(^announce)
-	d.setMAC(d.mac)
+	d.status.change(0, announce, nil)
+	d.status.setMAC(d.mac)
 	if err := errors.Join(d.use(1), d.tap.offload(0)); err != nil {
 		d.log.Warn("reset of a network device", "error", err)
 	}
@@ -216,10 +211,8 @@ func (d *Device) Quiesce(ctx context.Context) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.working = false
-	if d.worker != nil {
-		if err := d.worker.Quiesce(ctx); err != nil {
-			return fmt.Errorf("network device, control queue: %w", err)
-		}
+	if err := d.control.Quiesce(ctx); err != nil {
+		return fmt.Errorf("network device, control queue: %w", err)
 	}
 	for i, p := range d.pairs {
 		if err := p.quiesce(ctx); err != nil {
@@ -236,9 +229,7 @@ func (d *Device) Resume() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.working = true
-	if d.worker != nil { // after a Quiesce in vain it may still be changing what is in use
-		_ = d.worker.Quiesce(context.Background())
-	}
+	_ = d.control.Quiesce(context.Background()) // after one in vain it may still be changing what is in use
 	d.resume()
 }
 
@@ -251,15 +242,13 @@ func (d *Device) resume() {
 		if d.stale {
 			p.rx.discard()
 		}
-		p.resume()
+		p.workers.Resume()
 	}
-	d.stale = false
-	if d.worker != nil {
-		d.worker.Resume()
+	d.control.Resume()
+	if d.raise {
+		d.status.change(linkUp, 0, d.driver.Transport.ConfigChanged)
 	}
-	if d.changed.Swap(false) {
-		d.driver.Transport.ConfigChanged()
-	}
+	d.stale, d.raise = false, false
 }
 
 // Close implements virtio.Device.
@@ -273,9 +262,7 @@ func (d *Device) Close() error {
 
 // lost takes the link down: the tap was removed. It comes from receivers.
 func (d *Device) lost(err error) {
-	if d.config.And(^linkUp)&linkUp == 0 {
-		return
+	if d.status.change(0, linkUp, d.driver.Transport.ConfigChanged) {
+		d.log.Error("the tap of a network device is gone: its link is down until the guest is moved or started anew", "error", err)
 	}
-	d.log.Error("the tap of a network device is gone: its link is down until the machine is started again or moved", "error", err)
-	d.driver.Transport.ConfigChanged()
 }

@@ -23,9 +23,12 @@ type fakeTap struct {
 	t     testing.TB
 	far   []int
 	files []*os.File
+	*fakeControl
+}
 
+// fakeControl is the control of a fake tap.
+type fakeControl struct {
 	mu       sync.Mutex // guards what follows
-	calls    []string
 	attached []bool
 	offloads int
 	refuse   error // what every call fails with
@@ -33,7 +36,8 @@ type fakeTap struct {
 
 func newFakeTap(t testing.TB, queues int) *fakeTap {
 	t.Helper()
-	f := &fakeTap{t: t}
+	f := &fakeTap{t: t, fakeControl: &fakeControl{attached: make([]bool, queues)}}
+	f.attached[0] = true
 	for range queues {
 		fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 		if err != nil {
@@ -41,26 +45,23 @@ func newFakeTap(t testing.TB, queues int) *fakeTap {
 		}
 		f.far = append(f.far, fds[0])
 		f.files = append(f.files, os.NewFile(uintptr(fds[1]), "tap"))
-		f.attached = append(f.attached, true)
 		t.Cleanup(func() { _ = unix.Close(fds[0]) })
 	}
 	return f
 }
 
-func (f *fakeTap) offload(flags int) error {
+func (f *fakeControl) offload(flags int) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.calls = append(f.calls, fmt.Sprintf("offload %#x", flags))
 	if f.refuse == nil {
 		f.offloads = flags
 	}
 	return f.refuse
 }
 
-func (f *fakeTap) attach(queue int, on bool) error {
+func (f *fakeControl) attach(queue int, on bool) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.calls = append(f.calls, fmt.Sprintf("attach %d %v", queue, on))
 	if f.refuse == nil {
 		f.attached[queue] = on
 	}
@@ -69,6 +70,8 @@ func (f *fakeTap) attach(queue int, on bool) error {
 
 // again is the tap of the host that the guest moves to: the far ends stay.
 func (f *fakeTap) again() {
+	f.fakeControl = &fakeControl{attached: make([]bool, len(f.files))}
+	f.attached[0] = true
 	for i, file := range f.files {
 		raw, err := file.SyscallConn()
 		if err != nil {
@@ -98,7 +101,7 @@ func (f *fakeTap) device(c Config, saved *State) *Device {
 		sockets = append(sockets, s)
 	}
 	c.Tap, c.MAC, c.Log = f.files, guestMAC, slog.New(slog.DiscardHandler)
-	d, err := newDevice(c, saved, sockets, f)
+	d, err := newDevice(c, saved, sockets, f.fakeControl)
 	if err != nil {
 		f.t.Fatal(err)
 	}

@@ -15,7 +15,8 @@ type pair struct {
 	rx  *receiver
 	tx  *transmitter
 
-	rxWorker, txWorker *virtio.Worker // nil: the driver does not use the queue
+	workers  virtio.Workers
+	complete bool // the driver uses both queues
 }
 
 func newPair(s *socket) *pair {
@@ -26,52 +27,27 @@ func newPair(s *socket) *pair {
 func (p *pair) start(rx, tx *virtio.Queue, d virtio.Driver, mtu int) {
 	if rx != nil {
 		p.rx.start(rx, d, mtu)
-		p.rxWorker = virtio.NewWorker(p.rx, p.rx.step)
+		p.workers.Start(virtio.NewWorker(p.rx, p.rx.step))
 	}
 	if tx != nil {
-		p.tx.start(tx, d)
-		p.txWorker = virtio.NewWorker(tx.Kick(), p.tx.step)
+		p.workers.Start(virtio.Serve(tx, d.Transport, p.tx.send))
 	}
-}
-
-// resume lets it work.
-func (p *pair) resume() {
-	for _, w := range p.workers() {
-		w.Resume()
-	}
+	p.complete = rx != nil && tx != nil
 }
 
 // quiesce puts it at rest, with nothing popped.
 func (p *pair) quiesce(ctx context.Context) error {
-	for _, w := range p.workers() {
-		if err := w.Quiesce(ctx); err != nil {
-			return err
-		}
+	if err := p.workers.Quiesce(ctx); err != nil {
+		return err
 	}
-	if p.rxWorker != nil {
-		p.rx.rest()
-	}
+	p.rx.rest()
 	return nil
 }
 
 // stop takes the driver away, and what was held for it.
 func (p *pair) stop() {
-	for _, w := range p.workers() {
-		w.Stop()
-	}
-	if p.rxWorker != nil {
-		p.rx.rest()
-	}
-	p.rx.held = 0
-	p.rxWorker, p.txWorker = nil, nil
-}
-
-func (p *pair) workers() []*virtio.Worker {
-	var all []*virtio.Worker
-	for _, w := range []*virtio.Worker{p.rxWorker, p.txWorker} {
-		if w != nil {
-			all = append(all, w)
-		}
-	}
-	return all
+	p.workers.Stop()
+	_ = p.workers.Quiesce(context.Background()) // there are none: those to come begin at rest
+	p.rx.stop()
+	p.complete = false
 }

@@ -246,8 +246,16 @@ func write(buffers []virtio.Buffer, offset int, p []byte) {
 
 // rest gives the window back. Precondition: the worker is at rest.
 func (r *receiver) rest() {
-	r.queue.Undo(r.count)
+	if r.count > 0 {
+		r.queue.Undo(r.count)
+	}
 	r.first, r.count, r.room, r.pieces = 0, 0, 0, 0
+}
+
+// stop takes the driver away. Precondition: the worker has ended.
+func (r *receiver) stop() {
+	r.rest()
+	r.held = 0
 }
 
 // discard takes away what the tap has queued by now, at most what its queue

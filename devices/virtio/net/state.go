@@ -41,9 +41,9 @@ func (s *State) check(pairs int) error {
 func (d *Device) Save() State {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	c := d.config.Load()
+	mac, bits := d.status.get()
 	s := State{
-		MAC: macOf(c), LinkUp: c&linkUp != 0, Announce: c&announce != 0,
+		MAC: mac, LinkUp: bits&linkUp != 0, Announce: bits&announce != 0,
 		Pairs: d.inUse, OffloadsSet: d.offloadsSet, Offloads: d.offloads,
 	}
 	for _, p := range d.pairs {
