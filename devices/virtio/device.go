@@ -77,7 +77,9 @@ func (d Driver) Has(features uint64) bool { return d.Features&features == featur
 // Transport is what a device may tell its driver beside what is on the queues.
 // It may be called from any goroutine and does not block.
 type Transport interface {
-	// ConfigChanged tells that the configuration space has new values.
+	// ConfigChanged tells that the configuration space has new values. It comes
+	// before they can be read, that is, under the lock that ReadConfig takes:
+	// else a driver that reads them in two pieces could get one old and one new.
 	ConfigChanged()
 	// Fail says that the device cannot go on before a reset: err is for the log.
 	Fail(err error)

@@ -1,6 +1,7 @@
 package virtio
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -41,3 +42,25 @@ var one = []byte{1, 0, 0, 0, 0, 0, 0, 0} // little endian, as the guest is
 
 // Close releases the descriptor; who waits returns.
 func (k *Kick) Close() error { return k.file.Close() }
+
+// NewKicks makes n events.
+func NewKicks(n int) ([]*Kick, error) {
+	kicks := make([]*Kick, 0, n)
+	for range n {
+		k, err := NewKick()
+		if err != nil {
+			return nil, errors.Join(err, CloseKicks(kicks))
+		}
+		kicks = append(kicks, k)
+	}
+	return kicks, nil
+}
+
+// CloseKicks closes them all.
+func CloseKicks(kicks []*Kick) error {
+	var errs []error
+	for _, k := range kicks {
+		errs = append(errs, k.Close())
+	}
+	return errors.Join(errs...)
+}

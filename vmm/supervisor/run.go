@@ -23,6 +23,7 @@ type RunConfig struct {
 	CmdlineSet  bool // Cmdline was given, even if empty
 	Console     Console
 	Clock       string // advance or freeze
+	Devices     Devices
 	// Started is called once the guest runs.
 	Started func(api.Started)
 }
@@ -54,7 +55,7 @@ func Run(ctx context.Context, c RunConfig) (Exit, error) {
 	if err != nil {
 		return Exit{Code: 1}, err
 	}
-	if err := s.boot(ctx, config, &files); err != nil {
+	if err := s.boot(ctx, config, c.Devices, &files); err != nil {
 		s.abandon()
 		return Exit{Code: 1}, err
 	}
@@ -62,16 +63,31 @@ func Run(ctx context.Context, c RunConfig) (Exit, error) {
 	return s.wait(ctx), nil
 }
 
-// boot starts the machine process and has it run the guest.
-func (s *supervisor) boot(ctx context.Context, config vmm.Config, files *handOver) error {
+// boot opens what the guest works on, starts the machine process and has it run
+// the guest.
+func (s *supervisor) boot(ctx context.Context, config vmm.Config, devices Devices, files *handOver) error {
+	a, err := devices.open()
+	if err != nil {
+		return err
+	}
+	s.attach(a)
+	config.Devices = a.devices
+	if err := config.Check(); err != nil {
+		return fromMachine(err)
+	}
+	files.take(&a.files)
 	if _, err := s.launch(files, config.CPUs, config.MemoryBytes); err != nil {
 		return err
 	}
-	_, err := s.call(ctx, vmm.MethodBoot, vmm.Boot{Config: config, Roles: files.roles}, nil, files.files...)
+	_, err = s.call(ctx, vmm.MethodBoot, vmm.Boot{Config: config, Roles: files.roles}, nil, files.files...)
 	// The machine has its own copies of the console now; ours would keep a
 	// reader from seeing the end.
 	s.ends.handedOver()
-	return err
+	a.handedOver()
+	if err != nil {
+		return err
+	}
+	return a.serve(s)
 }
 
 // openBootFiles opens all that the machine may not open by itself.

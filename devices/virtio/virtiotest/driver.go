@@ -17,11 +17,12 @@ const patience = 20 * time.Second
 // Options say how a driver behaves. The zero value accepts all that is offered,
 // uses every queue, and chains descriptors.
 type Options struct {
-	Refuse    uint64 // features that it does not accept
-	Absent    []int  // queues that it does not use
-	Size      uint16 // of queues, at most: a power of two; 0 is 256
-	Indirect  bool   // uses indirect descriptors, if they were accepted
-	Unchecked bool   // for benchmarks: does not look whether what was written was marked dirty
+	Refuse    uint64          // features that it does not accept
+	Absent    []int           // queues that it does not use
+	Size      uint16          // of queues, at most: a power of two; 0 is 256
+	Indirect  bool            // uses indirect descriptors, if they were accepted
+	Notify    func(queue int) // how it kicks; nil: as an ioeventfd does
+	Unchecked bool            // for benchmarks: does not look whether what was written was marked dirty
 }
 
 // Driver is a guest's driver of one device. Its queues may be used from
@@ -206,7 +207,7 @@ func (d *Driver) Move(next func() virtio.Device) {
 	}
 	for _, q := range d.queues {
 		if q != nil {
-			q.interrupt0() // a transport raises again what it had raised
+			q.Interrupt() // a transport raises again what it had raised
 		}
 	}
 	d.Resume()
@@ -214,13 +215,9 @@ func (d *Driver) Move(next func() virtio.Device) {
 
 func (d *Driver) newKicks() {
 	d.t.Helper()
-	d.kicks = nil
-	for i := range d.queues {
-		k, err := virtio.NewKick()
-		if err != nil {
-			d.t.Fatalf("kick of queue %d: %v", i, err)
-		}
-		d.kicks = append(d.kicks, k)
+	var err error
+	if d.kicks, err = virtio.NewKicks(len(d.queues)); err != nil {
+		d.t.Fatal(err)
 	}
 }
 
@@ -234,7 +231,5 @@ func (d *Driver) Close() {
 	if err := d.dev.Close(); err != nil {
 		d.t.Errorf("close the device: %v", err)
 	}
-	for _, k := range d.kicks {
-		_ = k.Close()
-	}
+	_ = virtio.CloseKicks(d.kicks)
 }

@@ -14,13 +14,12 @@ const EchoFeature uint64 = 1 << 3
 // Echo is the simplest device: it answers each request with what it reads, as
 // far as there is room. It has nothing to save.
 type Echo struct {
-	sizes []uint16
+	sizes   []uint16
+	workers virtio.Workers
 
-	mu      sync.Mutex // guards what follows
-	working bool
-	driver  virtio.Driver
-	servers []*echoQueue
-	config  [8]byte
+	mu        sync.Mutex // guards the next two
+	transport virtio.Transport
+	config    [8]byte
 }
 
 var _ virtio.Device = (*Echo)(nil)
@@ -56,104 +55,48 @@ func (e *Echo) WriteConfig(offset uint64, p []byte) {
 	}
 	before := binary.LittleEndian.Uint32(e.config[:])
 	copy(e.config[offset:], p)
-	if e.driver.Transport != nil && binary.LittleEndian.Uint32(e.config[:]) != before {
-		e.driver.Transport.ConfigChanged()
+	if e.transport != nil && binary.LittleEndian.Uint32(e.config[:]) != before {
+		e.transport.ConfigChanged()
 	}
 }
 
 // Start implements virtio.Device.
 func (e *Echo) Start(d virtio.Driver) error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.driver = d
+	e.use(d.Transport)
 	for _, q := range d.Queues {
-		if q == nil {
-			continue
+		if q != nil {
+			e.workers.Start(virtio.Serve(q, d.Transport, answer))
 		}
-		s := &echoQueue{queue: q, fail: d.Transport.Fail}
-		s.worker = virtio.NewWorker(q.Kick(), s.step)
-		if e.working {
-			s.worker.Resume()
-		}
-		e.servers = append(e.servers, s)
 	}
 	return nil
 }
 
 // Stop implements virtio.Device.
 func (e *Echo) Stop() {
+	e.workers.Stop()
+	e.use(nil)
+}
+
+func (e *Echo) use(t virtio.Transport) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for _, s := range e.servers {
-		s.worker.Stop()
-	}
-	e.servers, e.driver = nil, virtio.Driver{}
+	e.transport = t
 }
 
 // Quiesce implements virtio.Device.
-func (e *Echo) Quiesce(ctx context.Context) error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.working = false
-	for _, s := range e.servers {
-		if err := s.worker.Quiesce(ctx); err != nil {
-			return err
-		}
-	}
-	return nil
-}
+func (e *Echo) Quiesce(ctx context.Context) error { return e.workers.Quiesce(ctx) }
 
 // Resume implements virtio.Device.
-func (e *Echo) Resume() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.working = true
-	for _, s := range e.servers {
-		s.worker.Resume()
-	}
-}
+func (e *Echo) Resume() { e.workers.Resume() }
 
 // Close implements virtio.Device.
-func (e *Echo) Close() error { return nil }
-
-// echoQueue serves one queue.
-type echoQueue struct {
-	queue  *virtio.Queue
-	worker *virtio.Worker
-	fail   func(error)
-	broken bool
-	chain  virtio.Chain
-}
-
-// batch is how many requests are answered before the driver is told.
-const batch = 16
-
-func (s *echoQueue) step() (more bool) {
-	if s.broken {
-		return false
-	}
-	s.queue.NoKicks()
-	defer s.queue.Publish()
-	for range batch {
-		ok, err := s.queue.Pop(&s.chain)
-		if err != nil {
-			s.broken = true
-			s.fail(err)
-			return false
-		}
-		if !ok {
-			return s.queue.WantKicks()
-		}
-		s.queue.Push(&s.chain, s.answer())
-	}
-	return true
-}
+func (*Echo) Close() error { return nil }
 
 // answer copies what can be read to what can be written.
-func (s *echoQueue) answer() (written uint32) {
-	in := s.chain.Writable
+func answer(c *virtio.Chain) (written uint32, err error) {
+	in := c.Writable
 	at := 0 // in the first of in
-	for _, b := range s.chain.Readable {
+	for _, b := range c.Readable {
 		for p := b.Bytes; len(p) > 0 && len(in) > 0; {
 			n := copy(in[0].Bytes[at:], p)
 			p, at, written = p[n:], at+n, written+uint32(n)
@@ -162,5 +105,5 @@ func (s *echoQueue) answer() (written uint32) {
 			}
 		}
 	}
-	return written
+	return written, nil
 }

@@ -100,23 +100,26 @@ func (m *Memory) MarkDirty(gpa, size uint64) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for i := range m.marked[gpa-m.base:][:size] {
-		m.marked[gpa-m.base+uint64(i)] = true
+	marks := m.marked[gpa-m.base:][:size]
+	for i := range marks {
+		marks[i] = true
 	}
 }
 
-// Dirty tells whether every byte of a range was marked.
+// Dirty tells whether every byte of a range was marked. What is outside never is.
 func (m *Memory) Dirty(gpa, size uint64) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return !slices.Contains(m.marked[gpa-m.base:][:size], false)
+	return m.inside(gpa, size) && !slices.Contains(m.marked[gpa-m.base:][:size], false)
 }
 
 // Clean forgets the marks of a range.
 func (m *Memory) Clean(gpa, size uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	clear(m.marked[gpa-m.base:][:size])
+	if m.inside(gpa, size) {
+		clear(m.marked[gpa-m.base:][:size])
+	}
 }
 
 // Bytes is a range as the guest sees it. It fails the test unless all of it is memory.

@@ -25,7 +25,7 @@
 
 u64 load_tick_ns;
 static u32 ticks_per_beat; /* 0: no heartbeat */
-static volatile bool stopping, ended;
+static volatile bool stopping;
 
 void load_plan(void)
 {
@@ -185,7 +185,6 @@ static void lead(struct cpu *c, u64 now)
 		done &= cpu_at(i)->done;
 	if (!done && now - stop_at < LAST_PASS_BOUND)
 		return;
-	ended = true;
 	struct line l = {0};
 	if (!done) {
 		line_str(&l, "WARN stopped before everything was verified again");
@@ -194,7 +193,7 @@ static void lead(struct cpu *c, u64 now)
 	stat_print(now);
 	l = (struct line){0};
 	line_str(&l, "BYE");
-	line_send(&l);
+	line_send_last(&l);
 	power_off();
 }
 
@@ -202,7 +201,7 @@ static void tick(struct cpu *c, u32 ticks, u64 ready)
 {
 	u64 now = clock_now(c);
 	if (ticks_per_beat) {
-		if (c->until_beat <= ticks && !ended) {
+		if (c->until_beat <= ticks) {
 			beat(c, now - ready);
 			c->until_beat = ticks_per_beat;
 		} else {

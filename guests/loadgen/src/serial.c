@@ -47,12 +47,17 @@ void line_hex(struct line *l, u64 v)
 		put(l, "0123456789abcdef"[v >> shift & 15]);
 }
 
-void line_send(struct line *l)
+void line_send_last(struct line *l)
 {
 	l->text[l->n++] = '\n';
 	while (__atomic_exchange_n(&lock, 1, __ATOMIC_ACQUIRE))
 		while (lock)
 			pause();
 	com1_send(l->text, l->n);
+}
+
+void line_send(struct line *l)
+{
+	line_send_last(l);
 	__atomic_store_n(&lock, 0, __ATOMIC_RELEASE);
 }

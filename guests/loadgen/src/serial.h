@@ -14,5 +14,6 @@ void line_str(struct line *l, const char *s);
 void line_dec(struct line *l, u64 v);
 void line_hex(struct line *l, u64 v);
 void line_send(struct line *l); /* adds the end of the line */
+void line_send_last(struct line *l); /* the same, and every later line waits for ever */
 
 #endif
