@@ -7,6 +7,7 @@ import (
 	"net"
 	"runtime"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/ferryvmm/ferry/devices/virtio"
@@ -152,29 +153,37 @@ func FuzzPacket(f *testing.F) {
 	f.Add([]byte("\x01\x02\x00\x00\x00\x00\x00\x00\x80\x00\x00\x00\x00\x00\x00\x00\x06\x02\x00\x00\x00\xff\xff\x00\x04\x02\x01\x00\x00\x00\x00\x00"))
 	data := make([]byte, window+10)
 	f.Fuzz(func(t *testing.T, script []byte) {
-		d := working(t, sinks{gives: 100})
-		for ; len(script) >= 8; script = script[8:] {
-			b := script[:8]
-			if b[0]&0x80 != 0 {
-				room := 1 + int(b[1])<<8
-				if h, ok := d.take(room); ok && (h.dstCID != 3 || int(h.size) > room || h.size > 0 && h.op != opData) {
-					t.Fatalf("packet to the guest: got %+v", h)
-				}
-			} else {
-				h := header{
-					srcCID: 3, dstCID: hostCID, srcPort: uint32(b[1] & 7), dstPort: uint32(b[2] & 7), kind: typeStream,
-					op: op(b[0] & 15), flags: uint32(b[3]), alloc: uint32(b[4]) << (b[5] & 31), forwarded: uint32(b[6]) << (b[5] & 31),
-					size: uint32(b[7]) << 8,
-				}
-				if b[0]&0x10 != 0 {
-					h.dstCID = uint64(b[3])
-				}
-				n := min(int(h.size), len(data))
-				_, _ = d.transmit(chain(h, data[:n]))
+		synctest.Test(t, func(t *testing.T) {
+			d := working(t, sinks{gives: 100})
+			script := script[:min(len(script), 1000)]
+			for ; len(script) >= 8; script = script[8:] {
+				d.play(t, [8]byte(script), data)
+				synctest.Wait() // so that the same script always does the same
+				d.check(t)
 			}
-			d.check(t)
-		}
+		})
 	})
+}
+
+// play does a step of a script: the guest sends or receives a packet.
+func (d *Device) play(t *testing.T, b [8]byte, data []byte) {
+	t.Helper()
+	if b[0]&0x80 != 0 {
+		room := 1 + int(b[1])<<8
+		if h, ok := d.take(room); ok && (h.dstCID != 3 || int(h.size) > room || h.size > 0 && h.op != opData) {
+			t.Fatalf("packet to the guest: got %+v", h)
+		}
+		return
+	}
+	h := header{
+		srcCID: 3, dstCID: hostCID, srcPort: uint32(b[1] & 7), dstPort: uint32(b[2] & 7), kind: typeStream,
+		op: op(b[0] & 15), flags: uint32(b[3]), alloc: uint32(b[4]) << (b[5] & 31), forwarded: uint32(b[6]) << (b[5] & 31),
+		size: uint32(b[7]) << 9,
+	}
+	if b[0]&0x10 != 0 {
+		h.dstCID = uint64(b[3])
+	}
+	_, _ = d.transmit(chain(h, data[:min(int(h.size), len(data))]))
 }
 
 // check is what always holds.
