@@ -165,7 +165,13 @@ type guest struct {
 
 func newGuest(t testing.TB, queues int, o virtiotest.Options) *guest {
 	t.Helper()
-	g := &guest{t: t, tap: newFakeTap(t, queues), mem: virtiotest.NewMemory(t, 8<<20)}
+	return newGuestWith(t, queues, 8<<20, o)
+}
+
+// newGuestWith is newGuest with some bytes of memory.
+func newGuestWith(t testing.TB, queues int, memory uint64, o virtiotest.Options) *guest {
+	t.Helper()
+	g := &guest{t: t, tap: newFakeTap(t, queues), mem: virtiotest.NewMemory(t, memory)}
 	g.dev = g.tap.device(Config{}, nil)
 	g.Driver = virtiotest.Run(t, g.dev, g.mem, o)
 	return g
@@ -196,12 +202,6 @@ func (g *guest) packet(queue int) []byte {
 		p = append(p, q.Next().Written...)
 	}
 	return p[headerSize:]
-}
-
-// command gives the control queue a command and returns its answer.
-func (g *guest) command(queue int, class, number byte, data ...byte) byte {
-	g.t.Helper()
-	return g.Queue(queue).Do([][]byte{{class, number}, data}, 1)[0]
 }
 
 // full tries to send and tells whether the tap takes no more.
