@@ -249,8 +249,12 @@ func (q *Queue) await(ok func() bool) {
 			store16(q.avail, ringHeader+int(q.state.Size)*availEntry, q.seen)
 		}
 		barrier() // the device must see the wish before we look for the last time
+		wished := q.seen
 		if ok() {
 			return
+		}
+		if q.seen != wished {
+			continue // something else was used meanwhile: the wish is for what is past
 		}
 		select {
 		case <-q.rung:
