@@ -29,9 +29,14 @@ func bootQEMU(t *testing.T, g guest) *running {
 		args = append(args, "-object", fmt.Sprintf("memory-backend-file,id=ram,size=%dM,mem-path=%s,share=on", g.memory, g.memoryFile))
 		machine += ",memory-backend=ram"
 	}
+	if g.wire != nil {
+		machine += ",acpi=off" // with it QEMU tells of the devices in tables, not on the command line
+		args = append(args, "-global", "virtio-mmio.force-legacy=false",
+			"-netdev", "tap,id=net,script=no,downscript=no,ifname="+tapName, "-device", "virtio-net-device,netdev=net"+g.options)
+	}
 	args = append(args, "-M", machine)
 	cmd := exec.Command(qemu, append(args, g.extra...)...)
-	r := start(t, cmd, func(r *running) { r.cmd.Process.Kill() })
+	r := start(t, g, cmd, func(r *running) { r.cmd.Process.Kill() })
 	r.qmp = &qmp{socket: socket}
 	return r
 }

@@ -2,6 +2,7 @@
 #include "apic.h"
 #include "clock.h"
 #include "counter.h"
+#include "device.h"
 #include "epoch.h"
 #include "memory.h"
 #include "option.h"
@@ -167,6 +168,7 @@ static void lead(struct cpu *c, u64 now)
 		stat_start(now);
 		stat_at = now + SECOND;
 	} else if (now >= stat_at) {
+		devices_check(c);
 		stat_print(now);
 		stat_at = now - stat_at < SECOND ? stat_at + SECOND : now + SECOND;
 	}
@@ -180,14 +182,14 @@ static void lead(struct cpu *c, u64 now)
 	}
 	if (!stopping)
 		return;
-	bool done = true;
+	bool done = devices_settled();
 	for (u32 i = 0; i < cpu_count; i++)
 		done &= cpu_at(i)->done;
 	if (!done && now - stop_at < LAST_PASS_BOUND)
 		return;
 	struct line l = {0};
 	if (!done) {
-		line_str(&l, "WARN stopped before everything was verified again");
+		line_str(&l, "WARN stopped before everything was verified again and all devices were done");
 		line_send(&l);
 	}
 	stat_print(now);
@@ -243,9 +245,15 @@ void load_run(struct cpu *c, u64 ready)
 			tick(c, n, ready);
 			c->work_until = clock_now(c) + load_tick_ns / 2;
 		}
-		if (!step(c)) {
-			c->work_until = 0;
+		bool worked = step(c);
+		if (c->index == 0)
+			worked |= devices_poll(c, stopping);
+		if (worked)
+			continue;
+		c->work_until = 0;
+		if (c->index == 0)
+			devices_sleep(c);
+		else
 			idle();
-		}
 	}
 }

@@ -2,6 +2,7 @@
 #ifndef OPTION_H
 #define OPTION_H
 
+#include "netload.h"
 #include "page.h"
 
 struct options {
@@ -12,6 +13,10 @@ struct options {
 	u64 seed, cpus;       /* cpus 0: find out */
 	bool random_order, countreg;
 	enum data data;
+	u32 net_ip;           /* as on the wire; 0: none */
+	u8 net_peer[6];       /* zero: the last that asked for net_ip */
+	enum netload netload;
+	u64 netsize;          /* bytes of a frame */
 };
 
 extern struct options options;
