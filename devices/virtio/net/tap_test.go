@@ -470,3 +470,18 @@ func waitFor(t testing.TB, ok func() bool) {
 		}
 	}
 }
+
+// BenchmarkLatency is from a host's sendto to the guest's seeing of the
+// datagram, one at a time.
+func BenchmarkLatency(b *testing.B) {
+	w := newWire(b, 1, virtiotest.Options{Unchecked: true})
+	c := w.listen()
+	to := &stdnet.UDPAddr{IP: guestIP[:], Port: 7}
+	for b.Loop() {
+		w.fill(0, 1536)
+		if _, err := c.WriteTo([]byte{1}, to); err != nil {
+			b.Fatal(err)
+		}
+		w.packet(0, isUDP(1))
+	}
+}
