@@ -134,18 +134,23 @@ func (q *Queue) Pop(c *Chain) (bool, error) {
 // Precondition: none of them, and none behind them, was pushed.
 func (q *Queue) Undo(n int) { q.next -= uint16(n) }
 
+// Written notes that the first written bytes of a chain's writable buffers were
+// written. It is for a chain that is given back all the same: Push does it too.
+func (q *Queue) Written(c *Chain, written uint64) {
+	for _, b := range c.Writable {
+		if written == 0 {
+			break
+		}
+		n := min(written, uint64(len(b.Bytes)))
+		q.mem.MarkDirty(b.GPA, n)
+		written -= n
+	}
+}
+
 // Push says that a request is done, and that the first written bytes of its
 // writable buffers were written. The driver learns of it with Publish.
 func (q *Queue) Push(c *Chain, written uint32) {
-	left := uint64(written)
-	for _, b := range c.Writable {
-		if left == 0 {
-			break
-		}
-		n := min(left, uint64(len(b.Bytes)))
-		q.mem.MarkDirty(b.GPA, n)
-		left -= n
-	}
+	q.Written(c, uint64(written))
 	slot := int(q.use%q.size)*usedEntry + ringHeader
 	binary.LittleEndian.PutUint32(q.used[slot:], uint32(c.Head))
 	binary.LittleEndian.PutUint32(q.used[slot+4:], written)

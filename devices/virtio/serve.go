@@ -1,13 +1,20 @@
 package virtio
 
+import "errors"
+
+// ErrLater is what a request is answered with that cannot be served now: it
+// goes back, and is asked for again after a wake of the queue's kick. Who can
+// go on wakes it.
+var ErrLater = errors.New("virtio request cannot be served yet")
+
 // batch is how many requests are served before the driver is told of them.
 const batch = 32
 
 // Serve makes a worker, at rest, that serves the requests of a queue one after
 // the other. serve returns how many bytes it wrote into the chain's writable
-// buffers, from their start; it neither blocks nor keeps the chain. Its error
-// says that the driver broke the rules: then, as after a chain that is none, t
-// fails and the queue is left alone.
+// buffers, from their start; it neither blocks nor keeps the chain. Its error,
+// unless that is ErrLater, says that the driver broke the rules: then, as after a
+// chain that is none, t fails and the queue is left alone.
 func Serve(q *Queue, t Transport, serve func(c *Chain) (written uint32, err error)) *Worker {
 	s := &server{queue: q, transport: t, serve: serve}
 	return NewWorker(q.Kick(), s.step)
@@ -38,6 +45,9 @@ func (s *server) step() (more bool) {
 	}
 	s.queue.Publish()
 	switch {
+	case errors.Is(err, ErrLater):
+		s.queue.Undo(1)
+		return false
 	case err != nil:
 		s.failed = true
 		s.transport.Fail(err)

@@ -36,8 +36,13 @@ var behaviours = []struct {
 	{name: "heartbeat slower than a tick", cpus: 2, memory: 64, cmdline: "heartbeat=25000", check: verifies},
 	{name: "count registers", cpus: 2, memory: 64, cmdline: "countreg=1 rate=10",
 		bare: []string{"WARN no count register at the port", "WARN no count register at the MMIO address"}, check: verifies},
-	{name: "options of other programs", cpus: 1, memory: 64, cmdline: " console=ttyS0  panic=-1 net=10.0.0.1/24 quiet rate=x order=up seed= ",
-		warns: []string{"WARN bad value rate=x", "WARN bad value order=up", "WARN bad value seed=", "WARN unknown option net=10.0.0.1/24 quiet"}, check: verifies},
+	{name: "no devices", cpus: 1, memory: 64, cmdline: "net=10.0.0.1/24 netload=tx netpeer=02:00:00:00:00:01 blkverify=1 blkload=seqread",
+		warns: []string{"WARN no device for net netload", "WARN no device for blkload blkverify"}, check: verifies},
+	{name: "bad addresses", cpus: 1, memory: 64, cmdline: "net=10.0.0/24 net=10.0.0.256/24 net=10.0.0.1 net=10.0.0.1/33 netpeer=2:0:0:0:0:1 netload=up virtio_mmio.device=4K@0x1000:5",
+		warns: []string{"WARN bad value net=10.0.0/24", "WARN bad value net=10.0.0.256/24", "WARN bad value net=10.0.0.1", "WARN bad value net=10.0.0.1/33",
+			"WARN bad value netpeer=2:0:0:0:0:1", "WARN bad value netload=up", "WARN bad value virtio_mmio.device=4K@0x1000:5"}, check: verifies},
+	{name: "options of other programs", cpus: 1, memory: 64, cmdline: " console=ttyS0  panic=-1 root=/dev/vda quiet rate=x order=up seed= ",
+		warns: []string{"WARN bad value rate=x", "WARN bad value order=up", "WARN bad value seed=", "WARN unknown option root=/dev/vda quiet"}, check: verifies},
 }
 
 func TestBehaviour(t *testing.T) {

@@ -16,8 +16,12 @@ type guest struct {
 	cpus    int
 	memory  int // MiB
 	cmdline string
+	wire    *wire  // its network, if it has one
+	disk    string // path of its disk's image, if it has one
 
 	// For QEMU only.
+	options    string   // of its virtio devices, each with a comma before it
+	drive      string   // what its disk is, if not a raw image
 	memoryFile string   // backs the guest's memory, so that a test can read and damage it
 	cpu        string   // features to add or take away, from the usual ones
 	extra      []string // further arguments
@@ -73,7 +77,7 @@ func shortDir(t *testing.T) string {
 
 // start starts a machine whose standard output is the serial line. The test
 // ends by calling kill, which must make an end of whatever still writes there.
-func start(t *testing.T, cmd *exec.Cmd, kill func(r *running)) *running {
+func start(t *testing.T, g guest, cmd *exec.Cmd, kill func(r *running)) *running {
 	t.Helper()
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
@@ -81,7 +85,11 @@ func start(t *testing.T, cmd *exec.Cmd, kill func(r *running)) *running {
 	}
 	stderr := new(strings.Builder)
 	cmd.Stderr = stderr
-	if err := cmd.Start(); err != nil {
+	begin := cmd.Start
+	if g.wire != nil {
+		begin = func() error { return g.wire.host.Start(cmd) }
+	}
+	if err := begin(); err != nil {
 		t.Fatal(err)
 	}
 	lines := make(chan string, 1<<16)

@@ -50,7 +50,7 @@ type ferry struct{ vmm, dir string }
 
 func bootFerry(t *testing.T, g guest) *running {
 	t.Helper()
-	if g.memoryFile != "" || g.cpu != "" || g.extra != nil {
+	if g.memoryFile != "" || g.cpu != "" || g.options != "" || g.drive != "" || g.extra != nil || g.wire != nil || g.disk != "" {
 		t.Fatalf("got %+v; want nothing that is for QEMU only", g)
 	}
 	needKVM(t)
@@ -68,7 +68,7 @@ func bootFerry(t *testing.T, g guest) *running {
 	if !bytes.Equal(kernel, loadgen.ELF()) { // which is what it boots unless told otherwise
 		args = append(args, "--kernel", g.kernel)
 	}
-	r := start(t, f.prepare(args...), func(r *running) { f.kill(t, r) })
+	r := start(t, g, f.prepare(args...), func(r *running) { f.kill(t, r) })
 	r.ferry = f
 	return r
 }

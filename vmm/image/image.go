@@ -23,6 +23,8 @@ const (
 type Image struct {
 	File *os.File
 	Kind Kind
+	// Cache is how it was opened.
+	Cache Cache
 	// Size is how much of it a guest can use, in bytes: a multiple of BlockSize.
 	Size uint64
 	// BlockSize is what offset and length of each access must be a multiple of, in bytes:
@@ -44,6 +46,20 @@ func Open(s Spec) (*Image, error) {
 	if _, err := kindOf(s.Path, &st); err != nil {
 		return nil, err
 	}
+	if s.Cache == "" {
+		s.Cache = CacheNone
+		// A guest must find the sectors that it knows on whatever host it is.
+		if i, err := open(s); err == nil && (i.Kind == Device || i.BlockSize == SectorSize) {
+			return i, nil
+		} else if err == nil {
+			_ = i.File.Close()
+		}
+		s.Cache = CacheWriteback
+	}
+	return open(s)
+}
+
+func open(s Spec) (*Image, error) {
 	flags := unix.O_RDWR | unix.O_CLOEXEC
 	if s.ReadOnly {
 		flags = unix.O_RDONLY | unix.O_CLOEXEC
@@ -60,6 +76,7 @@ func Open(s Spec) (*Image, error) {
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
+	i.Cache = s.Cache
 	return i, nil
 }
 

@@ -29,7 +29,7 @@ func tempImage(t *testing.T, size int64) string {
 	return path
 }
 
-func open(t *testing.T, s Spec) *Image {
+func mustOpen(t *testing.T, s Spec) *Image {
 	t.Helper()
 	i, err := Open(s)
 	if err != nil {
@@ -41,8 +41,8 @@ func open(t *testing.T, s Spec) *Image {
 
 func TestOpenFile(t *testing.T) {
 	path := tempImage(t, 10<<20+700)
-	got := open(t, Spec{ID: "d", Path: path, Cache: CacheWriteback})
-	want := &Image{Kind: File, Size: 10<<20 + 512, BlockSize: 512, Alignment: 1}
+	got := mustOpen(t, Spec{ID: "d", Path: path, Cache: CacheWriteback})
+	want := &Image{Kind: File, Cache: CacheWriteback, Size: 10<<20 + 512, BlockSize: 512, Alignment: 1}
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(Image{}, "File")); diff != "" {
 		t.Errorf("image (-want +got):\n%s", diff)
 	}
@@ -52,14 +52,14 @@ func TestOpenFile(t *testing.T) {
 	if _, err := got.File.WriteAt([]byte{1}, 0); err != nil {
 		t.Errorf("write: got %v; want none", err)
 	}
-	ro := open(t, Spec{ID: "d", Path: path, ReadOnly: true})
+	ro := mustOpen(t, Spec{ID: "d", Path: path, ReadOnly: true})
 	if _, err := ro.File.WriteAt([]byte{1}, 0); !errors.Is(err, unix.EBADF) {
 		t.Errorf("write to a read-only image: got %v; want EBADF", err)
 	}
 }
 
 func TestOpenDirect(t *testing.T) {
-	i := open(t, Spec{ID: "d", Path: tempImage(t, 1<<20), Cache: CacheNone})
+	i := mustOpen(t, Spec{ID: "d", Path: tempImage(t, 1<<20), Cache: CacheNone})
 	if flags, err := unix.FcntlInt(i.File.Fd(), unix.F_GETFL, 0); err != nil || flags&unix.O_DIRECT == 0 {
 		t.Fatalf("flags: got %#x, %v; want O_DIRECT", flags, err)
 	}
@@ -83,8 +83,8 @@ func TestOpenDirect(t *testing.T) {
 // TestOpenDevice uses a loop device over a file.
 func TestOpenDevice(t *testing.T) {
 	path := loopDevice(t, tempImage(t, 1<<20))
-	i := open(t, Spec{ID: "d", Path: path, Cache: CacheWriteback})
-	want := &Image{Kind: Device, Size: 1 << 20, BlockSize: 4096, Alignment: 1}
+	i := mustOpen(t, Spec{ID: "d", Path: path, Cache: CacheWriteback})
+	want := &Image{Kind: Device, Cache: CacheWriteback, Size: 1 << 20, BlockSize: 4096, Alignment: 1}
 	if diff := cmp.Diff(want, i, cmpopts.IgnoreFields(Image{}, "File")); diff != "" {
 		t.Errorf("image (-want +got):\n%s", diff)
 	}
@@ -199,7 +199,7 @@ func TestRemedies(t *testing.T) {
 }
 
 func TestDropCache(t *testing.T) {
-	i := open(t, Spec{ID: "d", Path: tempImage(t, 1<<20), Cache: CacheWriteback})
+	i := mustOpen(t, Spec{ID: "d", Path: tempImage(t, 1<<20), Cache: CacheWriteback})
 	if _, err := i.File.WriteAt(bytes.Repeat([]byte{7}, 1<<20), 0); err != nil {
 		t.Fatal(err)
 	}
@@ -212,5 +212,20 @@ func TestDropCache(t *testing.T) {
 	p := make([]byte, 4096)
 	if _, err := i.File.ReadAt(p, 0); err != nil || p[0] != 7 {
 		t.Errorf("read: got %d, %v; want 7", p[0], err)
+	}
+}
+
+func TestTheHostChoosesTheCache(t *testing.T) {
+	i := mustOpen(t, Spec{ID: "d", Path: tempImage(t, 1<<20)})
+	flags, err := unix.FcntlInt(i.File.Fd(), unix.F_GETFL, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := CacheWriteback
+	if flags&unix.O_DIRECT != 0 {
+		want = CacheNone
+	}
+	if i.Cache != want || i.BlockSize != SectorSize {
+		t.Errorf("got cache %q, blocks of %d, flags %#x; want %q and blocks of %d", i.Cache, i.BlockSize, flags, want, SectorSize)
 	}
 }

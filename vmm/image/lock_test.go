@@ -15,7 +15,7 @@ import (
 func openTwice(t *testing.T, ro bool) (a, b *os.File) {
 	t.Helper()
 	s := Spec{ID: "d", Path: tempImage(t, 1<<20), ReadOnly: ro}
-	return open(t, s).File, open(t, s).File
+	return mustOpen(t, s).File, mustOpen(t, s).File
 }
 
 func TestLock(t *testing.T) {
@@ -77,7 +77,7 @@ func TestLockWithin(t *testing.T) {
 func TestWitness(t *testing.T) {
 	for _, ro := range []bool{false, true} {
 		source, target := openTwice(t, ro)
-		stranger := open(t, Spec{ID: "d", Path: tempImage(t, 1<<20)}).File
+		stranger := mustOpen(t, Spec{ID: "d", Path: tempImage(t, 1<<20)}).File
 		const token = 1<<63 + 12345
 		check := func(when string, f *os.File, token uint64, want bool) {
 			t.Helper()
@@ -120,7 +120,7 @@ func TestQEMU(t *testing.T) {
 		t.Skip(err)
 	}
 	path := tempImage(t, 1<<20)
-	rw, ro := open(t, Spec{ID: "d", Path: path}).File, open(t, Spec{ID: "d", Path: path, ReadOnly: true}).File
+	rw, ro := mustOpen(t, Spec{ID: "d", Path: path}).File, mustOpen(t, Spec{ID: "d", Path: path, ReadOnly: true}).File
 	command := exec.Command(qemu, "-M", "microvm", "-accel", "tcg", "-nodefaults", "-no-user-config", "-display", "none", "-S", "-qmp", "stdio",
 		"-drive", "if=none,id=d,format=raw,file.locking=on,file="+path, "-device", "virtio-blk-device,drive=d")
 	command.WaitDelay = time.Second

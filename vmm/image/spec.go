@@ -26,7 +26,7 @@ type Spec struct {
 	ID       string
 	Path     string
 	ReadOnly bool
-	Cache    Cache
+	Cache    Cache // empty: the host chooses, none where the image can
 }
 
 // ErrSpec means that a text names no disk; its message says how to write one.
@@ -39,7 +39,7 @@ func ParseDisk(text string) (Spec, error) {
 	if err != nil {
 		return Spec{}, err
 	}
-	s := Spec{ID: id, Path: path, Cache: CacheWriteback}
+	s := Spec{ID: id, Path: path}
 	cached := false
 	for options != "" {
 		var option string

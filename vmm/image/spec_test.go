@@ -10,12 +10,12 @@ import (
 
 func TestParseDisk(t *testing.T) {
 	tests := map[string]Spec{
-		"root=a.img":                   {ID: "root", Path: "a.img", Cache: CacheWriteback},
-		"a-b_c.9=/x/y=z.img":           {ID: "a-b_c.9", Path: "/x/y=z.img", Cache: CacheWriteback},
-		"d=a,ro":                       {ID: "d", Path: "a", ReadOnly: true, Cache: CacheWriteback},
+		"root=a.img":                   {ID: "root", Path: "a.img"},
+		"a-b_c.9=/x/y=z.img":           {ID: "a-b_c.9", Path: "/x/y=z.img"},
+		"d=a,ro":                       {ID: "d", Path: "a", ReadOnly: true},
 		"d=a,cache=none":               {ID: "d", Path: "a", Cache: CacheNone},
 		"d=a,cache=writeback,ro":       {ID: "d", Path: "a", ReadOnly: true, Cache: CacheWriteback},
-		"12345678901234567890=/dev/sd": {ID: "12345678901234567890", Path: "/dev/sd", Cache: CacheWriteback},
+		"12345678901234567890=/dev/sd": {ID: "12345678901234567890", Path: "/dev/sd"},
 	}
 	for text, want := range tests {
 		got, err := ParseDisk(text)

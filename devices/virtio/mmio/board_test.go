@@ -35,7 +35,9 @@ type board struct {
 	*mmio.Transport
 	t      testing.TB
 	mem    *virtiotest.Memory
+	all    []byte // of a fuzzed board's memory
 	make   func() virtio.Device
+	device virtio.Device
 	log    *slog.Logger
 	driver *virtiotest.Driver
 	queues []*virtiotest.Queue
@@ -74,7 +76,8 @@ func (b *board) remake(saved *mmio.State) {
 }
 
 func (b *board) try(saved *mmio.State) (*mmio.Transport, error) {
-	return mmio.New(mmio.Config{Device: b.make(), Memory: b.mem, Interrupt: b, Kicks: b.kicks, Log: b.log}, saved)
+	b.device = b.make()
+	return mmio.New(mmio.Config{Device: b.device, Memory: b.mem, Interrupt: b, Kicks: b.kicks, Log: b.log}, saved)
 }
 
 // run gives the board a driver that works, whose kicks arrive as exits.

@@ -65,7 +65,7 @@ func (e *Echo) Start(d virtio.Driver) error {
 	e.use(d.Transport)
 	for _, q := range d.Queues {
 		if q != nil {
-			e.workers.Start(virtio.Serve(q, d.Transport, answer))
+			e.workers.Start(virtio.Serve(q, d.Transport, Answer))
 		}
 	}
 	return nil
@@ -92,8 +92,8 @@ func (e *Echo) Resume() { e.workers.Resume() }
 // Close implements virtio.Device.
 func (*Echo) Close() error { return nil }
 
-// answer copies what can be read to what can be written.
-func answer(c *virtio.Chain) (written uint32, err error) {
+// Answer copies what can be read to what can be written: it serves a request of [Echo].
+func Answer(c *virtio.Chain) (written uint32, err error) {
 	in := c.Writable
 	at := 0 // in the first of in
 	for _, b := range c.Readable {

@@ -5,6 +5,7 @@
 #define BASE_ENABLE 0x800
 #define BASE_X2 0x400
 
+#define REG_ID 0x20
 #define REG_EOI 0xb0
 #define REG_SVR 0xf0
 #define REG_ICR 0x300
@@ -46,6 +47,8 @@ static void write(u32 reg, u32 v)
 }
 
 static u32 read(u32 reg) { return x2 ? (u32)rdmsr(0x800 + (reg >> 4)) : mmio[reg / 4]; }
+
+u32 apic_id(void) { return x2 ? read(REG_ID) : read(REG_ID) >> 24; }
 
 void apic_start(struct cpu *c)
 {

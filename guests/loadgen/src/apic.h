@@ -4,6 +4,7 @@
 
 #include "cpu.h"
 
+u32 apic_id(void);                              /* of this CPU */
 void apic_start(struct cpu *c);                 /* on each CPU: enabled, every source masked */
 void apic_calibrate(struct cpu *c);             /* once: how fast the timer counts */
 void apic_tick(u64 period_ns);                  /* on each CPU: periodic timer */

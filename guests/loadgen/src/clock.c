@@ -13,31 +13,38 @@ static u64 tsc_mul; /* ns per cycle << 32, without the paravirtual clock */
 
 #define PIT_CHANNEL 0x40
 #define PIT_COMMAND 0x43
-#define PIT_SPAN 40000 /* of its 65536 counts: 34 ms */
+#define PIT_SPAN 20000 /* of its 65536 counts: 17 ms */
 #define PIT_TRIES 100000
 
-/* What channel 0 has counted down to, and the TSC when that was latched. */
-static u32 pit_sample(u64 *at)
+/* What channel 0 has counted down to, and the TSC when that was latched. false: it has counted to the end. */
+static bool pit_sample(u32 *count, u64 *at)
 {
 	u64 before = tsc();
-	out8(PIT_COMMAND, 0);
+	out8(PIT_COMMAND, 0xc2); /* latch status and count */
 	*at = before + (tsc() - before) / 2;
+	bool end = in8(PIT_CHANNEL) >> 7;
 	u32 low = in8(PIT_CHANNEL);
-	return low | in8(PIT_CHANNEL) << 8;
+	*count = low | in8(PIT_CHANNEL) << 8;
+	return !end;
 }
 
-/* kHz of the TSC. Channel 0, because channel 2 needs a port that not every machine with a PIT has. */
+/* kHz of the TSC. Channel 0, because channel 2 needs a port that not every machine with a PIT has. It is started anew
+ * when a host that was busy elsewhere has let it count to the end. */
 static u64 pit_tsc_khz(void)
 {
 	u64 from, to;
-	out8(PIT_COMMAND, 0x30); /* mode 0, low byte then high byte */
-	out8(PIT_CHANNEL, 0xff);
-	out8(PIT_CHANNEL, 0xff);
-	u32 first = pit_sample(&from);
+	u32 first = 0, last;
+	bool counting = false;
 	for (u32 tries = 0; tries < PIT_TRIES; tries++) {
-		u32 counted = first - pit_sample(&to);
-		if (counted >= PIT_SPAN && counted < 0x10000)
-			return (to - from) * PIT_HZ / counted / 1000;
+		if (!counting) {
+			out8(PIT_COMMAND, 0x30); /* mode 0, low byte then high byte */
+			out8(PIT_CHANNEL, 0xff);
+			out8(PIT_CHANNEL, 0xff);
+			counting = pit_sample(&first, &from);
+		}
+		counting = counting && pit_sample(&last, &to);
+		if (counting && first - last >= PIT_SPAN && first > last)
+			return (to - from) * PIT_HZ / (first - last) / 1000;
 	}
 	give_up("no clock: neither a paravirtual one nor a timer to measure the TSC");
 }

@@ -3,9 +3,8 @@
 #define CPU_H
 
 #include "base.h"
+#include "histogram.h"
 #include "layout.h"
-
-#define TOUCH_BUCKETS 128
 
 /* The time page of the paravirtual clock, written by the host. */
 struct pvclock {
@@ -40,6 +39,7 @@ struct cpu {
 	volatile u32 seen;  /* ticks handled: HLT returns at once while it differs from ticks */
 	volatile u32 *eoi;  /* of an xAPIC; NULL: x2APIC */
 	struct cpu *self;   /* FS base points to this struct; reading it through FS checks that base */
+	volatile u32 pending; /* a bit for each device that has interrupted, set by the interrupt: HLT returns at once while there is one */
 	struct tss tss;
 	struct pvclock pv;
 	u32 index;
@@ -63,12 +63,13 @@ struct cpu {
 	volatile u64 verified, corrupt, writes, reads, passes;
 	volatile u64 doubled, lost;
 	u64 tick_cost;      /* ns that the interrupted code loses to a tick */
-	volatile u32 touch[TOUCH_BUCKETS]; /* slow first accesses, by duration (touch.h) */
+	volatile u32 touch[HISTOGRAM_BUCKETS]; /* slow first accesses, by duration (touch.h) */
 };
 
 _Static_assert(__builtin_offsetof(struct cpu, ticks) == CPU_TICKS, "layout.h");
 _Static_assert(__builtin_offsetof(struct cpu, seen) == CPU_SEEN, "layout.h");
 _Static_assert(__builtin_offsetof(struct cpu, eoi) == CPU_EOI, "layout.h");
+_Static_assert(__builtin_offsetof(struct cpu, pending) == CPU_PENDING, "layout.h");
 _Static_assert(__builtin_offsetof(struct cpu, tss) == CPU_TSS, "layout.h");
 _Static_assert(sizeof(struct tss) == TSS_SIZE && __builtin_offsetof(struct tss, ports) == 104, "the CPU's own format");
 _Static_assert(sizeof(struct cpu) <= 2048, "the ring-0 stack has the rest of the page");

@@ -30,6 +30,8 @@
 #define COM1 0x3f8
 
 #define VEC_TIMER 32
+#define VEC_DEVICE 33      /* first of MAX_DEVICES */
+#define MAX_DEVICES 8
 #define VEC_SPURIOUS 47
 #define VECTORS 48
 
@@ -37,7 +39,8 @@
 #define CPU_TICKS 0
 #define CPU_SEEN 4
 #define CPU_EOI 8
-#define CPU_TSS 24
+#define CPU_PENDING 24
+#define CPU_TSS 28
 
 #define MMIO_BASE 0xfe000000 /* mapped uncached up to 4 GiB */
 

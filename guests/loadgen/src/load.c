@@ -2,10 +2,12 @@
 #include "apic.h"
 #include "clock.h"
 #include "counter.h"
+#include "device.h"
 #include "epoch.h"
 #include "memory.h"
 #include "option.h"
 #include "panic.h"
+#include "random.h"
 #include "registers.h"
 #include "report.h"
 #include "serial.h"
@@ -52,7 +54,7 @@ static void check(struct cpu *c, u64 i)
 	u64 page = c->first + i, *p = memory_page(page);
 	touch_page(c, p);
 	if (!page_right(p, page, c->generations[i])) {
-		report_corrupt_page(c, p, page, c->generations[i]);
+		report_corrupt_page(c, "", p, page, c->generations[i]);
 		page_write(p, page, c->generations[i]); /* so that it is counted once */
 	}
 	c->verified++;
@@ -60,12 +62,8 @@ static void check(struct cpu *c, u64 i)
 
 static u64 next(struct cpu *c, struct budget *b, u64 span)
 {
-	if (options.random_order) {
-		c->random ^= c->random << 13;
-		c->random ^= c->random >> 7;
-		c->random ^= c->random << 17;
-		return (u64)((unsigned __int128)c->random * span >> 64);
-	}
+	if (options.random_order)
+		return random_below(&c->random, span);
 	u64 i = b->next;
 	b->next = i + 1 < span ? i + 1 : 0;
 	return i;
@@ -167,6 +165,7 @@ static void lead(struct cpu *c, u64 now)
 		stat_start(now);
 		stat_at = now + SECOND;
 	} else if (now >= stat_at) {
+		devices_check(c);
 		stat_print(now);
 		stat_at = now - stat_at < SECOND ? stat_at + SECOND : now + SECOND;
 	}
@@ -180,14 +179,14 @@ static void lead(struct cpu *c, u64 now)
 	}
 	if (!stopping)
 		return;
-	bool done = true;
+	bool done = devices_settled();
 	for (u32 i = 0; i < cpu_count; i++)
 		done &= cpu_at(i)->done;
 	if (!done && now - stop_at < LAST_PASS_BOUND)
 		return;
 	struct line l = {0};
 	if (!done) {
-		line_str(&l, "WARN stopped before everything was verified again");
+		line_str(&l, "WARN stopped before everything was verified again and all devices were done");
 		line_send(&l);
 	}
 	stat_print(now);
@@ -243,9 +242,15 @@ void load_run(struct cpu *c, u64 ready)
 			tick(c, n, ready);
 			c->work_until = clock_now(c) + load_tick_ns / 2;
 		}
-		if (!step(c)) {
-			c->work_until = 0;
+		bool worked = step(c);
+		if (c->index == 0)
+			worked |= devices_poll(c, stopping);
+		if (worked)
+			continue;
+		c->work_until = 0;
+		if (c->index == 0)
+			devices_sleep(c);
+		else
 			idle();
-		}
 	}
 }

@@ -2,6 +2,7 @@
 #include "apic.h"
 #include "clock.h"
 #include "counter.h"
+#include "device.h"
 #include "load.h"
 #include "memory.h"
 #include "option.h"
@@ -108,6 +109,7 @@ _Noreturn void main(struct cpu *c)
 	cpu_count = apic_start_others(c, options.cpus);
 	warn_less("cpus", options.cpus, cpu_count);
 	apic_calibrate(c);
+	devices_start(c);
 	plan_memory();
 	phase = FILL;
 	fill(c);

@@ -93,7 +93,13 @@ static void *take(u64 pages)
 			ranges[i].pages -= pages;
 			return p;
 		}
-	give_up("no memory for the generations");
+	give_up("too little memory in one piece");
+}
+
+void *memory_take(u64 bytes)
+{
+	u64 pages = (bytes + PAGE_SIZE - 1) / PAGE_SIZE;
+	return memset(take(pages), 0, pages * PAGE_SIZE);
 }
 
 #define PER_PAGE (PAGE_SIZE / 4) /* generations in a page */

@@ -1,10 +1,12 @@
 #include "option.h"
 #include "serial.h"
+#include "virtio.h"
 
 #define MAX_CMDLINE 2048
 #define DEFAULT_VERIFY 128
 
-struct options options = {.fill = 32, .set = 8, .verify = DEFAULT_VERIFY, .heartbeat = 500, .seed = 1};
+struct options options = {.fill = 32, .set = 8, .verify = DEFAULT_VERIFY, .heartbeat = 500, .seed = 1, .netsize = 1514,
+	.blksize = 4096, .blkdepth = 32};
 
 static char text[MAX_CMDLINE];
 static struct line unknown;
@@ -42,10 +44,56 @@ static bool choice(const char *s, const char *const *names, u32 count, u32 *v)
 	return false;
 }
 
+/* A number up to max that ends at end; moves on behind that. */
+static bool part(const char **s, char end, u32 max, u32 *v)
+{
+	u32 n = 0;
+	const char *p = *s;
+	for (; *p >= '0' && *p <= '9' && n <= max; p++)
+		n = n * 10 + (*p - '0');
+	if (p == *s || n > max || *p != end)
+		return false;
+	*s = p + 1;
+	*v = n;
+	return true;
+}
+
+/* IP/LEN */
+static bool network(const char *s)
+{
+	u32 ip = 0, v;
+	for (u32 i = 0; i < 4; i++) {
+		if (!part(&s, i < 3 ? '.' : '/', 255, &v))
+			return false;
+		ip |= v << 8 * i;
+	}
+	if (!ip || !part(&s, 0, 32, &v))
+		return false;
+	options.net_ip = ip;
+	return true;
+}
+
+static bool mac(const char *s, u8 *address)
+{
+	for (u32 i = 0; i < 6; i++, s += 3) {
+		u32 v = 0;
+		for (u32 n = 0; n < 2; n++) {
+			char ch = s[n] | 32;
+			if (!((s[n] >= '0' && s[n] <= '9') || (ch >= 'a' && ch <= 'f')))
+				return false;
+			v = v << 4 | (ch >= 'a' ? ch - 'a' + 10 : s[n] - '0');
+		}
+		if (s[2] != (i < 5 ? ':' : 0))
+			return false;
+		address[i] = v;
+	}
+	return true;
+}
+
 /* Meant for Linux and given to every guest. */
 static bool for_linux(const char *key)
 {
-	static const char *const keys[] = {"console", "panic", "earlyprintk", "virtio_mmio.device"};
+	static const char *const keys[] = {"console", "panic", "earlyprintk"};
 	for (u32 i = 0; i < sizeof(keys) / sizeof(*keys); i++)
 		if (equal(key, keys[i]))
 			return true;
@@ -60,6 +108,9 @@ static const struct {
 	{"rate", &options.rate, 1 << 17},   {"read", &options.read, 1 << 17},
 	{"verify", &options.verify, 1 << 17}, {"heartbeat", &options.heartbeat, 60000000},
 	{"seed", &options.seed, ~0ul >> 1}, {"cpus", &options.cpus, 1 << 16},
+	{"netsize", &options.netsize, 65000},
+	{"blksize", &options.blksize, 1 << 20}, {"blkdepth", &options.blkdepth, 128},
+	{"netrate", &options.netrate, 100000000}, {"blkrate", &options.blkrate, 100000000},
 };
 
 enum outcome { GOOD, UNKNOWN, BAD };
@@ -68,6 +119,8 @@ static enum outcome set(const char *key, const char *value)
 {
 	static const char *const orders[] = {"seq", "rand"}, *const switches[] = {"0", "1"};
 	static const char *const kinds[] = {"random", "text", "half", "mixed"};
+	static const char *const disks[] = {"randread", "randwrite", "seqread", "seqwrite"};
+	static const char *const loads[] = {"tx", "rx", "echo", "tso"};
 	u32 v;
 	for (u32 i = 0; i < sizeof(numbers) / sizeof(*numbers); i++)
 		if (equal(key, numbers[i].key))
@@ -84,6 +137,24 @@ static enum outcome set(const char *key, const char *value)
 		if (!choice(value, kinds, 4, &v))
 			return BAD;
 		options.data = v;
+	} else if (equal(key, "netload")) {
+		if (!choice(value, loads, 4, &v))
+			return BAD;
+		options.netload = NETLOAD_NONE + 1 + v;
+	} else if (equal(key, "blkload")) {
+		if (!choice(value, disks, 4, &v))
+			return BAD;
+		options.blkload = BLKLOAD_NONE + 1 + v;
+	} else if (equal(key, "blkverify")) {
+		if (!choice(value, switches, 2, &v))
+			return BAD;
+		options.blkverify = v;
+	} else if (equal(key, "net")) {
+		return network(value) ? GOOD : BAD;
+	} else if (equal(key, "netpeer")) {
+		return mac(value, options.net_peer) ? GOOD : BAD;
+	} else if (equal(key, "virtio_mmio.device")) {
+		return virtio_add(value) ? GOOD : BAD;
 	} else {
 		return for_linux(key) ? GOOD : UNKNOWN;
 	}

@@ -2,6 +2,8 @@
 #ifndef OPTION_H
 #define OPTION_H
 
+#include "blkload.h"
+#include "netload.h"
 #include "page.h"
 
 struct options {
@@ -12,6 +14,13 @@ struct options {
 	u64 seed, cpus;       /* cpus 0: find out */
 	bool random_order, countreg;
 	enum data data;
+	u32 net_ip;           /* as on the wire; 0: none */
+	u8 net_peer[6];       /* zero: the last that asked for net_ip */
+	enum netload netload;
+	u64 netsize, netrate; /* bytes of a frame; frames a second, 0: as fast as it goes */
+	enum blkload blkload;
+	u64 blksize, blkdepth, blkrate; /* bytes of a request; requests under way; requests a second, 0: as fast as it goes */
+	bool blkverify;
 };
 
 extern struct options options;

@@ -6,7 +6,7 @@
 
 struct line {
 	u32 n;
-	char text[300];
+	char text[800]; /* a STAT of all devices */
 };
 
 void serial_init(void);

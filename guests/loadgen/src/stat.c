@@ -1,24 +1,29 @@
 #include "stat.h"
+#include "device.h"
 #include "page.h"
-#include "serial.h"
 #include "touch.h"
 
 static struct {
 	u64 time, writes, reads;
 } last;
 
-static void field(struct line *l, const char *name, u64 v)
+void stat_field(struct line *l, const char *name, u64 v)
 {
 	line_str(l, name);
 	line_dec(l, v);
 }
 
-/* MiB/s with one decimal. */
-static void rate(struct line *l, const char *name, u64 pages, u64 ns)
+void stat_mib_s(struct line *l, const char *name, u64 bytes, u64 ns)
 {
-	u64 us = ns / 1000, tenths = us ? (pages * PAGE_SIZE * 10 * 1000000 / us + (1 << 19)) >> 20 : 0;
-	field(l, name, tenths / 10);
-	field(l, ".", tenths % 10);
+	u64 us = ns / 1000, tenths = us ? (bytes * 10 * 1000000 / us + (1 << 19)) >> 20 : 0;
+	stat_field(l, name, tenths / 10);
+	stat_field(l, ".", tenths % 10);
+}
+
+u64 stat_per_second(u64 n, u64 ns)
+{
+	u64 us = ns / 1000;
+	return us ? n * 1000000 / us : 0;
 }
 
 void stat_start(u64 now) { last.time = now; }
@@ -39,15 +44,16 @@ void stat_print(u64 now)
 	}
 	touch_summary(cpu_count, &p50, &p99);
 	struct line l = {0};
-	field(&l, "STAT verified=", verified);
-	field(&l, " corrupt=", corrupt);
-	field(&l, " doubled=", doubled);
-	field(&l, " lost=", lost);
-	rate(&l, " write_mib_s=", writes - last.writes, now - last.time);
-	rate(&l, " read_mib_s=", reads - last.reads, now - last.time);
-	field(&l, " touch_p50_us=", p50);
-	field(&l, " touch_p99_us=", p99);
-	field(&l, " passes=", passes);
+	stat_field(&l, "STAT verified=", verified);
+	stat_field(&l, " corrupt=", corrupt);
+	stat_field(&l, " doubled=", doubled);
+	stat_field(&l, " lost=", lost);
+	stat_mib_s(&l, " write_mib_s=", (writes - last.writes) * PAGE_SIZE, now - last.time);
+	stat_mib_s(&l, " read_mib_s=", (reads - last.reads) * PAGE_SIZE, now - last.time);
+	stat_field(&l, " touch_p50_us=", p50);
+	stat_field(&l, " touch_p99_us=", p99);
+	stat_field(&l, " passes=", passes);
+	devices_stat(&l, now - last.time);
 	last.time = now;
 	last.writes = writes;
 	last.reads = reads;

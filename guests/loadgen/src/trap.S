@@ -1,5 +1,5 @@
 /* Exceptions and interrupts. Ring 3 reaches ring 0 by executing a privileged instruction: the #GP handler carries
- * out HLT, STI, WRMSR and RDMSR for it, and INVD as a call and returns behind them. (SYSCALL and INT n do not work on every host.) */
+ * out HLT, STI, WRMSR and RDMSR for it, INVD and CLTS as calls, and returns behind them. (SYSCALL and INT n do not work on every host.) */
 #include "layout.h"
 
 	.macro stub vector, has_error
@@ -42,7 +42,13 @@ trap_stubs:
 	stub 31, 0
 	.align 16
 	jmp trap_timer
-	.irp v, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46
+	.irp bit, 0, 1, 2, 3, 4, 5, 6, 7
+	.align 16
+	pushq %rax
+	movl $1 << \bit, %eax
+	jmp trap_device
+	.endr
+	.irp v, 41, 42, 43, 44, 45, 46
 	stub \v, 0
 	.endr
 	.align 16
@@ -63,6 +69,7 @@ trap_timer:
 	movq %rsp, %rdx
 	andq $-(1 << CPU_SHIFT), %rdx
 	incl CPU_TICKS(%rdx)
+end_interrupt:
 	movq CPU_EOI(%rdx), %rdx
 	testq %rdx, %rdx
 	jnz 1f
@@ -78,6 +85,15 @@ trap_timer:
 	popq %rcx
 	popq %rax
 	iretq
+
+/* Notes in EAX which device it was; the rest is ring 3's. */
+trap_device:
+	pushq %rcx
+	pushq %rdx
+	movq %rsp, %rdx
+	andq $-(1 << CPU_SHIFT), %rdx
+	orl %eax, CPU_PENDING(%rdx)
+	jmp end_interrupt
 
 /* Stack: error code, RIP, CS, RFLAGS, RSP, SS. */
 trap_privileged:
@@ -97,18 +113,22 @@ trap_privileged:
 	je do_rdmsr
 	cmpw $0x080f, %bx
 	je do_send
+	cmpw $0x060f, %bx
+	je do_cpuid
 	popq %rbx
 	popq %rax
 1:	pushq $13
 	jmp trap
 
-/* Sleeps until an interrupt, unless a tick came that ring 3 has not seen. */
+/* Sleeps until an interrupt, unless one came that ring 3 has not seen. */
 do_hlt:
 	incq 24(%rsp)
 	movq %rsp, %rbx
 	andq $-(1 << CPU_SHIFT), %rbx
 	movl CPU_TICKS(%rbx), %eax
 	cmpl CPU_SEEN(%rbx), %eax
+	jne done
+	cmpl $0, CPU_PENDING(%rbx)
 	jne done
 	sti
 	hlt
@@ -135,6 +155,14 @@ do_rdmsr:
 	popq %rbx
 	addq $16, %rsp
 	rdmsr
+	iretq
+
+/* CLTS stands for CPUID. */
+do_cpuid:
+	addq $2, 24(%rsp)
+	movq 8(%rsp), %rax
+	cpuid
+	addq $24, %rsp
 	iretq
 
 /* INVD stands for: send RCX > 0 bytes at RSI to COM1. In ring 0 a port access costs some hosts a small part of

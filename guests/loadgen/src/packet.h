@@ -1,0 +1,18 @@
+/* Answers to what comes over the network. */
+#ifndef PACKET_H
+#define PACKET_H
+
+#include "net.h"
+
+enum verdict {
+	DROP,   /* not for us, or nothing to say */
+	BROKEN, /* for us, but cut short or with a wrong checksum */
+	ANSWER, /* the frame has become its own answer */
+};
+
+enum verdict packet_answer(struct frame *f);
+
+/* The sum of RFC 1071 over bytes, not yet complemented, added to sum. offset: where in the whole the bytes begin. */
+u32 packet_sum(u32 sum, const void *bytes, u32 n, u32 offset);
+
+#endif
