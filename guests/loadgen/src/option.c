@@ -110,6 +110,7 @@ static const struct {
 	{"seed", &options.seed, ~0ul >> 1}, {"cpus", &options.cpus, 1 << 16},
 	{"netsize", &options.netsize, 65000},
 	{"blksize", &options.blksize, 1 << 20}, {"blkdepth", &options.blkdepth, 128},
+	{"vsock", &options.vsock, ~0u}, {"vsockdial", &options.vsockdial, ~0u},
 	{"netrate", &options.netrate, 100000000}, {"blkrate", &options.blkrate, 100000000},
 };
 
