@@ -9,7 +9,7 @@ TIME  ?= 10m
 # them down so much that it would find other faults than theirs.
 NO_RACE := /(tests(/.*)?|vcpu|internal/kvm(/.*)?|guests/loadgen|vmm|vmm/supervisor)$$
 
-.PHONY: help demo build test check deps race soak bench fuzz lint clean
+.PHONY: help demo build test check deps guest guest-fast race soak bench fuzz lint clean
 
 help:
 	@echo 'make demo            boot a guest, move it there and back, show what happened'
@@ -17,6 +17,7 @@ help:
 	@echo 'make test            all that CI runs'
 	@echo 'make soak [MOVES=N]  move one busy guest back and forth, every page verified'
 	@echo 'make bench           a pause, downtime beside QEMU, and what a sparse guest costs'
+	@echo 'make guest           build the Linux guest, both variants, into a cache; last two lines: vmlinux, initramfs'
 	@echo 'make fuzz [TIME=1h]  fuzz every decoder, TIME in all'
 	@echo 'make lint            gofmt, vet, staticcheck, generated files'
 
@@ -27,12 +28,18 @@ build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN) ./cmd/vmm
 
 # The short soak comes before the tests so that go test has the last word.
-test: deps lint race build
+test: deps guest-fast lint race build
 	CGO_ENABLED=0 $(GO) run ./tests/soak -vmm $(BIN) -moves 6
 	CGO_ENABLED=0 $(GO) test -timeout 9m ./...
 
 deps:
 	tests/install-deps
+
+guest:
+	@CGO_ENABLED=0 $(GO) run ./guests/linux/cmd/guest -all
+
+guest-fast:
+	@CGO_ENABLED=0 $(GO) run ./guests/linux/cmd/guest
 
 lint:
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \

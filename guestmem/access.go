@@ -40,3 +40,26 @@ func (m *Memory) Punch(gpa, size uint64) error {
 	r.own.setRange(off/PageSize, (off+size)/PageSize)
 	return err
 }
+
+// View returns guest memory at [gpa, gpa+size) itself, through the host mapping: the guest may change it at any time, and
+// reading what is a hole allocates it. Who writes to it calls MarkDirty behind that. Error: ErrOutside unless all of it is
+// inside one region.
+//
+// Precondition: it is used no longer than until Close.
+func (m *Memory) View(gpa, size uint64) ([]byte, error) {
+	r, off, err := m.find(gpa, size)
+	if err != nil {
+		return nil, err
+	}
+	return r.host.bytes[off : off+size : off+size], nil
+}
+
+// MarkDirty notes that [gpa, gpa+size) was written through a view. It must come after the bytes have landed. What is
+// outside guest memory is ignored.
+func (m *Memory) MarkDirty(gpa, size uint64) {
+	r, off, err := m.find(gpa, size)
+	if err != nil || size == 0 {
+		return
+	}
+	r.own.setRange(off/PageSize, (off+size+PageSize-1)/PageSize)
+}

@@ -22,12 +22,10 @@ func (b bitmap) dropRange(from, to uint64) {
 // atomicBitmap is a bitmap that several goroutines set.
 type atomicBitmap []atomic.Uint64
 
+// setRange always stores, also where the bits are set already: the locked instruction is what makes the caller's bytes
+// visible before a tracker takes the mark. A look first could see a mark that is being taken, the bytes still on their way.
 func (b atomicBitmap) setRange(from, to uint64) {
-	eachWord(from, to, func(w, mask uint64) {
-		if b[w].Load()&mask != mask {
-			b[w].Or(mask)
-		}
-	})
+	eachWord(from, to, func(w, mask uint64) { b[w].Or(mask) })
 }
 
 func (b atomicBitmap) get(p uint64) bool { return b[p/64].Load()&(1<<(p%64)) != 0 }

@@ -33,6 +33,10 @@ var (
 	// Writes BL to portOut in 32-bit protected mode, then spins: mov al,bl; out portOut,al; jmp $
 	codeBoot = []byte{0x88, 0xd8, 0xe6, portOut, 0xeb, 0xfe}
 
+	// Writes bits 39:32 of RSI to portOut, then the selector in DS once it has been loaded again from its table (ring 0, 64-bit):
+	//	mov rax,rsi; shr rax,32; out portOut,al; mov eax,ds; mov ds,eax; out portOut,al; jmp $
+	codeBoot64 = []byte{0x48, 0x89, 0xf0, 0x48, 0xc1, 0xe8, 32, 0xe6, portOut, 0x8c, 0xd8, 0x8e, 0xd8, 0xe6, portOut, 0xeb, 0xfe}
+
 	// Arms the TSC-deadline timer ebx ticks ahead, writes 'A' to portOut, and halts with interrupts on; the interrupt writes 'T' (real mode;
 	// ds has base 0xfee00000; vector 0x40 at 0x100 points at codeTimerTick):
 	//	mov dword [0xf0],0x1ff      ; LAPIC on

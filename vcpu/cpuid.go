@@ -50,11 +50,11 @@ func CPUID(sys *kvm.System, count int) ([]kvm.CPUIDEntry, error) {
 		return nil, err
 	}
 	deadline, _ := sys.Probe(kvm.CapTSCDeadlineTimer)
-	return baseline(entries, count, deadline == kvm.Yes), nil
+	return offered(entries, count, deadline == kvm.Yes), nil
 }
 
-// baseline makes the default set from what KVM supports.
-func baseline(entries []kvm.CPUIDEntry, count int, deadline bool) []kvm.CPUIDEntry {
+// offered makes the default set from what KVM supports.
+func offered(entries []kvm.CPUIDEntry, count int, deadline bool) []kvm.CPUIDEntry {
 	entries = slices.Clone(entries)
 	for _, h := range hidden {
 		clearFeature(entries, h.name)
@@ -70,8 +70,11 @@ func baseline(entries []kvm.CPUIDEntry, count int, deadline bool) []kvm.CPUIDEnt
 			e.ECX &^= leaf1OSXSAVE // follows the guest's CR4
 		}
 	}
-	entries = topology(entries, 0, count)
-	// Absent leaves within the range read as zero anyway, and the state that travels is smaller.
+	return tidy(topology(entries, 0, count))
+}
+
+// tidy sorts entries and drops empty ones: absent leaves within the range read as zero anyway, and the state that travels is smaller.
+func tidy(entries []kvm.CPUIDEntry) []kvm.CPUIDEntry {
 	entries = slices.DeleteFunc(entries, func(e kvm.CPUIDEntry) bool { return e.EAX|e.EBX|e.ECX|e.EDX == 0 })
 	slices.SortStableFunc(entries, func(a, b kvm.CPUIDEntry) int {
 		return cmp.Or(cmp.Compare(a.Function, b.Function), cmp.Compare(a.Index, b.Index))

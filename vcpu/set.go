@@ -23,7 +23,8 @@ var ErrStuck = errors.New("vcpu: a thread did not end")
 type Config struct {
 	System *kvm.System
 	VM     *kvm.VM          // with its interrupt controllers and PIT created
-	CPUID  []kvm.CPUIDEntry // from CPUID, perhaps reduced
+	CPUID  []kvm.CPUIDEntry // of a Model
+	MSRs   []kvm.MSREntry   // of the same
 	Count  int              // vCPUs, 1 to MaxCount
 	Exits  Exits
 

@@ -45,10 +45,13 @@ func (c *cpu) thread(started chan<- struct{}) {
 	}
 }
 
-// prepare gives the vCPU its CPUID and enters KVM_RUN once without running the guest, so that the first real entry finds everything
-// the kernel allocates late.
+// prepare gives the vCPU its CPUID and feature MSRs, which KVM wants before the first entry, and enters KVM_RUN once without running the
+// guest, so that the first real entry finds everything the kernel allocates late.
 func (c *cpu) prepare() error {
 	if err := c.kvm.SetCPUID2(perCPU(c.set.cfg.CPUID, c.index, c.set.cfg.Count)); err != nil {
+		return fmt.Errorf("vCPU %d: %w", c.index, err)
+	}
+	if err := c.setMSRs(c.set.cfg.MSRs); err != nil {
 		return fmt.Errorf("vCPU %d: %w", c.index, err)
 	}
 	var err error

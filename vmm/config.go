@@ -35,6 +35,9 @@ type Config struct {
 	Cmdline     string
 	CmdlineSet  bool
 	Clock       string
+	Devices     []Device // virtio
+	CPU         string   // host, baseline, or the path of a file
+	CPUModel    []byte   // content of the file
 }
 
 // Check reports what can be told to be wrong without touching the host. The
@@ -57,6 +60,13 @@ func (c Config) Check() error {
 	}
 	if strings.ContainsRune(c.Cmdline, 0) {
 		return bad("give another --cmdline", "cmdline: contains a zero byte")
+	}
+	slots, err := place(c.Devices)
+	if err != nil {
+		return err
+	}
+	if line := deviceWords(c.cmdline(), slots); len(line) >= maxCmdline {
+		return bad("shorten the --cmdline", "cmdline: %d bytes with the devices are more than the %d that a kernel takes", len(line), maxCmdline-1)
 	}
 	if c.Initrd != "" && c.Kernel == "" {
 		return bad("give --kernel too, or no --initrd", "initrd: loadgen takes none")

@@ -20,7 +20,11 @@ func (p *process) incoming(r *ipc.Request) (*target, Incoming, fileSet, error) {
 		files.close()
 		return nil, in, nil, err
 	}
-	return &target{p: p, sys: sys, console: openConsole(files)}, in, files, nil
+	t := &target{p: p, sys: sys, console: openConsole(files)}
+	if in.Hello.Move != (migration.MoveID{}) {
+		t.token = imageToken(in.Hello.Move)
+	}
+	return t, in, files, nil
 }
 
 // receive takes a guest in from a source.

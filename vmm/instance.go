@@ -11,6 +11,7 @@ import (
 	"github.com/ferryvmm/ferry/internal/kvm"
 	"github.com/ferryvmm/ferry/vcpu"
 	"github.com/ferryvmm/ferry/vmm/boot"
+	"github.com/ferryvmm/ferry/vmm/firmware"
 )
 
 // Fixed places of a VM, below the 4 GiB line and above guest memory.
@@ -27,6 +28,7 @@ type instance struct {
 	cpus   *vcpu.Set
 	exits  exits
 	board  *board
+	wires  []*wires // of the plan's slots
 	// saveCost is what saving the state takes, measured before the guest ran.
 	saveCost time.Duration
 }
@@ -74,11 +76,18 @@ func build(sys *kvm.System, p Plan, w wiring, ended func(cpu int, e vcpu.Ending)
 	if err := attach(i.memory, i.vm); err != nil {
 		return nil, err
 	}
-	if i.board, err = newBoard(p, i.vm, w, nil); err != nil {
+	for _, s := range p.Slots {
+		w, err := newWires(i.vm, s)
+		if err != nil {
+			return nil, err
+		}
+		i.wires = append(i.wires, w)
+	}
+	if i.board, err = newBoard(p, i.vm, i.memory, w, i.wires, nil); err != nil {
 		return nil, err
 	}
 	i.exits.bus.Store(i.board.bus)
-	i.cpus, err = vcpu.NewSet(vcpu.Config{System: sys, VM: i.vm, CPUID: p.CPUID, Count: p.CPUs, Exits: &i.exits, Ended: ended})
+	i.cpus, err = vcpu.NewSet(vcpu.Config{System: sys, VM: i.vm, CPUID: p.CPUID, MSRs: p.MSRs, Count: p.CPUs, Exits: &i.exits, Ended: ended})
 	if err != nil {
 		return nil, err
 	}
@@ -102,13 +111,17 @@ func (i *instance) load(p Plan, im *images) error {
 	kernel, err := boot.Parse(im.kernel, im.kernelSize)
 	if err != nil {
 		return &Failure{Code: "kernel", Message: fmt.Sprintf("kernel %s: %v", p.Kernel, err),
-			Remedy: "give an uncompressed 64-bit vmlinux with a PVH entry (CONFIG_PVH=y)"}
+			Remedy: "give a 64-bit vmlinux with a PVH entry (CONFIG_PVH=y), or a bzImage"}
 	}
-	entry, err := kernel.Load(i.memory, boot.Options{Initrd: im.initrd, InitrdSize: im.initrdSize, Cmdline: p.Cmdline, Layout: p.Layout})
+	rsdp, err := firmware.Write(i.memory, p.firmware())
+	if err != nil {
+		return err
+	}
+	entry, err := kernel.Load(i.memory, boot.Options{Initrd: im.initrd, InitrdSize: im.initrdSize, Cmdline: p.Cmdline, Layout: p.Layout, RSDP: rsdp})
 	if err != nil {
 		return &Failure{Code: "kernel", Message: fmt.Sprintf("kernel %s: %v", p.Kernel, err), Remedy: "give the guest more --memory"}
 	}
-	return i.cpus.SetBootState(vcpu.BootState{RIP: entry.RIP, RBX: entry.StartInfo})
+	return i.cpus.SetBootState(vcpu.BootState{RIP: entry.RIP, RBX: entry.StartInfo, RSI: entry.ZeroPage, CR3: entry.PageTables, GDT: entry.GDT})
 }
 
 // close gives everything back, in the order against building.
@@ -117,8 +130,14 @@ func (i *instance) close() error {
 	if i.cpus != nil {
 		errs = append(errs, i.cpus.Close())
 	}
+	if i.board != nil {
+		errs = append(errs, i.board.close())
+	}
 	if i.vm != nil {
 		errs = append(errs, i.vm.Close())
+	}
+	for _, w := range i.wires {
+		errs = append(errs, w.close())
 	}
 	if i.memory != nil {
 		errs = append(errs, i.memory.Close())

@@ -3,6 +3,7 @@ package vmm
 import (
 	"context"
 	"fmt"
+	"net"
 	"os"
 
 	"github.com/ferryvmm/ferry/vcpu"
@@ -109,8 +110,41 @@ func (m *Machine) renew() error {
 	return m.run()
 }
 
-// attach joins a connection to the guest's console.
-func (m *Machine) attach(f *os.File) error {
-	m.console.Attach(f)
-	return nil
+// join gives a connection to the device that it is for.
+func (m *Machine) join(method string, f *os.File) error {
+	switch method {
+	case MethodConsole:
+		m.console.Attach(f)
+		return nil
+	case MethodVirtioConsole:
+		if m.backs.console != nil {
+			m.backs.console.Attach(f)
+			return nil
+		}
+	case MethodVsock:
+		defer f.Close()
+		conn, err := net.FileConn(f)
+		if err != nil {
+			return err
+		}
+		if m.accept(conn) {
+			return nil
+		}
+		conn.Close()
+	}
+	f.Close()
+	return badState("the guest has no such device", "start it with one: vmm run --help")
+}
+
+// accept gives a connection from the host to the guest's vsock, if it has one.
+func (m *Machine) accept(conn net.Conn) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, s := range m.instance.board.slots {
+		if s.part.accept != nil {
+			s.part.accept(conn)
+			return true
+		}
+	}
+	return false
 }

@@ -41,6 +41,7 @@ type Machine struct {
 	sys     *kvm.System
 	plan    Plan
 	images  *images
+	backs   *backends
 	console *console.Hub
 	log     *slog.Logger
 	// note tells the supervisor a new state.
@@ -61,8 +62,8 @@ type Machine struct {
 }
 
 // newMachine builds the guest of a plan; nothing runs.
-func newMachine(sys *kvm.System, p Plan, im *images, hub *console.Hub, log *slog.Logger, note func(State), over func(Ending)) (*Machine, error) {
-	m := &Machine{sys: sys, plan: p, images: im, console: hub, log: log, note: note, over: over, state: StatePaused}
+func newMachine(sys *kvm.System, p Plan, im *images, backs *backends, hub *console.Hub, log *slog.Logger, note func(State), over func(Ending)) (*Machine, error) {
+	m := &Machine{sys: sys, plan: p, images: im, backs: backs, console: hub, log: log, note: note, over: over, state: StatePaused}
 	i, err := m.build()
 	if err != nil {
 		return nil, err
@@ -90,6 +91,8 @@ func (m *Machine) wiring() wiring {
 		ready:    m.ready,
 		powerOff: func() { leave(m.powerOff) },
 		reset:    func() { leave(m.reset) },
+		backends: m.backs,
+		log:      m.log,
 	}
 }
 
@@ -103,9 +106,10 @@ func (m *Machine) boot() error {
 	return m.run()
 }
 
-// run lets the vCPUs go. Precondition: mu is held.
+// run lets devices and vCPUs go. Precondition: mu is held.
 func (m *Machine) run() error {
 	m.console.SetInput(m.instance.board.serial)
+	m.instance.board.resume()
 	if err := m.instance.cpus.Resume(); err != nil {
 		return err
 	}
@@ -165,28 +169,37 @@ func (m *Machine) usable() error {
 	return nil
 }
 
-// halt stops every vCPU, or none. Precondition: mu is held.
+// halt stops every vCPU and every device, or none. Precondition: mu is held.
 func (m *Machine) halt(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, pauseWithin)
 	defer cancel()
-	answer, err := m.instance.cpus.Pause(ctx)
-	if err == nil && answer == vcpu.Paused {
-		return nil
+	i := m.instance
+	answer, err := i.cpus.Pause(ctx)
+	if err == nil && answer != vcpu.Paused {
+		err = fmt.Errorf("%v", answer)
+	}
+	if err == nil {
+		if err = i.board.quiesce(ctx); err == nil {
+			return nil
+		}
 	}
 	// Those that did stop go on.
-	return errors.Join(fmt.Errorf("pausing the guest: %v: %w", answer, err), m.instance.cpus.Resume())
+	i.board.resume()
+	return errors.Join(fmt.Errorf("pausing the guest: %w", err), i.cpus.Resume())
 }
 
-// AskToStop asks the guest to end; only loadgen's device can carry the wish in
-// this version.
+// AskToStop asks the guest to end: by the power button, and by the test device
+// if it has one.
 func (m *Machine) AskToStop() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.paused || m.instance.board.test == nil {
-		return badState("the guest cannot be asked", "")
+	if m.paused {
+		return badState("a paused guest cannot be asked", "")
 	}
-	m.instance.board.test.RequestStop()
-	return nil
+	if t := m.instance.board.test; t != nil {
+		t.RequestStop()
+	}
+	return m.instance.board.button.Press()
 }
 
 // alive tells whether there is a guest that can go on without a supervisor.
@@ -220,5 +233,6 @@ func (m *Machine) close() {
 	if err := i.close(); err != nil {
 		m.log.Error("closing the guest", "error", err)
 	}
+	m.backs.close()
 	m.console.Close()
 }

@@ -31,11 +31,11 @@ type guest struct {
 func newGuest(t *testing.T, cmdline string) *guest {
 	t.Helper()
 	sys := kvmtest.Open(t)
-	cpuid, err := vcpu.CPUID(sys, 2)
+	cpu, err := vcpu.HostModel(sys, 2)
 	if err != nil {
 		t.Fatal(err)
 	}
-	plan, err := NewPlan(Config{Name: "test", MemoryBytes: 32 << 20, CPUs: 2, Cmdline: cmdline, CmdlineSet: true, Clock: ClockAdvance}, cpuid)
+	plan, err := NewPlan(Config{Name: "test", MemoryBytes: 32 << 20, CPUs: 2, Cmdline: cmdline, CmdlineSet: true, Clock: ClockAdvance}, cpu)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +46,7 @@ func newGuest(t *testing.T, cmdline string) *guest {
 	g := &guest{lines: make(chan string, 1<<16), ended: make(chan Ending, 1)}
 	im := &images{}
 	im.builtin()
-	g.Machine, err = newMachine(sys, plan, im, console.New(w, nil), slog.New(slog.NewTextHandler(io.Discard, nil)), func(State) {}, func(e Ending) { g.ended <- e })
+	g.Machine, err = newMachine(sys, plan, im, &backends{}, console.New(w, nil), slog.New(slog.NewTextHandler(io.Discard, nil)), func(State) {}, func(e Ending) { g.ended <- e })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +164,7 @@ func withoutTime(t *testing.T, sections []migration.Section) any {
 		t.Fatal(err)
 	}
 	s.CPU.Chips.Clock.Clock, s.CPU.Chips.Clock.HostTSC, s.CPU.Chips.Clock.Realtime = 0, 0, 0
-	s.CPU.Chips.TSC, s.CPU.Chips.HostTime = 0, 0
+	s.CPU.Chips.TSC, s.CPU.Chips.HostTime, s.Board.RTC.At = 0, 0, 0
 	for i := range s.CPU.VCPUs {
 		// The timer's count runs on in the kernel: APIC register 0x390.
 		clear(s.CPU.VCPUs[i].LAPIC.Regs[0x390:0x394])

@@ -11,24 +11,27 @@ import (
 // What the supervisor asks of the machine. Each name is a call of internal/ipc
 // and stands beside the type of its argument and of its answer.
 const (
-	MethodBoot     = "boot"     // Boot → Facts: builds the guest and runs it
-	MethodReceive  = "receive"  // Incoming → Arrival: takes a guest in; answers when the source has released it or the attempt failed
-	MethodRestore  = "restore"  // Incoming → Arrival: takes a guest from a snapshot
-	MethodInfo     = "info"     // nil → Facts
-	MethodPause    = "pause"    // nil → nil
-	MethodResume   = "resume"   // nil → nil
-	MethodStop     = "stop"     // nil → nil: asks the guest to end; does not wait for it
-	MethodEnd      = "end"      // Ending → nil: ends the machine now
-	MethodMigrate  = "migrate"  // Migrate → Outcome: answers when the move is decided
-	MethodCancel   = "cancel"   // nil → nil: cancels the move under way
-	MethodSnapshot = "snapshot" // one file → Outcome
-	MethodConsole  = "console"  // nil, one file → nil: attaches the connection
+	MethodBoot          = "boot"           // Boot → Facts: builds the guest and runs it
+	MethodReceive       = "receive"        // Incoming → Arrival: takes a guest in; answers when the source has released it or the attempt failed
+	MethodRestore       = "restore"        // Incoming → Arrival: takes a guest from a snapshot
+	MethodInfo          = "info"           // nil → Facts
+	MethodPause         = "pause"          // nil → nil
+	MethodResume        = "resume"         // nil → nil
+	MethodStop          = "stop"           // nil → nil: asks the guest to end; does not wait for it
+	MethodEnd           = "end"            // Ending → nil: ends the machine now
+	MethodMigrate       = "migrate"        // Migrate → Outcome: answers when the move is decided
+	MethodCancel        = "cancel"         // nil → nil: cancels the move under way
+	MethodSnapshot      = "snapshot"       // one file → Outcome
+	MethodConsole       = "console"        // nil, one file → nil: attaches the connection
+	MethodVirtioConsole = "virtio-console" // nil, one file → nil: attaches the connection to the virtio console
+	MethodVsock         = "vsock"          // nil, one file → nil: a program of the host connects to the guest
 )
 
 // What the machine asks of, or tells, the supervisor.
 const (
 	MethodAsk      = "ask"      // migration.Query → migration.Answer: what became of a commit, by dialling the target anew
-	MethodArriving = "arriving" // Arriving → Claimed, maybe one file: claims the name of a guest that wants in
+	MethodArriving = "arriving" // Arriving → Claimed, files: claims the name of a guest that wants in, and opens what it works on
+	MethodDial     = "dial"     // Dial → nil, one file: connects to the host side of the vsock
 	MethodRuns     = "runs"     // nil → nil: the guest that arrived runs
 	MethodEnded    = "ended"    // Ending → nil: the guest is no more; the process exits after the answer
 	NoteProgress   = "progress" // migration.Progress
@@ -69,15 +72,21 @@ type Arrival struct {
 	Forget bool
 }
 
-// Arriving names the guest that wants in, and its size.
+// Arriving names the guest that wants in, its size, and what it works on.
 type Arriving struct {
 	Name        string
 	CPUs        int
 	MemoryBytes uint64
+	Devices     []Device
+	Token       uint64 // that its source's locks show on each image; 0: no source holds them
 }
 
-// Claimed is the name that the guest will have here.
-type Claimed struct{ Name string }
+// Claimed is the name that the guest will have here, with the files for it: the
+// lock of the name if it is a new one, and what the devices work on.
+type Claimed struct {
+	Name  string
+	Roles []string // of the files, in order
+}
 
 // Facts are what the machine knows of itself.
 type Facts struct {
@@ -93,6 +102,9 @@ type Facts struct {
 	ReadyMonotone int64 // CLOCK_MONOTONIC of the guest's ready signal in ns; 0: not seen by this process
 	CountedWrong  bool
 }
+
+// Dial asks for a connection to a port of the host's side of the vsock.
+type Dial struct{ Port uint32 }
 
 // Ending says how a guest ended.
 type Ending struct {
@@ -120,18 +132,23 @@ type Outcome struct {
 // fileSet is the files of a message by role.
 type fileSet map[string]*os.File
 
-// takeFiles pairs the descriptors of a request with their roles. What does not
-// pair up is closed.
+// takeFiles pairs the descriptors of a request with their roles.
 func takeFiles(r *ipc.Request, roles []string) fileSet {
+	files := r.Files
+	r.Files = nil
+	return pairFiles(files, roles)
+}
+
+// pairFiles pairs descriptors with their roles. What does not pair up is closed.
+func pairFiles(files []*os.File, roles []string) fileSet {
 	set := make(fileSet, len(roles))
-	for i, f := range r.Files {
+	for i, f := range files {
 		if i < len(roles) && set[roles[i]] == nil {
 			set[roles[i]] = f
 		} else {
 			f.Close()
 		}
 	}
-	r.Files = nil
 	return set
 }
 

@@ -19,6 +19,8 @@ type move struct {
 	why    string
 	done   chan struct{} // closed when it is over
 	halted bool
+	token  uint64 // by which the target knows the images; 0: a snapshot, which hands nothing over
+	handed bool   // the images are unlocked for the target
 }
 
 var _ migration.Guest = (*move)(nil)
@@ -73,8 +75,8 @@ func (m *Machine) cancelMove() error {
 	return nil
 }
 
-// Pause stops the vCPUs. The devices of this version have nothing in flight:
-// what the guest asked of them is done when its exit is.
+// Pause stops the vCPUs and then the devices, which wait for what they have
+// submitted.
 func (v *move) Pause(ctx context.Context) error {
 	m := v.m
 	m.mu.Lock()
@@ -97,8 +99,20 @@ func (v *move) Pause(ctx context.Context) error {
 	return nil
 }
 
-// Save returns the state of everything but memory.
-func (v *move) Save() ([]migration.Section, error) { return v.m.instance.save() }
+// Save returns the state of everything but memory, and hands the images over:
+// from here on the target may lock them.
+func (v *move) Save() ([]migration.Section, error) {
+	// Before the state: a snapshot too must not be newer than its disks.
+	if err := v.m.backs.sync(); err != nil {
+		return nil, err
+	}
+	sections, err := v.m.instance.save()
+	if err != nil || v.token == 0 {
+		return sections, err
+	}
+	v.handed = true
+	return sections, v.m.backs.unlock()
+}
 
 // Resume lets the guest go on, if it ran before.
 func (v *move) Resume() error {
@@ -109,6 +123,13 @@ func (v *move) Resume() error {
 		return nil
 	}
 	v.halted = false
+	if v.handed {
+		if err := m.backs.lock(relockWithin); err != nil {
+			m.paused = true // the target, or whoever, has them: the guest must not write
+			return fmt.Errorf("the guest stays paused: %w", err)
+		}
+		v.handed = false
+	}
 	if m.paused {
 		m.console.SetInput(m.instance.board.serial)
 		return nil

@@ -31,6 +31,12 @@ func (p *process) migrate(r *ipc.Request) (ipc.Reply, error) {
 	if err != nil {
 		return ipc.Reply{}, err
 	}
+	v.token = imageToken(q.Move)
+	defer m.backs.forget(v.token)
+	if err := m.backs.witness(v.token); err != nil {
+		v.end()
+		return ipc.Reply{}, err
+	}
 	control, bulk, err := moveConns(files)
 	if err != nil {
 		v.end()

@@ -3,16 +3,20 @@ package vmm
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 
 	"github.com/fxamacker/cbor/v2"
 
 	"github.com/ferryvmm/ferry/guestmem"
 	"github.com/ferryvmm/ferry/internal/kvm"
+	"github.com/ferryvmm/ferry/vcpu"
+	"github.com/ferryvmm/ferry/vmm/firmware"
 )
 
-// planVersion is the version of Plan's encoding. A target refuses another.
-const planVersion = 1
+// planVersion is the version of Plan's encoding. A target takes this one and
+// the first, which has no slots. It refuses others.
+const planVersion = 2
 
 // Plan is deterministic data: everything that must be the same at both ends of
 // a move. Source and target build from the same plan; only building touches
@@ -23,10 +27,12 @@ type Plan struct {
 	Layout     guestmem.Layout
 	CPUs       int
 	CPUID      []kvm.CPUIDEntry // as the guest's first vCPU sees it
+	MSRs       []kvm.MSREntry   // by which its CPU says what it can
 	Cmdline    string
 	Kernel     string // for people
 	Clock      string
 	TestDevice bool
+	Slots      []Slot      // virtio devices, in the order of their registers
 	Moves      int         // that the guest has completed
 	Images     []ImageInfo // what a reset boots from: kernel, then initrd
 }
@@ -38,8 +44,8 @@ type ImageInfo struct {
 	SHA256 [32]byte
 }
 
-// NewPlan works a config out for a host whose KVM offers cpuid.
-func NewPlan(c Config, cpuid []kvm.CPUIDEntry) (Plan, error) {
+// NewPlan works a config out, for a guest with this CPU.
+func NewPlan(c Config, cpu vcpu.Model) (Plan, error) {
 	if err := c.Check(); err != nil {
 		return Plan{}, err
 	}
@@ -51,9 +57,13 @@ func NewPlan(c Config, cpuid []kvm.CPUIDEntry) (Plan, error) {
 	if kernel == "" {
 		kernel = builtinKernel
 	}
+	slots, err := place(c.Devices)
+	if err != nil {
+		return Plan{}, err
+	}
 	return Plan{
-		Version: planVersion, Name: c.Name, Layout: layout, CPUs: c.CPUs, CPUID: cpuid,
-		Cmdline: c.cmdline(), Kernel: kernel, Clock: c.Clock, TestDevice: c.testDevice(),
+		Version: planVersion, Name: c.Name, Layout: layout, CPUs: c.CPUs, CPUID: cpu.CPUID, MSRs: cpu.MSRs,
+		Cmdline: deviceWords(c.cmdline(), slots), Kernel: kernel, Clock: c.Clock, TestDevice: c.testDevice(), Slots: slots,
 	}, nil
 }
 
@@ -67,8 +77,8 @@ func decodePlan(b []byte) (Plan, error) {
 	if err := planMode.Unmarshal(b, &p); err != nil {
 		return p, fmt.Errorf("plan: %w", err)
 	}
-	if p.Version != planVersion {
-		return p, fmt.Errorf("plan: version %d; this vmm knows %d", p.Version, planVersion)
+	if p.Version < 1 || p.Version > planVersion {
+		return p, fmt.Errorf("plan: version %d; this vmm knows 1 to %d", p.Version, planVersion)
 	}
 	var size uint64
 	for _, r := range p.Layout {
@@ -81,14 +91,39 @@ func decodePlan(b []byte) (Plan, error) {
 	if !slices.Equal(want, p.Layout) {
 		return p, errors.New("plan: memory layout is not one of ours")
 	}
-	c := Config{MemoryBytes: size, CPUs: p.CPUs, Cmdline: p.Cmdline, Clock: p.Clock}
+	c := Config{MemoryBytes: size, CPUs: p.CPUs, Cmdline: p.Cmdline, Clock: p.Clock, Devices: p.devices()}
 	if err := c.Check(); err != nil {
 		return p, fmt.Errorf("plan: %w", err)
+	}
+	slots, err := place(c.Devices)
+	if err != nil {
+		return p, fmt.Errorf("plan: %w", err)
+	}
+	if !reflect.DeepEqual(slots, p.Slots) {
+		return p, errors.New("plan: the devices' places are not ours")
 	}
 	if len(p.Images) > 2 {
 		return p, errors.New("plan: more than a kernel and an initrd")
 	}
 	return p, nil
+}
+
+// devices are the virtio devices without their places.
+func (p Plan) devices() []Device {
+	var devices []Device
+	for _, s := range p.Slots {
+		devices = append(devices, s.Device)
+	}
+	return devices
+}
+
+// firmware is what the tables describe that a kernel finds.
+func (p Plan) firmware() firmware.Config {
+	c := firmware.Config{CPUs: p.CPUs}
+	for i, s := range p.Slots {
+		c.Devices = append(c.Devices, firmware.MMIODevice{Base: s.Base, Size: slotSize, GSI: s.GSI, UID: i})
+	}
+	return c
 }
 
 var planMode = func() cbor.DecMode {

@@ -2,20 +2,38 @@ package vmm
 
 import (
 	"errors"
+	"net/netip"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/ferryvmm/ferry/internal/kvm"
+	"github.com/ferryvmm/ferry/netmig"
+	"github.com/ferryvmm/ferry/vcpu"
 )
 
 func config() Config {
 	return Config{Name: "a", MemoryBytes: 64 << 20, CPUs: 1, Clock: ClockAdvance}
 }
 
+// someDevices is one of each kind.
+func someDevices() []Device {
+	return []Device{
+		{Kind: KindBlk, ID: "root", Disk: &Disk{Path: "root.img", Size: 1 << 20, BlockSize: 512, Cache: "none", Queues: 1}},
+		{Kind: KindNet, ID: "eth", Net: &Net{NIC: netmig.NIC{ID: "eth", MAC: netmig.MAC{2, 0, 0, 0, 0, 1}, Queues: 2, MTU: 1500}, Bridge: "br0"}},
+		{Kind: KindRNG},
+		{Kind: KindBalloon},
+		{Kind: KindConsole, Spec: "none"},
+		{Kind: KindVsock, Vsock: &Vsock{CID: 3, Path: "/x"}},
+	}
+}
+
 func TestPlanRoundTrips(t *testing.T) {
-	p, err := NewPlan(config(), []kvm.CPUIDEntry{{Function: 1, EAX: 2}})
+	c := config()
+	c.Devices = someDevices()
+	p, err := NewPlan(c, vcpu.Model{CPUID: []kvm.CPUIDEntry{{Function: 1, EAX: 2}}, MSRs: []kvm.MSREntry{{Index: 0x8b, Data: 1}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,24 +46,39 @@ func TestPlanRoundTrips(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(p, got); diff != "" {
+	if diff := cmp.Diff(p, got, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 
 func TestPlanOfAPeerIsChecked(t *testing.T) {
 	for name, change := range map[string]func(*Plan){
-		"version":     func(p *Plan) { p.Version++ },
-		"no memory":   func(p *Plan) { p.Layout = nil },
-		"layout":      func(p *Plan) { p.Layout[0].GPA = 1 << 20 },
-		"no vCPUs":    func(p *Plan) { p.CPUs = 0 },
-		"many vCPUs":  func(p *Plan) { p.CPUs = MaxCPUs + 1 },
-		"clock":       func(p *Plan) { p.Clock = "sundial" },
-		"cmdline":     func(p *Plan) { p.Cmdline = strings.Repeat("x", maxCmdline) },
-		"many images": func(p *Plan) { p.Images = make([]ImageInfo, 3) },
+		"version":       func(p *Plan) { p.Version++ },
+		"moved device":  func(p *Plan) { p.Slots[0].Base += slotSize },
+		"other line":    func(p *Plan) { p.Slots[0].GSI = 0 },
+		"unknown kind":  func(p *Plan) { p.Slots[0].Kind = "gpu" },
+		"disk without":  func(p *Plan) { p.Slots[0].Disk = nil },
+		"odd disk":      func(p *Plan) { p.Slots[0].Disk.Size++ },
+		"disk's id":     func(p *Plan) { p.Slots[0].ID = "../x" },
+		"many queues":   func(p *Plan) { p.Slots[0].Disk.Queues = 1 << 20 },
+		"cache":         func(p *Plan) { p.Slots[0].Disk.Cache = "some" },
+		"network's MAC": func(p *Plan) { p.Slots[1].Net.MAC[0] = 1 },
+		"network's MTU": func(p *Plan) { p.Slots[1].Net.MTU = 0 },
+		"two balloons":  func(p *Plan) { p.Slots[2].Kind = KindBalloon },
+		"vsock's id":    func(p *Plan) { p.Slots[5].Vsock.CID = 2 },
+		"many devices":  func(p *Plan) { p.Slots = append(p.Slots, make([]Slot, 1<<10)...) },
+		"no memory":     func(p *Plan) { p.Layout = nil },
+		"layout":        func(p *Plan) { p.Layout[0].GPA = 1 << 20 },
+		"no vCPUs":      func(p *Plan) { p.CPUs = 0 },
+		"many vCPUs":    func(p *Plan) { p.CPUs = MaxCPUs + 1 },
+		"clock":         func(p *Plan) { p.Clock = "sundial" },
+		"cmdline":       func(p *Plan) { p.Cmdline = strings.Repeat("x", maxCmdline) },
+		"many images":   func(p *Plan) { p.Images = make([]ImageInfo, 3) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			p, err := NewPlan(config(), nil)
+			c := config()
+			c.Devices = someDevices()
+			p, err := NewPlan(c, vcpu.Model{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -100,7 +133,9 @@ func TestTestDeviceIsThereWhereItIsAskedFor(t *testing.T) {
 }
 
 func FuzzDecodePlan(f *testing.F) {
-	p, err := NewPlan(config(), []kvm.CPUIDEntry{{Function: 1}})
+	c := config()
+	c.Devices = someDevices()
+	p, err := NewPlan(c, vcpu.Model{CPUID: []kvm.CPUIDEntry{{Function: 1}}})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -115,4 +150,25 @@ func FuzzDecodePlan(f *testing.F) {
 			t.Errorf("took %+v", p)
 		}
 	})
+}
+
+func TestDevicesAreNamedOnTheCommandLine(t *testing.T) {
+	slots, err := place(someDevices()[:2])
+	if err != nil {
+		t.Fatal(err)
+	}
+	words := "virtio_mmio.device=4K@0xfea00000:5 virtio_mmio.device=4K@0xfea01000:6"
+	for line, want := range map[string]string{
+		"":                    words,
+		"quiet":               "quiet " + words,
+		"quiet -- single":     "quiet " + words + " -- single",
+		"virtio_mmio.device=": "virtio_mmio.device=",
+	} {
+		if got := deviceWords(line, slots); got != want {
+			t.Errorf("%q: got %q; want %q", line, got, want)
+		}
+	}
+	if got := deviceWords("a  b", nil); got != "a  b" {
+		t.Errorf("without devices: got %q; want the line as it was", got)
+	}
 }

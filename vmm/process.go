@@ -1,13 +1,18 @@
 package vmm
 
 import (
+	"context"
+	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"runtime"
 	"sync"
 
 	"github.com/ferryvmm/ferry/devices/console"
+	"github.com/ferryvmm/ferry/devices/virtio/vsock"
 	"github.com/ferryvmm/ferry/internal/ipc"
+	"github.com/ferryvmm/ferry/internal/kvm"
 	"github.com/ferryvmm/ferry/vcpu"
 )
 
@@ -55,6 +60,34 @@ func openConsole(files fileSet) *console.Hub {
 	return console.New(files.take(RoleConsoleOut), files.take(RoleConsoleIn))
 }
 
+var _ vsock.Host = (*process)(nil)
+
+// Dial connects to a port of the host's side of the guest's vsock.
+func (p *process) Dial(ctx context.Context, port uint32) (net.Conn, error) {
+	files, err := p.conn.Call(ctx, MethodDial, Dial{Port: port}, nil)
+	if err != nil {
+		return nil, err
+	}
+	if len(files) != 1 {
+		return nil, fmt.Errorf("dialling port %d: got %d files; want 1", port, len(files))
+	}
+	defer files[0].Close()
+	return net.FileConn(files[0])
+}
+
+// chooseCPU is the CPU of a new guest.
+func chooseCPU(sys *kvm.System, c Config) (vcpu.Model, error) {
+	host, err := vcpu.HostModel(sys, c.CPUs)
+	if err != nil {
+		return vcpu.Model{}, err
+	}
+	cpu, err := host.Choose(c.CPU, c.CPUModel, c.CPUs)
+	if err != nil {
+		return cpu, &Failure{Code: "cpu", Message: fmt.Sprintf("cpu %s: %v", c.CPU, err), Remedy: "make the file with vmm cpu, from those of all hosts"}
+	}
+	return cpu, nil
+}
+
 // boot builds a new guest and runs it.
 func (p *process) boot(r *ipc.Request) (ipc.Reply, error) {
 	var b Boot
@@ -67,11 +100,11 @@ func (p *process) boot(r *ipc.Request) (ipc.Reply, error) {
 	if err != nil {
 		return ipc.Reply{}, err
 	}
-	cpuid, err := vcpu.CPUID(sys, b.Config.CPUs)
+	cpu, err := chooseCPU(sys, b.Config)
 	if err != nil {
 		return ipc.Reply{}, err
 	}
-	plan, err := NewPlan(b.Config, cpuid)
+	plan, err := NewPlan(b.Config, cpu)
 	if err != nil {
 		return ipc.Reply{}, err
 	}
@@ -79,8 +112,12 @@ func (p *process) boot(r *ipc.Request) (ipc.Reply, error) {
 	if err != nil {
 		return ipc.Reply{}, err
 	}
+	backs, err := takeBackends(files, plan.devices(), p, p.log)
+	if err != nil {
+		return ipc.Reply{}, err
+	}
 	scale(plan.CPUs)
-	m, err := newMachine(sys, plan, im, openConsole(files), p.log, p.note, p.end)
+	m, err := newMachine(sys, plan, im, backs, openConsole(files), p.log, p.note, p.end)
 	if err != nil {
 		return ipc.Reply{}, err
 	}

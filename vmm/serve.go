@@ -97,13 +97,13 @@ func (p *process) handle(ctx context.Context, r *ipc.Request) (ipc.Reply, error)
 		return ipc.Reply{}, m.cancelMove()
 	case MethodSnapshot:
 		return p.snapshot(r)
-	case MethodConsole:
+	case MethodConsole, MethodVirtioConsole, MethodVsock:
 		if len(r.Files) != 1 {
 			return ipc.Reply{}, fmt.Errorf("%s: got %d files; want 1", r.Method, len(r.Files))
 		}
 		f := r.Files[0]
 		r.Files = nil
-		return ipc.Reply{}, m.attach(f)
+		return ipc.Reply{}, m.join(r.Method, f)
 	}
 	return ipc.Reply{}, fmt.Errorf("the supervisor asked %q", r.Method)
 }

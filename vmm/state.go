@@ -27,15 +27,28 @@ const (
 	sectionDevices = "devices"
 
 	vcpuVersion    = 1
-	devicesVersion = 1
+	devicesVersion = 2 // 1 had no clock and no button
+	slotVersion    = 1
 )
 
 // save returns the state of everything but memory. Precondition: every vCPU is
-// parked.
+// parked and every device at rest.
 func (i *instance) save() ([]migration.Section, error) {
 	devices, err := migration.NewSection(sectionDevices, devicesVersion, i.board.save())
 	if err != nil {
 		return nil, err
+	}
+	sections := []migration.Section{devices}
+	for _, s := range i.board.slots {
+		state, err := s.save()
+		if err != nil {
+			return nil, fmt.Errorf("saving %v: %w", s.plan.Device, err)
+		}
+		section, err := migration.NewSection(s.plan.section(), slotVersion, state)
+		if err != nil {
+			return nil, err
+		}
+		sections = append(sections, section)
 	}
 	state, err := i.cpus.Save()
 	if err != nil {
@@ -45,31 +58,21 @@ func (i *instance) save() ([]migration.Section, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []migration.Section{devices, cpus}, nil
+	return append(sections, cpus), nil
 }
 
 // restore loads a state into an instance of the same plan. It may be called
 // again and again. Precondition: every vCPU is parked.
 func (i *instance) restore(sections []migration.Section, p Plan, w wiring) (vcpu.Report, error) {
-	known, err := migration.Pick(sections, sectionDevices, sectionVCPU)
+	saved, state, err := decodeSections(sections, p)
 	if err != nil {
-		return vcpu.Report{}, &Failure{Code: "state", Message: err.Error(), Remedy: "use the same version of vmm on both hosts"}
-	}
-	for id, version := range map[string]uint16{sectionDevices: devicesVersion, sectionVCPU: vcpuVersion} {
-		if v := known[id].Version; v != version {
-			return vcpu.Report{}, &Failure{Code: "state", Message: fmt.Sprintf("state of %s: version %d; this vmm knows %d", id, v, version),
-				Remedy: "use the same version of vmm on both hosts"}
-		}
-	}
-	var saved boardState
-	if err := known[sectionDevices].Decode(&saved); err != nil {
 		return vcpu.Report{}, err
 	}
-	var state vcpu.State
-	if err := known[sectionVCPU].Decode(&state); err != nil {
+	// The devices before go first: both would work on the same backends.
+	if err := i.board.close(); err != nil {
 		return vcpu.Report{}, err
 	}
-	b, err := newBoard(p, i.vm, w, &saved)
+	b, err := newBoard(p, i.vm, i.memory, w, i.wires, saved)
 	if err != nil {
 		return vcpu.Report{}, err
 	}
@@ -85,6 +88,39 @@ func (i *instance) restore(sections []migration.Section, p Plan, w wiring) (vcpu
 	}
 	b.restored()
 	return report, nil
+}
+
+// decodeSections reads the sections that a guest of this plan has.
+func decodeSections(sections []migration.Section, p Plan) (*savedBoard, vcpu.State, error) {
+	var state vcpu.State
+	ids := []string{sectionDevices, sectionVCPU}
+	for _, s := range p.Slots {
+		ids = append(ids, s.section())
+	}
+	known, err := migration.Pick(sections, ids...)
+	if err != nil {
+		return nil, state, &Failure{Code: "state", Message: err.Error(), Remedy: "use the same version of vmm on both hosts"}
+	}
+	saved := &savedBoard{slots: make(map[string]*slotState)}
+	decode := func(id string, oldest, newest uint16, v any) {
+		s := known[id]
+		switch {
+		case err != nil:
+		case s.Version < oldest || s.Version > newest:
+			err = &Failure{Code: "state", Message: fmt.Sprintf("state of %s: version %d; this vmm knows %d to %d", id, s.Version, oldest, newest),
+				Remedy: "use the same version of vmm on both hosts"}
+		default:
+			err = s.Decode(v)
+		}
+	}
+	decode(sectionDevices, 1, devicesVersion, &saved.fixed)
+	decode(sectionVCPU, vcpuVersion, vcpuVersion, &state)
+	for _, s := range p.Slots {
+		k := new(slotState)
+		saved.slots[s.section()] = k
+		decode(s.section(), slotVersion, slotVersion, k)
+	}
+	return saved, state, err
 }
 
 // rehearsals is how often a step is timed before the fastest is believed: on a
@@ -136,6 +172,20 @@ func (m *Machine) start() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.run()
+}
+
+// announce tells the world around a guest that arrived where it is now.
+func (m *Machine) announce() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, s := range m.instance.board.slots {
+		if s.part.arrived == nil {
+			continue
+		}
+		if err := s.part.arrived(); err != nil {
+			m.log.Warn("the guest's new place was not announced", "device", s.plan.Device, "error", err)
+		}
+	}
 }
 
 // isPaused tells whether a person paused the guest.

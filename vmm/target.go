@@ -2,6 +2,7 @@ package vmm
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -21,6 +22,7 @@ type target struct {
 	p       *process
 	sys     *kvm.System
 	console *console.Hub
+	token   uint64 // by which the source lets its images be known; 0: a snapshot
 
 	m         *Machine
 	lock      *os.File // keeps the guest's name
@@ -51,26 +53,31 @@ func (t *target) build(ctx context.Context, d migration.Description) (migration.
 	if plan.Layout.Size() != d.Layout.Size() || len(plan.Layout) != len(d.Layout) {
 		return nil, &Failure{Code: "plan", Message: "the plan's memory is not the move's", Remedy: "use the same version of vmm on both hosts"}
 	}
-	host, err := vcpu.CPUID(t.sys, plan.CPUs)
+	host, err := vcpu.HostModel(t.sys, plan.CPUs)
 	if err != nil {
 		return nil, err
 	}
-	if err := vcpu.CheckCPUID(host, plan.CPUID); err != nil {
+	if err := host.Check(vcpu.Model{CPUID: plan.CPUID, MSRs: plan.MSRs}); err != nil {
 		return nil, &Failure{Code: "cpu", Message: fmt.Sprintf("this host's CPU cannot stand in for the source's: %v", err), Remedy: "move to a host with the same CPU features"}
 	}
 	// The supervisor says which name the guest will have, and whether its
 	// memory fits.
 	var claimed Claimed
-	files, err := t.p.conn.Call(ctx, MethodArriving, Arriving{Name: plan.Name, CPUs: plan.CPUs, MemoryBytes: plan.Layout.Size()}, &claimed)
+	want := Arriving{Name: plan.Name, CPUs: plan.CPUs, MemoryBytes: plan.Layout.Size(), Devices: plan.devices(), Token: t.token}
+	got, err := t.p.conn.Call(ctx, MethodArriving, want, &claimed)
 	if err != nil {
 		return nil, err
 	}
-	if len(files) == 1 {
-		t.lock = files[0]
+	files := pairFiles(got, claimed.Roles)
+	defer files.close()
+	t.lock = files.take(RoleName)
+	backs, err := takeBackends(files, plan.devices(), t.p, t.p.log)
+	if err != nil {
+		return nil, err
 	}
 	plan.Name = claimed.Name
 	scale(plan.CPUs)
-	m, err := newMachine(t.sys, plan, &images{}, t.console, t.p.log, t.p.note, t.p.end)
+	m, err := newMachine(t.sys, plan, &images{}, backs, t.console, t.p.log, t.p.note, t.p.end)
 	if err != nil {
 		return nil, err
 	}
@@ -99,8 +106,13 @@ func (t *target) Blob(b migration.BlobInfo) (io.WriteCloser, error) {
 	return w, nil
 }
 
-// Restore loads the guest's state.
+// Restore takes the images over and loads the guest's state.
 func (t *target) Restore(sections []migration.Section) error {
+	if t.token != 0 {
+		if err := errors.Join(t.m.backs.lock(lockWithin), t.m.backs.refresh()); err != nil {
+			return refusal(err)
+		}
+	}
 	report, err := t.m.instance.restore(sections, t.m.plan, t.m.wiring())
 	if err != nil {
 		return refusal(err)
@@ -114,6 +126,7 @@ func (t *target) Start() error {
 	if err := t.m.start(); err != nil {
 		return err
 	}
+	t.m.announce()
 	t.runs.Store(true)
 	t.p.adopt(t.m)
 	t.p.mu.Lock()

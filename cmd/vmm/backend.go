@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/signal"
 
+	"github.com/ferryvmm/ferry/vcpu"
 	"github.com/ferryvmm/ferry/vmm/supervisor"
 	"github.com/ferryvmm/ferry/vmm/supervisor/api"
 )
@@ -20,6 +21,8 @@ type backend struct {
 	receive func(context.Context, supervisor.ReceiveConfig) (supervisor.Exit, error)
 	restore func(context.Context, supervisor.RestoreConfig) (supervisor.Exit, error)
 	detach  func(args []string) (api.Started, error)
+	// cpu is the most that a guest can have on this host.
+	cpu func() (vcpu.Model, error)
 	// failed tells a parent that waits in detach why this process failed.
 	failed func(error)
 }
@@ -43,6 +46,7 @@ func realBackend() backend {
 		receive: supervisor.Receive,
 		restore: supervisor.Restore,
 		detach:  supervisor.Detach,
+		cpu:     hostCPU,
 		failed:  supervisor.ReportFailure,
 	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/ferryvmm/ferry/vcpu"
 	"github.com/ferryvmm/ferry/vmm/supervisor"
 	"github.com/ferryvmm/ferry/vmm/supervisor/api"
 )
@@ -43,6 +44,7 @@ type harness struct {
 	told     error // to a waiting parent
 	waited   bool
 	waitErr  error
+	model    vcpu.Model // the host's
 }
 
 func newHarness(t *testing.T) *harness {
@@ -84,6 +86,7 @@ func newHarness(t *testing.T) *harness {
 			},
 			detach: func(args []string) (api.Started, error) { return h.begun, h.record(args) },
 			failed: func(err error) { h.told = err },
+			cpu:    func() (vcpu.Model, error) { return h.model, h.failure },
 		},
 	}
 	return h

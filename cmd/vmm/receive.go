@@ -11,6 +11,7 @@ func (a *app) receiveCommand() *cobra.Command {
 	s := &start{app: a}
 	var listen string
 	var insecure bool
+	var places placeFlags
 	cmd := &cobra.Command{
 		Use:   "receive --listen tcp:HOST:PORT [flags]",
 		Short: "Wait for a guest that migrate sends, and run it",
@@ -25,6 +26,7 @@ Exit code: as for run.`,
 	f.StringVar(&listen, "listen", "", "the `ADDRESS` to listen on, tcp:HOST:PORT")
 	f.Var(&s.name, "name", "the machine's name (default receive-PORT, then the guest's)")
 	f.BoolVar(&insecure, "insecure", false, "listen on an address that others can reach, without encryption")
+	places.add(f)
 	s.flags(cmd, "wait in the background; return when it listens")
 	cmd.RunE = a.do(func(cmd *cobra.Command, args []string) error {
 		if listen == "" {
@@ -50,7 +52,7 @@ Exit code: as for run.`,
 		ctx, stop := a.untilSignal(cmd.Context())
 		defer stop()
 		return s.ended(a.receive(ctx, supervisor.ReceiveConfig{
-			Dir: dir, Name: string(s.name), Listen: address.String(), Console: s.console.Console, Insecure: insecure,
+			Dir: dir, Name: string(s.name), Listen: address.String(), Console: s.console.Console, Insecure: insecure, Places: places.places(),
 			Listening: a.listening, Started: s.started,
 		}))
 	})

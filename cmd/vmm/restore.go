@@ -19,6 +19,8 @@ and can be restored again.
 Exit code: as for run.`,
 		Args: takes("DIR"),
 	}
+	var places placeFlags
+	places.add(cmd.Flags())
 	cmd.Flags().Var(&s.name, "name", "the machine's name (default the name it had)")
 	s.flags(cmd, "run in the background; return when the guest runs")
 	cmd.RunE = a.do(func(cmd *cobra.Command, args []string) error {
@@ -42,7 +44,7 @@ Exit code: as for run.`,
 		ctx, stop := a.untilSignal(cmd.Context())
 		defer stop()
 		return s.ended(a.restore(ctx, supervisor.RestoreConfig{
-			Dir: dir, Name: string(s.name), From: from, Console: s.console.Console, Started: s.started,
+			Dir: dir, Name: string(s.name), From: from, Console: s.console.Console, Places: places.places(), Started: s.started,
 		}))
 	})
 	return cmd

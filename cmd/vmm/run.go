@@ -11,7 +11,8 @@ func (a *app) runCommand() *cobra.Command {
 	size := memory(256 << 20)
 	cpus := count{n: 1, max: maxCPUs}
 	clock := choice{word: "advance", among: []string{"advance", "freeze"}}
-	var kernel, initrd, cmdline string
+	var kernel, initrd, cmdline, cpu string
+	var devices deviceFlags
 	cmd := &cobra.Command{
 		Use:   "run [flags]",
 		Short: "Boot a guest and run it until it ends or moves away",
@@ -28,10 +29,12 @@ having counted anything wrong; 137 killed.`,
 	f.Var(&s.name, "name", "the machine's name (default chosen)")
 	f.Var(&size, "memory", "the guest's memory, with M for MiB or G for GiB")
 	f.Var(&cpus, "cpus", "the number of virtual CPUs")
-	f.StringVar(&kernel, "kernel", "", "a `FILE` that is a PVH ELF kernel (default loadgen)")
+	f.StringVar(&cpu, "cpu", "host", "the CPU that the guest sees: host, baseline, or a `FILE` of vmm cpu")
+	f.StringVar(&kernel, "kernel", "", "a `FILE` that is a kernel: a PVH ELF or a bzImage (default loadgen)")
 	f.StringVar(&initrd, "initrd", "", "the kernel's initial RAM disk, a `FILE`")
 	f.StringVar(&cmdline, "cmdline", "", "the kernel's command `LINE` (default \"console=ttyS0 panic=-1\")")
 	f.Var(&clock, "clock", "whether the guest's clock goes on while it is paused or saved")
+	devices.add(f)
 	s.flags(cmd, "run in the background; return when the guest runs")
 	cmd.RunE = a.do(func(cmd *cobra.Command, args []string) error {
 		if f.Changed("kernel") && kernel == "" {
@@ -42,6 +45,12 @@ having counted anything wrong; 137 killed.`,
 		}
 		if err := s.settle(); err != nil {
 			return err
+		}
+		if s.detach && devices.console.Kind == "stdio" {
+			return usage("--detach leaves no terminal for --virtio-console stdio")
+		}
+		if devices.console.Kind == "stdio" && (s.console.Kind == "stdio" || a.json) {
+			return usage("--virtio-console stdio needs stdout for itself: give --console none, and no --json")
 		}
 		if s.detach {
 			return s.background(cmd, args)
@@ -55,7 +64,7 @@ having counted anything wrong; 137 killed.`,
 		return s.ended(a.run(ctx, supervisor.RunConfig{
 			Dir: dir, Name: string(s.name), MemoryBytes: uint64(size), CPUs: cpus.n,
 			Kernel: kernel, Initrd: initrd, Cmdline: cmdline, CmdlineSet: f.Changed("cmdline"),
-			Console: s.console.Console, Clock: clock.word, Started: s.started,
+			Console: s.console.Console, Clock: clock.word, Devices: devices.devices(), CPU: cpu, Started: s.started,
 		}))
 	})
 	return cmd

@@ -47,7 +47,13 @@ func (s *start) background(cmd *cobra.Command, args []string) error {
 		switch f.Name {
 		case "detach", "json", "console":
 		default:
-			again = append(again, "--"+f.Name+"="+f.Value.String())
+			texts := []string{f.Value.String()}
+			if r, ok := f.Value.(repeatable); ok {
+				texts = r.texts()
+			}
+			for _, text := range texts {
+				again = append(again, "--"+f.Name+"="+text)
+			}
 		}
 	})
 	again = append(again, "--")

@@ -16,16 +16,16 @@ func TestStartConfigs(t *testing.T) {
 	stdio := supervisor.Console{Kind: "stdio"}
 	none := supervisor.Console{Kind: "none"}
 	for line, want := range map[string]any{
-		"run": supervisor.RunConfig{MemoryBytes: 256 << 20, CPUs: 1, Clock: "advance", Console: stdio},
+		"run": supervisor.RunConfig{MemoryBytes: 256 << 20, CPUs: 1, Clock: "advance", CPU: "host", Console: stdio},
 		"run --json": supervisor.RunConfig{
-			MemoryBytes: 256 << 20, CPUs: 1, Clock: "advance", Console: none,
+			MemoryBytes: 256 << 20, CPUs: 1, Clock: "advance", CPU: "host", Console: none,
 		},
 		"run --name beta --memory 5G --cpus 255 --kernel k --initrd i --cmdline= --clock freeze --console unix:/tmp/c": supervisor.RunConfig{
-			Name: "beta", MemoryBytes: 5 << 30, CPUs: 255, Kernel: "k", Initrd: "i", CmdlineSet: true, Clock: "freeze",
+			Name: "beta", MemoryBytes: 5 << 30, CPUs: 255, Kernel: "k", Initrd: "i", CmdlineSet: true, Clock: "freeze", CPU: "host",
 			Console: supervisor.Console{Kind: "unix", Path: "/tmp/c"},
 		},
 		"run --cmdline rate=32 --memory 16M --console none": supervisor.RunConfig{
-			MemoryBytes: 16 << 20, CPUs: 1, Cmdline: "rate=32", CmdlineSet: true, Clock: "advance", Console: none,
+			MemoryBytes: 16 << 20, CPUs: 1, Cmdline: "rate=32", CmdlineSet: true, Clock: "advance", CPU: "host", Console: none,
 		},
 		"receive --listen tcp:127.0.0.1:0": supervisor.ReceiveConfig{Listen: "tcp:127.0.0.1:0", Console: stdio},
 		"receive --listen tcp:0.0.0.0:44 --insecure --name b --console file:/tmp/f": supervisor.ReceiveConfig{

@@ -119,6 +119,16 @@ func (h *Hub) Put(b byte) {
 	}
 }
 
+// Write is Put for several bytes: it takes all of them, at once, and never fails.
+func (h *Hub) Write(p []byte) (int, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, s := range h.sinks {
+		s.put(p...)
+	}
+	return len(p), nil
+}
+
 // Dropped counts the bytes that slow sinks have lost.
 func (h *Hub) Dropped() uint64 {
 	h.mu.Lock()

@@ -143,6 +143,27 @@ func TestOutput(t *testing.T) {
 	puts(h, "after Close")
 }
 
+// What is written at once is like what is put byte by byte, and never blocks.
+func TestWrite(t *testing.T) {
+	r, w := pipe(t)
+	h := New(w, nil)
+	for _, s := range []string{"one line\n", "two\nlines\n", "login: ", ""} {
+		if n, err := h.Write([]byte(s)); n != len(s) || err != nil {
+			t.Errorf("Write: got %d, %v; want %d", n, err, len(s))
+		}
+		expect(t, r, s)
+	}
+	const total = ringSize + 5000 // at once, without a reader
+	if _, err := h.Write(bytes.Repeat([]byte{'x'}, total)); err != nil {
+		t.Error(err)
+	}
+	if got := h.Dropped(); got != total-ringSize {
+		t.Errorf("dropped: got %d; want %d", got, total-ringSize)
+	}
+	r.Close()
+	closeHub(t, h)
+}
+
 func TestNothing(t *testing.T) {
 	h := New(nil, nil)
 	puts(h, "into the void")

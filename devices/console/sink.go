@@ -1,6 +1,7 @@
 package console
 
 import (
+	"bytes"
 	"os"
 	"sync"
 	"time"
@@ -40,24 +41,27 @@ func newSink(f *os.File, mu *sync.Mutex) *sink {
 	return s
 }
 
-// put adds a byte of output. It never blocks. Precondition: the hub's lock is held.
-func (s *sink) put(b byte) {
-	if s.ending || s.failed {
+// put adds output. It never blocks. Precondition: the hub's lock is held.
+func (s *sink) put(p ...byte) {
+	if s.ending || s.failed || len(p) == 0 {
 		return
 	}
-	if s.ring.put(b) {
-		s.dropped++
+	fresh := s.ring.count == 0
+	for _, b := range p {
+		if s.ring.put(b) {
+			s.dropped++
+		}
 	}
 	s.idle = false
 	switch {
 	case s.writing || s.due: // the goroutine comes to it
-	case b == '\n':
+	case bytes.IndexByte(p, '\n') >= 0:
 		first, second := s.ring.parts()
 		s.ring.drop(s.nowait.write(first, second))
 		if s.idle = s.ring.count == 0; !s.idle {
 			s.wake()
 		}
-	case s.ring.count == 1:
+	case fresh:
 		s.linger.Reset(lingerFor)
 	}
 }

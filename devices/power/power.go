@@ -1,7 +1,8 @@
-// Package power is how a guest ends or restarts itself.
+// Package power is how a guest ends or restarts itself, and how it is asked to.
 //
 // Sources: Intel 8042 keyboard controller (pulse of the reset line); Intel ICH
-// reset control register; ACPI 6.5, 4.8.3.7 Sleep Control Register.
+// reset control register; ACPI 6.5, 4.8.3.7 Sleep Control Register,
+// 5.6.9 interrupt-signaled events.
 package power
 
 import "github.com/ferryvmm/ferry/devices"
@@ -13,9 +14,14 @@ const (
 	SleepPort    = 0x600 // ACPI sleep control: SLP_EN with SLP_TYP 5 powers off
 	Size         = 1
 
+	// ResetValue, written to ResetPort, resets.
+	ResetValue = 6
+	// SleepTypeOff is SLP_TYP of S5.
+	SleepTypeOff = 5
+
 	pulseReset = 0xfe
 	resetCPU   = 1 << 2
-	sleepOff   = 1<<5 | 5<<2 // SLP_EN, SLP_TYP of S5
+	sleepOff   = 1<<5 | SleepTypeOff<<2 // with SLP_EN
 	sleepMask  = 1<<5 | 7<<2
 )
 

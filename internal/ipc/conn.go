@@ -23,7 +23,7 @@ const (
 	// maxPacket bounds one message; a plan with CPUID tables is about 8 KiB.
 	maxPacket = 160 << 10
 	// maxFiles bounds the descriptors of one message.
-	maxFiles = 16
+	maxFiles = 128
 )
 
 // ErrClosed is returned by calls whose connection ended before the answer

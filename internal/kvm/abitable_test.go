@@ -175,6 +175,7 @@ var abiTable = map[string]uint64{
 	"offsetof struct kvm_run.fail_entry.cpu":                           uint64(unsafe.Offsetof(runState{}.exit) + unsafe.Offsetof(failExit{}.cpu)),
 	"KVM_GET_API_VERSION":                                              uint64(reqGetAPIVersion),
 	"KVM_CREATE_VM":                                                    uint64(reqCreateVM),
+	"KVM_GET_MSR_FEATURE_INDEX_LIST":                                   uint64(reqGetMSRFeatures),
 	"KVM_GET_MSR_INDEX_LIST":                                           uint64(reqGetMSRIndexList),
 	"KVM_CHECK_EXTENSION":                                              uint64(reqCheckExtension),
 	"KVM_GET_VCPU_MMAP_SIZE":                                           uint64(reqGetVCPUMmapSize),

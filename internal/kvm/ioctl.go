@@ -15,6 +15,7 @@ const (
 	reqCheckExtension    = 0xae03
 	reqGetVCPUMmapSize   = 0xae04
 	reqGetSupportedCPUID = 0xc008ae05
+	reqGetMSRFeatures    = 0xc004ae0a
 
 	reqCreateVCPU            = 0xae41
 	reqGetDirtyLog           = 0x4010ae42

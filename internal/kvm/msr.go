@@ -28,16 +28,29 @@ func (c *VCPU) SetMSRs(entries []MSREntry) (n int, err error) {
 }
 
 func (c *VCPU) msrCall(name string, req uintptr, entries []MSREntry) (done int, err error) {
+	if c.msrs == nil && len(entries) > 0 {
+		c.msrs = newMSRList()
+	}
+	return msrCall(c.fd, name, req, c.msrs, entries)
+}
+
+// FeatureMSRs reads what the host can offer of the registers of [System.FeatureMSRIndices]. n is as for [VCPU.MSRs].
+func (s *System) FeatureMSRs(entries []MSREntry) (n int, err error) {
+	return msrCall(s.fd(), "KVM_GET_MSRS", reqGetMSRs, newMSRList(), entries)
+}
+
+// newMSRList makes struct kvm_msrs: count, padding, entries.
+func newMSRList() []uint64 { return make([]uint64, 1+maxMSRs*msrEntrySize/8) }
+
+// msrCall is one request for any number of registers. Precondition: list is from newMSRList, unless there are no entries.
+func msrCall(fd int, name string, req uintptr, list []uint64, entries []MSREntry) (done int, err error) {
 	for done < len(entries) {
 		part := entries[done:min(done+maxMSRs, len(entries))]
-		if c.msrs == nil {
-			c.msrs = make([]uint64, 1+maxMSRs*msrEntrySize/8) // struct kvm_msrs: count, padding, entries
-		}
-		// SAFETY: the buffer has room for maxMSRs entries behind its first word, which is aligned to 8 bytes.
-		room := unsafe.Slice((*MSREntry)(unsafe.Pointer(&c.msrs[1])), maxMSRs)
-		c.msrs[0] = uint64(len(part))
+		// SAFETY: the list has room for maxMSRs entries behind its first word, which is aligned to 8 bytes.
+		room := unsafe.Slice((*MSREntry)(unsafe.Pointer(&list[1])), maxMSRs)
+		list[0] = uint64(len(part))
 		copy(room, part)
-		r, errno := ioctl(c.fd, req, unsafe.Pointer(&c.msrs[0]))
+		r, errno := ioctl(fd, req, unsafe.Pointer(&list[0]))
 		if errno != 0 {
 			return done, check(name, errno)
 		}

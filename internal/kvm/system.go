@@ -96,17 +96,26 @@ func (s *System) SupportedCPUID() ([]CPUIDEntry, error) {
 
 // MSRIndices returns the model-specific registers that KVM says must be saved to move a guest, in the kernel's order.
 func (s *System) MSRIndices() ([]uint32, error) {
+	return s.msrList("KVM_GET_MSR_INDEX_LIST", reqGetMSRIndexList)
+}
+
+// FeatureMSRIndices returns the model-specific registers by which a CPU says what it can, in the kernel's order.
+func (s *System) FeatureMSRIndices() ([]uint32, error) {
+	return s.msrList("KVM_GET_MSR_FEATURE_INDEX_LIST", reqGetMSRFeatures)
+}
+
+func (s *System) msrList(name string, req uintptr) ([]uint32, error) {
 	for n := 512; n <= 1<<16; n *= 2 {
 		list := make([]uint32, 1+n) // a count, then the indices
 		list[0] = uint32(n)
-		_, errno := ioctl(s.fd(), reqGetMSRIndexList, unsafe.Pointer(&list[0]))
+		_, errno := ioctl(s.fd(), req, unsafe.Pointer(&list[0]))
 		switch errno {
 		case 0:
 			return list[1 : 1+list[0]], nil
 		case unix.E2BIG:
 		default:
-			return nil, check("KVM_GET_MSR_INDEX_LIST", errno)
+			return nil, check(name, errno)
 		}
 	}
-	return nil, fmt.Errorf("KVM_GET_MSR_INDEX_LIST: %w", unix.E2BIG)
+	return nil, fmt.Errorf("%s: %w", name, unix.E2BIG)
 }

@@ -224,3 +224,15 @@ func TestNewRefusesSizes(t *testing.T) {
 		}
 	}
 }
+
+func TestBridgedHostsTalk(t *testing.T) {
+	l := newLab(t, 2)
+	for _, h := range l.Hosts {
+		if err := h.Bridge(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	client, server := pair(t, l.Hosts[0], l.Hosts[1])
+	client.Close()
+	server.Close()
+}

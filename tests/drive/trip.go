@@ -28,6 +28,7 @@ type Guest struct {
 	CPUs    int
 	Cmdline string   // loadgen's
 	Args    []string // further arguments of run
+	Receive []string // further arguments of receive
 }
 
 // Trip is one loadgen guest that travels between sites, and who watches it.
@@ -88,7 +89,7 @@ func (t *Trip) Move(ctx context.Context, args ...string) (Moved, error) {
 	to := (t.At + 1) % len(t.Sites)
 	here := t.At
 	t.At = to
-	target, err := t.Sites[to].Receive(t.Observer, t.stream())
+	target, err := t.Sites[to].Receive(t.Observer, t.stream(), t.guest.Receive...)
 	t.At = here
 	if err != nil {
 		return Moved{}, err

@@ -21,8 +21,10 @@ func TestUsage(t *testing.T) {
 		"nonsense", "run extra", "run --nonsense", "run --memory", "run --memory 0", "run --memory 15M", "run --memory 64",
 		"run --memory 64K", "run --memory -1M", "run --memory 99999999999999999999G", "run --cpus 0", "run --cpus -1", "run --cpus x",
 		"run --name a/b", "run --name ..", "run --name=", "run --clock never", "run --console nonsense", "run --console unix:",
-		"run --detach --console stdio", "run --hugepages 2M", "run --disk a=b", "run --net a=tap=b",
-		"run --cpu host", "run --dirty-tracking ring", "run --balloon", "run --initrd /dev/null",
+		"run --detach --console stdio", "run --hugepages 2M", "run --disk nonsense", "run --disk a=b,cache=some", "run --disk a=b,rw", "run --disk A%=b",
+		"run --net a", "run --net a=tap=b,bridge=c", "run --net a=tap=b,mac=x", "run --net a=tap=b,mac=01:00:5e:00:00:01", "run --net a=tap=b,queues=9",
+		"run --net a=bridge=averyveryverylongname", "run --vsock 2=unix:/x", "run --vsock 3=/x", "run --virtio-console nonsense", "run --virtio-console stdio",
+		"run --dirty-tracking ring", "run --initrd /dev/null", "receive --listen tcp:127.0.0.1:0 --disk x", "receive --listen tcp:127.0.0.1:0 --net x=y",
 		"receive", "receive --listen", "receive --listen nonsense", "receive --listen tcp:127.0.0.1", "receive --listen tcp:127.0.0.1:99999",
 		"receive --listen tcp:0.0.0.0:0", "receive --listen tcp:10.0.0.1:1", "receive --listen tcp:127.0.0.1:0 --tls /tmp", "receive --listen tcp:127.0.0.1:0 x",
 		"migrate", "migrate a", "migrate a b", "migrate a tcp:127.0.0.1:1 c", "migrate a tcp:10.0.0.1:1", "migrate a tcp:127.0.0.1:0",
@@ -64,7 +66,7 @@ func TestHelpTellsOnlyWhatIsBuilt(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer site.Close()
-	commands := []string{"run", "receive", "migrate", "snapshot", "restore", "ps", "info", "pause", "resume", "stop", "kill", "console", "logs", "demo", "version"}
+	commands := []string{"run", "receive", "migrate", "snapshot", "restore", "ps", "info", "pause", "resume", "stop", "kill", "console", "logs", "demo", "cpu", "version"}
 	help := exec(t, ctx, site, 0, "--help").Stdout
 	for _, c := range commands {
 		if !strings.Contains(help, "\n  "+c+" ") {
@@ -72,7 +74,7 @@ func TestHelpTellsOnlyWhatIsBuilt(t *testing.T) {
 		}
 		text := exec(t, ctx, site, 0, c, "--help").Stdout
 		for _, later := range []string{
-			"--disk", "--net", "--hugepages", "--balloon", "--rng", "--vsock", "--dirty-tracking", "--tls", "--channels", "--compress",
+			"--hugepages", "--dirty-tracking", "--tls", "--channels", "--compress",
 			"--bandwidth", "--throttle", "--pause-before-switchover", "--report", "--continue", "--pull", "--resolve", "postcopy", "hybrid",
 		} {
 			if strings.Contains(text, later) {

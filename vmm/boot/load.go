@@ -1,40 +1,26 @@
 package boot
 
 import (
-	"bytes"
-	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 
 	"github.com/ferryvmm/ferry/guestmem"
+	"github.com/ferryvmm/ferry/vmm/firmware"
 )
 
-// Places in low memory that no kernel's segments may use.
+// Places in low memory that no kernel's segments may use. Start info, memory map
+// and modules are of a PVH kernel, tables and zero page of another.
 const (
+	tablesAddr    = 0x1000
+	gdtAddr       = 0x6000
 	startInfoAddr = 0x6000
 	memmapAddr    = 0x7000
+	zeroPageAddr  = 0x7000
 	modulesAddr   = 0x7800
 	cmdlineAddr   = 0x8000
 	// MaxCmdline is the room for the command line with its zero, in bytes.
 	MaxCmdline = 0x8000
 	lowEnd     = cmdlineAddr + MaxCmdline
-)
-
-// startMagic is XEN_HVM_START_MAGIC_VALUE.
-const startMagic = 0x336ec578
-
-// startInfoVersion has the memory map in it.
-const startInfoVersion = 1
-
-// ramType of an entry of the memory map: E820 RAM.
-const ramType = 1
-
-// legacyHole is what a PC keeps for video and firmware: no kernel expects RAM
-// there, although ours is.
-const (
-	legacyHole    = 0x9fc00
-	legacyHoleEnd = 0x100000
 )
 
 // Memory is guest memory by guest-physical address.
@@ -48,157 +34,148 @@ type Options struct {
 	InitrdSize int64
 	Cmdline    string
 	Layout     guestmem.Layout
+	RSDP       uint64 // guest-physical address of the ACPI tables' root; 0: none
 }
 
-// Entry is where the first vCPU starts: 32-bit protected mode, paging off,
-// RIP at the entry, RBX the start info's guest-physical address.
+// Protocol is how a kernel is started.
+type Protocol uint8
+
+// The protocols.
+const (
+	// PVH: 32-bit protected mode, paging off, RBX points to the start info.
+	PVH Protocol = iota + 1
+	// Linux64: 64-bit mode, RSI points to the zero page.
+	Linux64
+)
+
+// Entry is where and how the first vCPU starts. All but Protocol are
+// guest-physical addresses; those that the protocol lacks are 0.
 type Entry struct {
-	RIP, StartInfo uint64
+	Protocol   Protocol
+	RIP        uint64
+	StartInfo  uint64 // for RBX
+	ZeroPage   uint64 // for RSI
+	PageTables uint64 // for CR3: the first 3 GiB one to one
+	GDT        uint64 // null, null, flat 64-bit code, flat data
 }
 
-// Load copies the kernel, the initrd and the start info to guest memory. Memory
-// that stays zero is not written. The errors are ErrTooBig and ErrTruncated.
+// Load copies the kernel, the initrd and what the kernel is told to guest memory.
+// Memory that stays zero is not written. The errors are ErrTooBig and
+// ErrTruncated, and those of memory and readers.
 func (k *Kernel) Load(m Memory, o Options) (Entry, error) {
 	if len(o.Layout) == 0 {
 		return Entry{}, fmt.Errorf("%w: no memory", ErrTooBig)
 	}
-	if len(o.Cmdline) >= MaxCmdline {
+	if len(o.Cmdline) >= MaxCmdline || k.setup != nil && uint64(len(o.Cmdline)) > k.setup.cmdlineMax {
 		return Entry{}, fmt.Errorf("command line of %d bytes: %w", len(o.Cmdline), ErrTooBig)
 	}
-	low := o.Layout[0].Size
-	end := uint64(legacyHoleEnd)
-	for _, s := range k.segments {
-		if !inside(o.Layout, s.gpa, s.size) || s.gpa < lowEnd && s.size > 0 {
-			return Entry{}, fmt.Errorf("segment of %d bytes at %#x: %w", s.size, s.gpa, ErrTooBig)
-		}
-		if s.gpa+s.size <= low {
-			end = max(end, s.gpa+s.size)
-		}
+	segments, entry, err := k.place(o.Layout)
+	if err != nil {
+		return Entry{}, err
 	}
-	var initrd uint64
-	if o.Initrd != nil && o.InitrdSize > 0 {
-		size := uint64(o.InitrdSize)
-		if size > low || (low-size)&^(guestmem.PageSize-1) < end {
-			return Entry{}, fmt.Errorf("initrd of %d bytes beside the kernel: %w", size, ErrTooBig)
-		}
-		initrd = (low - size) &^ (guestmem.PageSize - 1)
-		if err := copyTo(m, o.Initrd, 0, size, initrd); err != nil {
+	initrd, err := k.placeInitrd(segments, o)
+	if err != nil {
+		return Entry{}, err
+	}
+	if o.Initrd != nil && initrd.Size > 0 {
+		if err := copyTo(m, o.Initrd, 0, initrd.Size, initrd.GPA); err != nil {
 			return Entry{}, fmt.Errorf("initrd: %w", err)
 		}
 	}
-	for _, s := range k.segments {
-		if err := copyTo(m, k.r, s.offset, s.bytes, s.gpa); err != nil {
-			return Entry{}, fmt.Errorf("kernel: %w", err)
-		}
+	if err := k.copySegments(m, segments); err != nil {
+		return Entry{}, fmt.Errorf("kernel: %w", err)
 	}
 	if err := m.WriteAt(append([]byte(o.Cmdline), 0), cmdlineAddr); err != nil {
 		return Entry{}, err
 	}
-	if err := writeStartInfo(m, o, initrd); err != nil {
+	if k.setup == nil {
+		return Entry{Protocol: PVH, RIP: entry, StartInfo: startInfoAddr}, writeStartInfo(m, o, initrd)
+	}
+	if err := writeLongMode(m); err != nil {
 		return Entry{}, err
 	}
-	return Entry{RIP: uint64(k.entry), StartInfo: startInfoAddr}, nil
+	e := Entry{Protocol: Linux64, RIP: entry, ZeroPage: zeroPageAddr, PageTables: tablesAddr, GDT: gdtAddr}
+	return e, m.WriteAt(k.setup.zeroPage(o, initrd), zeroPageAddr)
 }
 
-// writeStartInfo lays out hvm_start_info with its memory map and module list.
-func writeStartInfo(m Memory, o Options, initrd uint64) error {
-	le := binary.LittleEndian
-	var memmap []byte
-	entries := uint32(0)
-	add := func(start, end uint64) {
-		memmap = le.AppendUint64(memmap, start)
-		memmap = le.AppendUint64(memmap, end-start)
-		memmap = le.AppendUint32(memmap, ramType)
-		memmap = le.AppendUint32(memmap, 0)
-		entries++
+// place returns where the segments go, and the entry. A kernel that unpacks
+// itself goes as low as it may where the place that it prefers is not RAM.
+func (k *Kernel) place(l guestmem.Layout) ([]segment, uint64, error) {
+	fits := func(s segment) bool { return s.size == 0 || inside(l, s.gpa, s.size) }
+	segments, entry := k.segments, k.entry
+	if k.setup != nil && k.setup.relocatable && !fits(segments[0]) {
+		s := segments[0]
+		entry -= s.gpa
+		s.gpa = alignUp(max(firmware.TablesEnd, k.setup.alignment), k.setup.alignment)
+		entry += s.gpa
+		segments = []segment{s}
 	}
-	for i, r := range o.Layout {
-		if i == 0 {
-			add(0, legacyHole)
-			add(legacyHoleEnd, r.GPA+r.Size)
-			continue
+	for _, s := range segments {
+		if !fits(s) {
+			return nil, 0, fmt.Errorf("segment of %d bytes at %#x: %w", s.size, s.gpa, ErrTooBig)
 		}
-		add(r.GPA, r.GPA+r.Size)
 	}
-	if err := m.WriteAt(memmap, memmapAddr); err != nil {
-		return err
+	return segments, entry, nil
+}
+
+// placeInitrd returns the place of the initrd, at the top of what is below 4 GiB
+// and reachable, behind the kernel.
+func (k *Kernel) placeInitrd(segments []segment, o Options) (guestmem.Range, error) {
+	if o.Initrd == nil || o.InitrdSize <= 0 {
+		return guestmem.Range{}, nil
 	}
-	modules, modulesAt := uint32(0), uint64(0)
-	if initrd != 0 {
-		modules, modulesAt = 1, modulesAddr
-		entry := le.AppendUint64(nil, initrd)
-		entry = le.AppendUint64(entry, uint64(o.InitrdSize))
-		entry = append(entry, make([]byte, 16)...) // no command line, reserved
-		if err := m.WriteAt(entry, modulesAddr); err != nil {
+	size := uint64(o.InitrdSize)
+	low := o.Layout[0].End()
+	end := uint64(firmware.TablesEnd)
+	for _, s := range segments {
+		if s.end() <= low {
+			end = max(end, s.end())
+		}
+	}
+	if k.setup != nil {
+		low = min(low, k.setup.initrdMax+1)
+	}
+	if size > low || (low-size)&^(guestmem.PageSize-1) < end {
+		return guestmem.Range{}, fmt.Errorf("initrd of %d bytes beside the kernel: %w", size, ErrTooBig)
+	}
+	return guestmem.Range{GPA: (low - size) &^ (guestmem.PageSize - 1), Size: size}, nil
+}
+
+// copySegments copies the segments, in the order of the file.
+func (k *Kernel) copySegments(m Memory, segments []segment) error {
+	if k.packed != nil {
+		if err := k.packed.rewind(); err != nil {
 			return err
 		}
 	}
-	info := le.AppendUint32(nil, startMagic)
-	info = le.AppendUint32(info, startInfoVersion)
-	info = le.AppendUint32(info, 0) // flags
-	info = le.AppendUint32(info, modules)
-	info = le.AppendUint64(info, modulesAt)
-	info = le.AppendUint64(info, cmdlineAddr)
-	info = le.AppendUint64(info, 0) // no RSDP
-	info = le.AppendUint64(info, memmapAddr)
-	info = le.AppendUint32(info, entries)
-	info = le.AppendUint32(info, 0)
-	return m.WriteAt(info, startInfoAddr)
+	for _, s := range segments {
+		if err := copyTo(m, k.r, s.offset, s.bytes, s.gpa); err != nil {
+			return err
+		}
+	}
+	if k.packed != nil {
+		return k.packed.finish()
+	}
+	return nil
 }
 
-// inside tells whether [gpa, gpa+size) lies in one region.
+// inside tells whether [gpa, gpa+size) is RAM that a kernel may use.
 func inside(l guestmem.Layout, gpa, size uint64) bool {
-	for _, r := range l {
-		if gpa >= r.GPA && size <= r.Size && gpa-r.GPA <= r.Size-size {
+	if gpa < lowEnd {
+		return false
+	}
+	for _, r := range memoryMap(l) {
+		if r.kind == ram && gpa >= r.GPA && size <= r.Size && gpa-r.GPA <= r.Size-size {
 			return true
 		}
 	}
 	return false
 }
 
-// copyTo copies size bytes at offset of r to guest memory, leaving out pages
-// that are zero: fresh memory is zero and should stay a hole.
-func copyTo(m Memory, r io.ReaderAt, offset, size, gpa uint64) error {
-	buf := make([]byte, min(256<<10, size+guestmem.PageSize))
-	for size > 0 {
-		// Chunks end at page boundaries, so that whole zero pages are seen.
-		n := min(uint64(len(buf))-gpa%guestmem.PageSize, size)
-		err := readFull(r, buf[:n], int64(offset))
-		if errors.Is(err, io.ErrUnexpectedEOF) {
-			return fmt.Errorf("%w: it ends before byte %d", ErrTruncated, offset+n)
-		}
-		if err != nil {
-			return err
-		}
-		if err := writeData(m, buf[:n], gpa); err != nil {
-			return err
-		}
-		offset, gpa, size = offset+n, gpa+n, size-n
+// alignUp rounds n up to a multiple of unit, if that is a power of two.
+func alignUp(n, unit uint64) uint64 {
+	if unit&(unit-1) != 0 {
+		return n
 	}
-	return nil
-}
-
-var zeroPage [guestmem.PageSize]byte
-
-// writeData writes p but for its zero pages, as few pieces.
-func writeData(m Memory, p []byte, gpa uint64) error {
-	from := 0 // start of the piece that ends at to
-	for to := 0; to < len(p); {
-		n := min(guestmem.PageSize-int((gpa+uint64(to))%guestmem.PageSize), len(p)-to)
-		if bytes.Equal(p[to:to+n], zeroPage[:n]) {
-			if err := writePiece(m, p[from:to], gpa+uint64(from)); err != nil {
-				return err
-			}
-			from = to + n
-		}
-		to += n
-	}
-	return writePiece(m, p[from:], gpa+uint64(from))
-}
-
-func writePiece(m Memory, p []byte, gpa uint64) error {
-	if len(p) == 0 {
-		return nil
-	}
-	return m.WriteAt(p, gpa)
+	return (n + unit - 1) &^ (unit - 1)
 }

@@ -18,22 +18,57 @@ func (s *supervisor) arriving(r *ipc.Request) (ipc.Reply, error) {
 	if err := checkCapacity(a.MemoryBytes); err != nil {
 		return ipc.Reply{}, crossing(err)
 	}
+	at, err := s.places.open(a.Devices, a.Token)
+	if err != nil {
+		return ipc.Reply{}, crossing(err)
+	}
+	s.attach(at)
+	var files handOver
+	files.take(&at.files)
+	name, err := s.claimFor(a, &files)
+	if err != nil {
+		files.close()
+		return ipc.Reply{}, crossing(err)
+	}
+	return ipc.Reply{Body: vmm.Claimed{Name: name, Roles: files.roles}, Files: files.files}, nil
+}
+
+// claimFor returns the name that the guest will have here, and adds the lock of
+// one that is newly claimed.
+func (s *supervisor) claimFor(a vmm.Arriving, files *handOver) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.guest = a
 	if !s.renames {
-		return ipc.Reply{Body: vmm.Claimed{Name: s.name.name}}, nil
+		return s.name.name, nil
 	}
 	n, err := claimAny(s.dir, a.Name, a.Name+"-%d")
 	if err != nil {
-		return ipc.Reply{}, crossing(err)
+		return "", err
 	}
 	s.claimed = n
 	lock, err := dup(n.lock) // shares the description, and so the lock
 	if err != nil {
-		return ipc.Reply{}, err
+		return "", err
 	}
-	return ipc.Reply{Body: vmm.Claimed{Name: n.name}, Files: []*os.File{lock}}, nil
+	files.add(vmm.RoleName, lock)
+	return n.name, nil
+}
+
+// attach keeps what a guest works on here, until detach.
+func (s *supervisor) attach(a *attachments) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.attached = a
+}
+
+// detach gives back what a guest worked on, or would have.
+func (s *supervisor) detach() {
+	s.mu.Lock()
+	a := s.attached
+	s.attached = nil
+	s.mu.Unlock()
+	a.close()
 }
 
 // settle gives the machine the name that was claimed for its guest.
@@ -53,8 +88,9 @@ func (s *supervisor) settle() error {
 	return s.describeLocked(s.guest.CPUs, s.guest.MemoryBytes)
 }
 
-// unclaim gives up the name of a guest that did not come.
+// unclaim gives up the name of a guest that did not come, and what was opened for it.
 func (s *supervisor) unclaim() {
+	s.detach()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.claimed != nil {
@@ -70,8 +106,12 @@ func (s *supervisor) guestRuns() error {
 		s.log.Error("taking the guest's name", "error", err)
 	}
 	s.mu.Lock()
-	f := s.arrived
+	f, at := s.arrived, s.attached
 	s.mu.Unlock()
+	at.handedOver()
+	if err := at.serve(s); err != nil {
+		s.log.Error("the sockets of the guest's devices", "error", err)
+	}
 	if f != nil {
 		f()
 	}

@@ -8,7 +8,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/ferryvmm/ferry/vmm"
 	"github.com/ferryvmm/ferry/vmm/supervisor/api"
 )
 
@@ -103,13 +102,13 @@ func dup(f *os.File) (*os.File, error) {
 	return os.NewFile(uintptr(fd), f.Name()), nil
 }
 
-// hand adds copies of the console's files to those for the machine: a receiver
-// may need them for another attempt.
-func (e *consoleEnds) hand(h *handOver) error {
+// hand adds copies of the console's files to those for the machine, in these
+// roles: a receiver may need them for another attempt.
+func (e *consoleEnds) hand(h *handOver, in, out string) error {
 	for _, f := range []struct {
 		role string
 		file *os.File
-	}{{vmm.RoleConsoleIn, e.in}, {vmm.RoleConsoleOut, e.out}} {
+	}{{in, e.in}, {out, e.out}} {
 		if f.file == nil {
 			continue
 		}

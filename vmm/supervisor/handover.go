@@ -17,6 +17,13 @@ func (h *handOver) add(role string, f *os.File) {
 	}
 }
 
+// take moves all files of another to this one.
+func (h *handOver) take(other *handOver) {
+	h.roles = append(h.roles, other.roles...)
+	h.files = append(h.files, other.files...)
+	*other = handOver{}
+}
+
 func (h *handOver) close() {
 	for _, f := range h.files {
 		f.Close()

@@ -18,6 +18,7 @@ type ReceiveConfig struct {
 	Name     string // empty: receive-PORT, then the guest's own name or NAME-2
 	Listen   string // tcp:HOST:PORT
 	Console  Console
+	Places   Places
 	Insecure bool // required to listen elsewhere than on a loopback address
 	// Listening is called once with the real address.
 	Listening func(addr string)
@@ -55,7 +56,7 @@ func Receive(ctx context.Context, c ReceiveConfig) (Exit, error) {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	s.renames = c.Name == ""
+	s.renames, s.places = c.Name == "", c.Places
 	s.listensAt("tcp:"+addr.String(), cancel)
 	r := &receiver{s: s, acceptor: newAcceptor(l, records, s.log), records: records, started: c.Started, ran: make(chan struct{})}
 	defer r.acceptor.close()

@@ -13,6 +13,7 @@ type RestoreConfig struct {
 	Name    string // empty: the guest's own name, or NAME-2 if that is taken
 	From    string // the snapshot's folder
 	Console Console
+	Places  Places
 	Started func(api.Started)
 }
 
@@ -37,7 +38,7 @@ func Restore(ctx context.Context, c RestoreConfig) (Exit, error) {
 	if err != nil {
 		return Exit{Code: 1}, err
 	}
-	s.renames = c.Name == ""
+	s.renames, s.places = c.Name == "", c.Places
 	if err := s.restore(ctx, &files); err != nil {
 		s.abandon()
 		return Exit{Code: 1}, err

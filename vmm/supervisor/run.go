@@ -3,10 +3,12 @@ package supervisor
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ferryvmm/ferry/vcpu"
 	"github.com/ferryvmm/ferry/vmm"
 	"github.com/ferryvmm/ferry/vmm/supervisor/api"
 )
@@ -23,6 +25,8 @@ type RunConfig struct {
 	CmdlineSet  bool // Cmdline was given, even if empty
 	Console     Console
 	Clock       string // advance or freeze
+	Devices     Devices
+	CPU         string // host, baseline, or the path of a file that vmm cpu made
 	// Started is called once the guest runs.
 	Started func(api.Started)
 }
@@ -32,7 +36,13 @@ type RunConfig struct {
 func Run(ctx context.Context, c RunConfig) (Exit, error) {
 	config := vmm.Config{
 		MemoryBytes: c.MemoryBytes, CPUs: c.CPUs, Kernel: c.Kernel, Initrd: c.Initrd,
-		Cmdline: c.Cmdline, CmdlineSet: c.CmdlineSet, Clock: c.Clock,
+		Cmdline: c.Cmdline, CmdlineSet: c.CmdlineSet, Clock: c.Clock, CPU: c.CPU,
+	}
+	if c.CPU != vcpu.ModelHost && c.CPU != vcpu.ModelBaseline {
+		var err error
+		if config.CPUModel, err = readModel(c.CPU); err != nil {
+			return Exit{Code: 1}, err
+		}
 	}
 	if err := config.Check(); err != nil {
 		return Exit{Code: 1}, fromMachine(err)
@@ -54,7 +64,7 @@ func Run(ctx context.Context, c RunConfig) (Exit, error) {
 	if err != nil {
 		return Exit{Code: 1}, err
 	}
-	if err := s.boot(ctx, config, &files); err != nil {
+	if err := s.boot(ctx, config, c.Devices, &files); err != nil {
 		s.abandon()
 		return Exit{Code: 1}, err
 	}
@@ -62,16 +72,45 @@ func Run(ctx context.Context, c RunConfig) (Exit, error) {
 	return s.wait(ctx), nil
 }
 
-// boot starts the machine process and has it run the guest.
-func (s *supervisor) boot(ctx context.Context, config vmm.Config, files *handOver) error {
+// readModel reads the file of a CPU. What is too long is left for the machine to refuse.
+func readModel(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, api.Errorf("cpu", "use --cpu host, --cpu baseline, or a file that vmm cpu made", "cpu: %v", err)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, vcpu.MaxModelFile+1))
+	if err != nil {
+		return nil, api.Errorf("cpu", "use --cpu host, --cpu baseline, or a file that vmm cpu made", "cpu: %v", err)
+	}
+	return b, nil
+}
+
+// boot opens what the guest works on, starts the machine process and has it run
+// the guest.
+func (s *supervisor) boot(ctx context.Context, config vmm.Config, devices Devices, files *handOver) error {
+	a, err := devices.open()
+	if err != nil {
+		return err
+	}
+	s.attach(a)
+	config.Devices = a.devices
+	if err := config.Check(); err != nil {
+		return fromMachine(err)
+	}
+	files.take(&a.files)
 	if _, err := s.launch(files, config.CPUs, config.MemoryBytes); err != nil {
 		return err
 	}
-	_, err := s.call(ctx, vmm.MethodBoot, vmm.Boot{Config: config, Roles: files.roles}, nil, files.files...)
+	_, err = s.call(ctx, vmm.MethodBoot, vmm.Boot{Config: config, Roles: files.roles}, nil, files.files...)
 	// The machine has its own copies of the console now; ours would keep a
 	// reader from seeing the end.
 	s.ends.handedOver()
-	return err
+	a.handedOver()
+	if err != nil {
+		return err
+	}
+	return a.serve(s)
 }
 
 // openBootFiles opens all that the machine may not open by itself.

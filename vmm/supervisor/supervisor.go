@@ -51,6 +51,8 @@ type supervisor struct {
 	claimed   *name                    // the name claimed for it
 	guest     vmm.Arriving             // what is said to arrive
 	arrived   func()                   // called when it runs
+	places    Places                   // where a guest that arrives finds what it works on
+	attached  *attachments             // what the guest works on
 	quit      func()                   // ends the waiting of a receiver
 
 	// finished is closed when the machine is gone and its files are removed.
@@ -117,7 +119,7 @@ func (s *supervisor) launch(files *handOver, cpus int, memory uint64) (*process,
 	if err = s.describe(cpus, memory); err != nil {
 		err = noDir(err)
 	} else {
-		err = s.ends.hand(files)
+		err = s.ends.hand(files, vmm.RoleConsoleIn, vmm.RoleConsoleOut)
 	}
 	if err != nil {
 		p.kill()
@@ -223,6 +225,8 @@ func (s *supervisor) serveMachine(ctx context.Context, r *ipc.Request) (ipc.Repl
 		return s.ask(ctx, r)
 	case vmm.MethodArriving:
 		return s.arriving(r)
+	case vmm.MethodDial:
+		return s.dial(ctx, r)
 	case vmm.MethodRuns:
 		return ipc.Reply{}, s.guestRuns()
 	}
@@ -267,6 +271,7 @@ func (s *supervisor) finish(e Exit) Exit {
 	s.mu.Unlock()
 	s.log.Info("ended", "code", e.Code, "reason", e.Reason)
 	s.ends.close()
+	s.detach()
 	s.server.unlisten()
 	// The log of a guest that failed by itself is for the person who asks why.
 	n.release(ran && e.Code != 0 && e.Code != 137)

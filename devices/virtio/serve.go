@@ -1,0 +1,73 @@
+package virtio
+
+import "errors"
+
+// ErrLater is what a request is answered with that cannot be served now: it
+// goes back, and is asked for again after a wake of the queue's kick. Who can
+// go on wakes it.
+var ErrLater = errors.New("virtio request cannot be served yet")
+
+// batch is how many requests are served before the driver is told of them.
+const batch = 32
+
+// Serve makes a worker, at rest, that serves the requests of a queue one after
+// the other. serve returns how many bytes it wrote into the chain's writable
+// buffers, from their start; it neither blocks nor keeps the chain. Its error,
+// unless that is ErrLater, says that the driver broke the rules: then, as after a
+// chain that is none, t fails and the queue is left alone.
+func Serve(q *Queue, t Transport, serve func(c *Chain) (written uint32, err error)) *Worker {
+	s := &server{queue: q, transport: t, serve: serve}
+	return NewWorker(q.Kick(), s.step)
+}
+
+// server is what its worker knows.
+type server struct {
+	queue     *Queue
+	transport Transport
+	serve     func(*Chain) (uint32, error)
+	chain     Chain
+	failed    bool
+}
+
+// step serves a batch.
+func (s *server) step() (more bool) {
+	if s.failed {
+		return false
+	}
+	s.queue.NoKicks()
+	n, err := 0, error(nil)
+	for n < batch {
+		var ok bool
+		if ok, err = s.one(); !ok || err != nil {
+			break
+		}
+		n++
+	}
+	s.queue.Publish()
+	switch {
+	case errors.Is(err, ErrLater):
+		s.queue.Undo(1)
+		return false
+	case err != nil:
+		s.failed = true
+		s.transport.Fail(err)
+		return false
+	case n == batch:
+		return true
+	}
+	return s.queue.WantKicks()
+}
+
+// one serves a request, if there is one.
+func (s *server) one() (bool, error) {
+	ok, err := s.queue.Pop(&s.chain)
+	if !ok || err != nil {
+		return false, err
+	}
+	written, err := s.serve(&s.chain)
+	if err != nil {
+		return false, err
+	}
+	s.queue.Push(&s.chain, written)
+	return true, nil
+}

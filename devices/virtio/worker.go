@@ -1,0 +1,124 @@
+package virtio
+
+import (
+	"context"
+	"fmt"
+	"sync"
+)
+
+// Waiter is what a worker waits for between pieces of work.
+type Waiter interface {
+	// Wait returns when there may be work, or when Wake was called since the
+	// last Wait.
+	Wait()
+	// Wake ends a Wait, the one going on or the next.
+	Wake()
+}
+
+// Worker does one kind of work of a device on a goroutine of its own. It is made
+// at rest. Its methods may be called from any goroutine but its own.
+type Worker struct {
+	waiter Waiter
+	step   func() (more bool)
+
+	mu      sync.Mutex // guards the next three; never held while working or waiting
+	changed *sync.Cond
+	wanted  mode
+	is      mode
+}
+
+// mode is what a worker does, or should do.
+type mode int
+
+const (
+	resting mode = iota
+	working
+	stopped
+)
+
+// NewWorker starts a worker at rest. step does a piece of work and tells whether
+// there is more; it must be short, since nothing interrupts it.
+func NewWorker(w Waiter, step func() (more bool)) *Worker {
+	k := &Worker{waiter: w, step: step}
+	k.changed = sync.NewCond(&k.mu)
+	go k.run()
+	return k
+}
+
+func (w *Worker) run() {
+	for more := true; w.enter(); {
+		if !more {
+			w.waiter.Wait()
+			more = true
+			continue // rest, if that was why the wait ended
+		}
+		more = w.step()
+	}
+}
+
+// enter blocks while the worker is to rest. It is false when it is to stop.
+func (w *Worker) enter() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for {
+		if w.is != w.wanted {
+			w.is = w.wanted
+			w.changed.Broadcast()
+		}
+		switch w.is {
+		case working:
+			return true
+		case stopped:
+			return false
+		}
+		w.changed.Wait()
+	}
+}
+
+// Resume lets it work, beginning with a step.
+func (w *Worker) Resume() { w.ask(working) }
+
+// Quiesce returns when it is at rest. When ctx ends first the error says so, and
+// it will rest as soon as its step is done.
+func (w *Worker) Quiesce(ctx context.Context) error {
+	w.ask(resting)
+	if !w.await(ctx, resting) {
+		return fmt.Errorf("a device is busy: %w", context.Cause(ctx))
+	}
+	return nil
+}
+
+// Stop ends the worker and waits until it has ended.
+func (w *Worker) Stop() {
+	w.ask(stopped)
+	w.await(context.Background(), stopped)
+}
+
+// ask sets what the worker should do. A stopped one stays so.
+func (w *Worker) ask(m mode) {
+	w.mu.Lock()
+	if w.wanted != stopped {
+		w.wanted = m
+		w.changed.Broadcast()
+	}
+	w.mu.Unlock()
+	w.waiter.Wake()
+}
+
+// await waits until the worker has reached m, or ended.
+func (w *Worker) await(ctx context.Context, m mode) bool {
+	defer context.AfterFunc(ctx, func() {
+		w.mu.Lock() // so that no waiter is between its check and its wait
+		defer w.mu.Unlock()
+		w.changed.Broadcast()
+	})()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for w.is != m && w.is != stopped {
+		if ctx.Err() != nil {
+			return false
+		}
+		w.changed.Wait()
+	}
+	return true
+}

@@ -1,0 +1,56 @@
+package main
+
+import (
+	"bytes"
+	"crypto/rand"
+	"errors"
+	"os"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// pair returns two connected sockets of a kind.
+func pair(t *testing.T, kind int) (ours, theirs int) {
+	t.Helper()
+	fds, err := unix.Socketpair(unix.AF_UNIX, kind|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fds[0], fds[1]
+}
+
+func TestStreamComesBack(t *testing.T) {
+	ours, theirs := pair(t, unix.SOCK_STREAM)
+	ended := make(chan struct{})
+	go func() {
+		echoStream(theirs)
+		unix.Close(theirs)
+		close(ended)
+	}()
+	want := make([]byte, 1<<20) // more than buffers hold
+	if _, err := rand.Read(want); err != nil {
+		t.Fatal(err)
+	}
+	wrote := make(chan error, 1)
+	go func() {
+		f := os.NewFile(uintptr(ours), "stream")
+		_, err := f.Write(want)
+		wrote <- errors.Join(err, unix.Shutdown(ours, unix.SHUT_WR))
+	}()
+	var got bytes.Buffer
+	for b := make([]byte, 4096); ; {
+		n, err := unix.Read(ours, b)
+		if n <= 0 || err != nil {
+			break
+		}
+		got.Write(b[:n])
+	}
+	if err := <-wrote; err != nil {
+		t.Error(err)
+	}
+	<-ended
+	if !bytes.Equal(got.Bytes(), want) {
+		t.Errorf("got %d bytes, other than the %d sent", got.Len(), len(want))
+	}
+}

@@ -1,0 +1,181 @@
+package netmig
+
+import (
+	"errors"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/fxamacker/cbor/v2"
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+)
+
+func TestParseNet(t *testing.T) {
+	tests := []struct {
+		text string
+		want Spec
+	}{
+		{"eth=tap=tap0", Spec{ID: "eth", Tap: "tap0"}},
+		{"eth=bridge=br0", Spec{ID: "eth", Bridge: "br0"}},
+		{"e-0_x=bridge=br0,mac=52:54:00:00:00:01,ip=10.0.0.5,queues=8", Spec{
+			ID: "e-0_x", Bridge: "br0", MAC: MAC{0x52, 0x54, 0, 0, 0, 1}, IP: netip.MustParseAddr("10.0.0.5"), Queues: 8,
+		}},
+		{"a=ip=fd00::5,tap=fifteen-letters", Spec{ID: "a", Tap: "fifteen-letters", IP: netip.MustParseAddr("fd00::5")}},
+	}
+	for _, tt := range tests {
+		got, err := ParseNet(tt.text)
+		if err != nil {
+			t.Errorf("ParseNet(%q): %v", tt.text, err)
+			continue
+		}
+		if diff := cmp.Diff(tt.want, got, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
+			t.Errorf("ParseNet(%q) (-want +got):\n%s", tt.text, diff)
+		}
+	}
+}
+
+func TestParseNetRefuses(t *testing.T) {
+	tests := []struct {
+		text string
+		want string // in the message
+	}{
+		{"", "no tap or bridge"},
+		{"eth", "no tap or bridge"},
+		{"eth=", "no tap or bridge"},
+		{"Eth=tap=a", `"Eth"`},
+		{"=tap=a", `""`},
+		{"a/b=tap=a", `"a/b"`},
+		{strings.Repeat("x", 33) + "=tap=a", "ID"},
+		{"eth=br0", `"br0" has no value`},
+		{"eth=tap=", `"tap=" has no value`},
+		{"eth=tap=a,", `"" has no value`},
+		{"eth=mac=52:54:00:00:00:01", "either tap= or bridge="},
+		{"eth=tap=a,bridge=b", "either tap= or bridge="},
+		{"eth=tap=a,tap=b", "tap is given twice"},
+		{"eth=tap=a,color=red", `"color"`},
+		{"eth=tap=sixteen-letters-", "tap=sixteen-letters-"},
+		{"eth=tap=tap%d", "tap=tap%d"},
+		{"eth=tap=..", "tap=.."},
+		{"eth=tap=a/b", "tap=a/b"},
+		{"eth=bridge=br 0", "bridge=br 0"},
+		{"eth=bridge=br\x000", "bridge="},
+		{"eth=tap=a,mac=52:54:00", "mac=52:54:00"},
+		{"eth=tap=a,mac=52:54:00:00:00:01:02:03", "mac="},
+		{"eth=tap=a,mac=53:54:00:00:00:01", "multicast"},
+		{"eth=tap=a,mac=ff:ff:ff:ff:ff:ff", "multicast"},
+		{"eth=tap=a,mac=00:00:00:00:00:00", "zero address"},
+		{"eth=tap=a,ip=10.0.0", "ip=10.0.0"},
+		{"eth=tap=a,ip=0.0.0.0", "ip=0.0.0.0"},
+		{"eth=tap=a,ip=224.0.0.1", "ip=224.0.0.1"},
+		{"eth=tap=a,ip=127.0.0.1", "ip=127.0.0.1"},
+		{"eth=tap=a,ip=fe80::1%eth0", "ip=fe80::1%eth0"},
+		{"eth=tap=a,queues=0", "queues=0"},
+		{"eth=tap=a,queues=9", "queues=9"},
+		{"eth=tap=a,queues=two", "queues=two"},
+	}
+	for _, tt := range tests {
+		got, err := ParseNet(tt.text)
+		var e *Error
+		if !errors.As(err, &e) {
+			t.Errorf("ParseNet(%q): got %+v, %v; want an *Error", tt.text, got, err)
+			continue
+		}
+		if e.Code != CodeUsage || e.Remedy == "" || !strings.Contains(e.Message, tt.want) {
+			t.Errorf("ParseNet(%q): got %q (%s), remedy %q; want %q (%s) and a remedy", tt.text, e.Message, e.Code, e.Remedy, tt.want, CodeUsage)
+		}
+	}
+}
+
+func TestNIC(t *testing.T) {
+	a, b := Spec{ID: "eth", Tap: "a"}.NIC(), Spec{ID: "eth", Tap: "a"}.NIC()
+	if a.MAC == b.MAC {
+		t.Errorf("two devices: got %v for both; want addresses that differ", a.MAC)
+	}
+	if a.Queues != 1 {
+		t.Errorf("queues: got %d; want 1", a.Queues)
+	}
+	if local := a.MAC[0]&2 != 0; !local {
+		t.Errorf("got %v; want a locally administered address", a.MAC)
+	}
+	given := Spec{ID: "eth", MAC: MAC{2, 0, 0, 0, 0, 9}, IP: netip.MustParseAddr("10.1.2.3"), Queues: 4}
+	want := NIC{ID: "eth", MAC: given.MAC, IP: given.IP, Queues: 4}
+	if diff := cmp.Diff(want, given.NIC(), cmpopts.EquateComparable(netip.Addr{})); diff != "" {
+		t.Errorf("NIC (-want +got):\n%s", diff)
+	}
+}
+
+func TestFits(t *testing.T) {
+	n := NIC{ID: "eth", MAC: MAC{2, 0, 0, 0, 0, 9}, Queues: 4}
+	for _, tt := range []struct {
+		spec Spec
+		want string // in the message; empty: it fits
+	}{
+		{Spec{ID: "eth", Tap: "a"}, ""},
+		{Spec{ID: "eth", Tap: "a", MAC: n.MAC, Queues: 4}, ""},
+		{Spec{ID: "eth", Tap: "a", MAC: MAC{2, 0, 0, 0, 0, 8}}, "mac=02:00:00:00:00:08"},
+		{Spec{ID: "eth", Tap: "a", Queues: 1}, "queues=1"},
+		{Spec{ID: "eth", Tap: "a", IP: netip.MustParseAddr("10.0.0.1")}, "ip=10.0.0.1"},
+	} {
+		err := tt.spec.Fits(n)
+		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%+v: got %v; want %q", tt.spec, err, tt.want)
+		}
+	}
+}
+
+func TestCheckNIC(t *testing.T) {
+	good := NIC{ID: "eth", MAC: MAC{2, 0, 0, 0, 0, 9}, Queues: 1}
+	if err := good.Check(); err != nil {
+		t.Errorf("%+v: %v", good, err)
+	}
+	for _, spoil := range []func(*NIC){
+		func(n *NIC) { n.ID = "../x" },
+		func(n *NIC) { n.MAC = MAC{} },
+		func(n *NIC) { n.MAC[0] = 1 },
+		func(n *NIC) { n.Queues = 0 },
+		func(n *NIC) { n.Queues = 1 << 20 },
+		func(n *NIC) { n.MTU = 67 },
+		func(n *NIC) { n.MTU = 65522 },
+		func(n *NIC) { n.IP = netip.MustParseAddr("ff02::1") },
+	} {
+		n := good
+		spoil(&n)
+		if n.Check() == nil {
+			t.Errorf("%+v: got no error; want one", n)
+		}
+	}
+}
+
+// TestNICEncodes shows that a device survives the plan's encoding, with and
+// without an address.
+func TestNICEncodes(t *testing.T) {
+	for _, ip := range []netip.Addr{{}, netip.MustParseAddr("10.0.0.5"), netip.MustParseAddr("fd00::5")} {
+		want := NIC{ID: "eth", MAC: MAC{2, 0, 0, 0, 0, 9}, IP: ip, Queues: 2, MTU: 9000}
+		b, err := cbor.Marshal(want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got NIC
+		if err := cbor.Unmarshal(b, &got); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	}
+}
+
+func FuzzParseNet(f *testing.F) {
+	f.Add("eth=bridge=br0,mac=52:54:00:00:00:01,ip=10.0.0.5,queues=8")
+	f.Add("eth=tap=tap0")
+	f.Fuzz(func(t *testing.T, text string) {
+		s, err := ParseNet(text)
+		if err != nil {
+			return
+		}
+		if err := s.NIC().Check(); err != nil {
+			t.Errorf("ParseNet(%q): got a device that cannot be: %v", text, err)
+		}
+	})
+}

@@ -1,0 +1,147 @@
+package vmm
+
+import (
+	"fmt"
+	"net"
+	"os"
+
+	"github.com/fxamacker/cbor/v2"
+
+	"github.com/ferryvmm/ferry/devices/virtio"
+	"github.com/ferryvmm/ferry/devices/virtio/balloon"
+	"github.com/ferryvmm/ferry/devices/virtio/blk"
+	"github.com/ferryvmm/ferry/devices/virtio/console"
+	virtionet "github.com/ferryvmm/ferry/devices/virtio/net"
+	"github.com/ferryvmm/ferry/devices/virtio/rng"
+	"github.com/ferryvmm/ferry/devices/virtio/vsock"
+	"github.com/ferryvmm/ferry/guestmem"
+)
+
+// part is a virtio device as the machine knows it: what works, and how to save it.
+type part struct {
+	device virtio.Device
+	save   func() any
+	// arrived is called once a guest that came from another host runs here; nil: nothing to do.
+	arrived func() error
+	// accept takes a connection from the host; nil: the device has none.
+	accept func(net.Conn)
+}
+
+// maker makes the devices of one kind.
+type maker struct {
+	version uint16 // of their states
+	make    func(s Slot, m *guestmem.Memory, b *backends, saved cbor.RawMessage) (part, error)
+}
+
+// makers are the kinds of virtio devices.
+var makers = map[string]maker{
+	KindBlk:     {blk.Version, makeBlk},
+	KindNet:     {virtionet.Version, makeNet},
+	KindRNG:     {rng.Version, makeRNG},
+	KindConsole: {console.Version, makeConsole},
+	KindBalloon: {balloon.Version, makeBalloon},
+	KindVsock:   {vsock.Version, makeVsock},
+}
+
+func makeBlk(s Slot, _ *guestmem.Memory, b *backends, saved cbor.RawMessage) (part, error) {
+	state, err := decodeState[blk.State](saved)
+	if err != nil {
+		return part{}, err
+	}
+	k := b.disk(s.ID)
+	file, err := duplicate(k.file)
+	if err != nil {
+		return part{}, err
+	}
+	d, err := blk.New(blk.Config{
+		Name: s.ID, File: file, Size: s.Disk.Size, BlockSize: s.Disk.BlockSize, Alignment: k.alignment,
+		ReadOnly: s.Disk.ReadOnly, Queues: s.Disk.Queues, Log: b.log.With("device", s.Device.String()),
+	}, state)
+	if err != nil {
+		file.Close()
+		return part{}, err
+	}
+	return part{device: d, save: func() any { return d.Save() }}, nil
+}
+
+func makeNet(s Slot, _ *guestmem.Memory, b *backends, saved cbor.RawMessage) (_ part, err error) {
+	state, err := decodeState[virtionet.State](saved)
+	if err != nil {
+		return part{}, err
+	}
+	var queues []*os.File
+	defer func() {
+		if err != nil {
+			for _, f := range queues {
+				f.Close()
+			}
+		}
+	}()
+	for _, tap := range b.taps[s.ID] {
+		f, err := duplicate(tap)
+		if err != nil {
+			return part{}, err
+		}
+		queues = append(queues, f)
+	}
+	d, err := virtionet.New(virtionet.Config{Tap: queues, MAC: s.Net.MAC, MTU: s.Net.MTU, Log: b.log.With("device", s.Device.String())}, state)
+	if err != nil {
+		return part{}, err
+	}
+	return part{device: d, save: func() any { return d.Save() }, arrived: d.Announce}, nil
+}
+
+func makeRNG(_ Slot, _ *guestmem.Memory, _ *backends, saved cbor.RawMessage) (part, error) {
+	state, err := decodeState[rng.State](saved)
+	if err != nil {
+		return part{}, err
+	}
+	d, err := rng.New(rng.Config{}, state)
+	return part{device: d, save: func() any { return d.Save() }}, err
+}
+
+func makeConsole(_ Slot, _ *guestmem.Memory, b *backends, saved cbor.RawMessage) (part, error) {
+	state, err := decodeState[console.State](saved)
+	if err != nil {
+		return part{}, err
+	}
+	d, err := console.New(console.Config{Output: b.console, Room: b.console.Room}, state)
+	if err != nil {
+		return part{}, err
+	}
+	b.console.SetInput(d) // at rest it takes nothing
+	return part{device: d, save: func() any { return d.Save() }}, nil
+}
+
+func makeBalloon(_ Slot, m *guestmem.Memory, _ *backends, saved cbor.RawMessage) (part, error) {
+	state, err := decodeState[balloon.State](saved)
+	if err != nil {
+		return part{}, err
+	}
+	d, err := balloon.New(balloon.Config{Memory: m}, state)
+	return part{device: d, save: func() any { return d.Save() }}, err
+}
+
+func makeVsock(s Slot, _ *guestmem.Memory, b *backends, saved cbor.RawMessage) (part, error) {
+	state, err := decodeState[vsock.State](saved)
+	if err != nil {
+		return part{}, err
+	}
+	d, err := vsock.New(vsock.Config{CID: s.Vsock.CID, Host: b.host}, state)
+	if err != nil {
+		return part{}, err
+	}
+	return part{device: d, save: func() any { return d.Save() }, accept: d.Accept}, nil
+}
+
+// decodeState reads a device's own state; nil stays nil.
+func decodeState[S any](raw cbor.RawMessage) (*S, error) {
+	if raw == nil {
+		return nil, nil
+	}
+	s := new(S)
+	if err := planMode.Unmarshal(raw, s); err != nil {
+		return nil, fmt.Errorf("saved state: %w", err)
+	}
+	return s, nil
+}
