@@ -18,6 +18,9 @@ type guest struct {
 	cmdline string
 	wire    *wire  // its network, if it has one
 	disk    string // path of its disk's image, if it has one
+	vcon    string // path of the socket of its virtio console, if it has one
+	rng     bool   // it has a source of entropy
+	balloon bool   // it has a balloon
 
 	// For QEMU only.
 	options    string   // of its virtio devices, each with a comma before it
