@@ -52,7 +52,8 @@ type Machine struct {
 	mu       sync.Mutex // guards what follows; never held across KVM_RUN
 	state    State
 	instance *instance
-	paused   bool  // by a person: a move that fails leaves it so
+	paused   bool  // by a person, or for want of the images: a move that fails leaves it so
+	handed   bool  // the images are unlocked, for a target: the guest must not run without them
 	move     *move // the move or snapshot under way
 	ended    bool
 	readyAt  int64 // CLOCK_MONOTONIC, ns
@@ -106,8 +107,17 @@ func (m *Machine) boot() error {
 	return m.run()
 }
 
-// run lets devices and vCPUs go. Precondition: mu is held.
+// run lets devices and vCPUs go. If somebody else has the images that a move
+// handed over, the guest is paused until they are free and it is resumed.
+// Precondition: mu is held.
 func (m *Machine) run() error {
+	if m.handed {
+		if err := m.backs.lock(relockWithin); err != nil {
+			m.paused = true
+			return fmt.Errorf("the guest stays paused: %w", err)
+		}
+		m.handed = false
+	}
 	m.console.SetInput(m.instance.board.serial)
 	m.instance.board.resume()
 	if err := m.instance.cpus.Resume(); err != nil {
@@ -207,21 +217,6 @@ func (m *Machine) alive() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return !m.ended
-}
-
-// facts describes the machine.
-func (m *Machine) facts() Facts {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	f := Facts{
-		Name: m.plan.Name, State: m.state, CPUs: m.plan.CPUs, MemoryBytes: m.plan.Layout.Size(),
-		Cmdline: m.plan.Cmdline, Kernel: m.plan.Kernel, Clock: m.plan.Clock, Moves: m.plan.Moves,
-		ReadyMonotone: m.readyAt, CountedWrong: m.instance.board.wrong(),
-	}
-	if n, err := m.instance.memory.DataBytes(); err == nil {
-		f.ResidentBytes = n
-	}
-	return f
 }
 
 // close ends the guest, whatever it is doing.
