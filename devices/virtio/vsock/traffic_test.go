@@ -59,7 +59,7 @@ type flow struct {
 	out, in          pattern
 	told             uint32 // of in, as the device knows
 	opened           bool
-	asked            bool   // for an update
+	asked            bool // for an update
 }
 
 func newFlow(i int, bytes uint64) *flow {
