@@ -16,10 +16,12 @@ type guest struct {
 	cpus    int
 	memory  int // MiB
 	cmdline string
-	wire    *wire // its network, if it has one
+	wire    *wire  // its network, if it has one
+	disk    string // path of its disk's image, if it has one
 
 	// For QEMU only.
 	options    string   // of its virtio devices, each with a comma before it
+	drive      string   // what its disk is, if not a raw image
 	memoryFile string   // backs the guest's memory, so that a test can read and damage it
 	cpu        string   // features to add or take away, from the usual ones
 	extra      []string // further arguments

@@ -23,23 +23,23 @@ type ram struct {
 }
 
 // bootWithRAM boots one CPU on memory that the test can reach, and waits for READY.
-func bootWithRAM(t *testing.T, memory int, cmdline string) (*running, *ram) {
+func bootWithRAM(t *testing.T, g guest) (*running, *ram) {
 	t.Helper()
 	dir := t.TempDir()
 	if shm, err := os.MkdirTemp("/dev/shm", "loadgen"); err == nil { // a disk would write it all back
 		t.Cleanup(func() { os.RemoveAll(shm) })
 		dir = shm
 	}
-	path := filepath.Join(dir, "ram")
-	r := bootQEMU(t, guest{kernel: embedded(t), cpus: 1, memory: memory, cmdline: cmdline, memoryFile: path})
+	g.kernel, g.cpus, g.memoryFile = embedded(t), 1, filepath.Join(dir, "ram")
+	r := bootQEMU(t, g)
 	info, _ := r.await(t, "INFO")
 	r.await(t, "READY")
-	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	file, err := os.OpenFile(g.memoryFile, os.O_RDWR, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { file.Close() })
-	m := &ram{file: file, size: memory << 20}
+	m := &ram{file: file, size: g.memory << 20}
 	var cpus int
 	if _, err := fmt.Sscanf(info, "INFO cpus=%d pages=%d first=0x%x", &cpus, &m.pages, &m.first); err != nil {
 		t.Fatalf("%q: %v", info, err)
@@ -110,7 +110,7 @@ func checkCounted(t *testing.T, r *running, n float64) {
 
 func TestNoticesAFlippedBit(t *testing.T) {
 	t.Parallel()
-	r, m := bootWithRAM(t, 64, "data=mixed")
+	r, m := bootWithRAM(t, guest{memory: 64, cmdline: "data=mixed"})
 	at := []int{0, 8, 16, 24, 32, 2047, 2048, 4095} // bytes: every header word, payload, zeros
 	for i, offset := range at {
 		page := i * 37
@@ -127,7 +127,7 @@ func TestNoticesAFlippedBit(t *testing.T) {
 
 func TestNoticesAZeroPage(t *testing.T) {
 	t.Parallel()
-	r, m := bootWithRAM(t, 64, "")
+	r, m := bootWithRAM(t, guest{memory: 64})
 	m.write(t, m.address(4000), make([]byte, pageSize))
 	page, _, got := awaitCorrupt(t, r)
 	if page != 4000 || got != [3]string{"0", "0", "0x0"} {
@@ -138,7 +138,7 @@ func TestNoticesAZeroPage(t *testing.T) {
 
 func TestNoticesSwappedPages(t *testing.T) {
 	t.Parallel()
-	r, m := bootWithRAM(t, 64, "")
+	r, m := bootWithRAM(t, guest{memory: 64})
 	a, b := m.page(t, 100), m.page(t, 8000)
 	m.write(t, m.address(100), b)
 	m.write(t, m.address(8000), a)
@@ -161,7 +161,7 @@ func TestNoticesAStalePage(t *testing.T) {
 	} {
 		t.Run(load, func(t *testing.T) {
 			t.Parallel()
-			r, m := bootWithRAM(t, 64, load)
+			r, m := bootWithRAM(t, guest{memory: 64, cmdline: load})
 			old := m.older(t, 5)
 			m.write(t, m.address(5), old)
 			page, expected, got := awaitCorrupt(t, r)
@@ -175,7 +175,7 @@ func TestNoticesAStalePage(t *testing.T) {
 // The generations lie just before the pages.
 func TestNoticesStaleGenerations(t *testing.T) {
 	t.Parallel()
-	r, m := bootWithRAM(t, 64, "rate=10 wss=1")
+	r, m := bootWithRAM(t, guest{memory: 64, cmdline: "rate=10 wss=1"})
 	const table = 2 << 20
 	old := m.read(t, table, pageSize)
 	m.older(t, 5)
@@ -189,7 +189,7 @@ func TestNoticesStaleGenerations(t *testing.T) {
 // A page and its generation that are stale together agree; the total of writes does not.
 func TestNoticesAStalePageWithItsGeneration(t *testing.T) {
 	t.Parallel()
-	r, m := bootWithRAM(t, 64, "rate=1 wss=1")
+	r, m := bootWithRAM(t, guest{memory: 64, cmdline: "rate=1 wss=1"})
 	const table = 2 << 20
 	r.qmp.stopAsleep(t)
 	generations, pages := m.read(t, table, pageSize), m.read(t, m.first, 256*pageSize)
@@ -208,7 +208,7 @@ func TestNoticesAStalePageWithItsGeneration(t *testing.T) {
 // All memory of an earlier instant is consistent in itself; the registers are newer.
 func TestNoticesAStaleImage(t *testing.T) {
 	t.Parallel()
-	r, m := bootWithRAM(t, 32, "fill=4 rate=0 heartbeat=0 verify=0")
+	r, m := bootWithRAM(t, guest{memory: 32, cmdline: "fill=4 rate=0 heartbeat=0 verify=0"})
 	const base = 1 << 20
 	r.qmp.stopAsleep(t)
 	image := m.read(t, base, m.size-base)

@@ -168,7 +168,7 @@ func TestLesserMachines(t *testing.T) {
 // An instruction that cannot be executed, where the sleeping CPU goes on.
 func TestPanicTellsWhere(t *testing.T) {
 	t.Parallel()
-	r, m := bootWithRAM(t, 32, "fill=4")
+	r, m := bootWithRAM(t, guest{memory: 32, cmdline: "fill=4"})
 	const ringZeroStack = 0x141000 // its end; layout.h
 	r.qmp.stopAsleep(t)
 	rip := int64(binary.LittleEndian.Uint64(m.read(t, ringZeroStack-40, 8)))

@@ -50,7 +50,7 @@ type ferry struct{ vmm, dir string }
 
 func bootFerry(t *testing.T, g guest) *running {
 	t.Helper()
-	if g.memoryFile != "" || g.cpu != "" || g.options != "" || g.extra != nil || g.wire != nil {
+	if g.memoryFile != "" || g.cpu != "" || g.options != "" || g.drive != "" || g.extra != nil || g.wire != nil || g.disk != "" {
 		t.Fatalf("got %+v; want nothing that is for QEMU only", g)
 	}
 	needKVM(t)

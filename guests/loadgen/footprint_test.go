@@ -10,7 +10,7 @@ import (
 
 func TestIdleGuestDirtiesNextToNothing(t *testing.T) {
 	t.Parallel()
-	r, m := bootWithRAM(t, 64, "")
+	r, m := bootWithRAM(t, guest{memory: 64})
 	r.await(t, "STAT")
 	before := m.read(t, 0, m.size)
 	_, lines := r.await(t, "STAT")
@@ -31,7 +31,7 @@ func TestIdleGuestDirtiesNextToNothing(t *testing.T) {
 
 func TestTouchesOnlyWhatItOwns(t *testing.T) {
 	t.Parallel()
-	r, m := bootWithRAM(t, 1024, "fill=32")
+	r, m := bootWithRAM(t, guest{memory: 1024, cmdline: "fill=32"})
 	r.until(t, "a complete pass", func(s stat) bool { return s["passes"] >= 1 })
 	var st unix.Stat_t
 	if err := unix.Fstat(int(m.file.Fd()), &st); err != nil {
@@ -54,7 +54,7 @@ func TestDataCompressesAsNamed(t *testing.T) {
 	} {
 		t.Run(c.data, func(t *testing.T) {
 			t.Parallel()
-			_, m := bootWithRAM(t, 64, "fill=16 heartbeat=0 data="+c.data)
+			_, m := bootWithRAM(t, guest{memory: 64, cmdline: "fill=16 heartbeat=0 data=" + c.data})
 			pages := m.read(t, m.first, m.pages*pageSize)
 			var out bytes.Buffer
 			w, err := flate.NewWriter(&out, flate.BestSpeed)

@@ -29,16 +29,30 @@ func bootQEMU(t *testing.T, g guest) *running {
 		args = append(args, "-object", fmt.Sprintf("memory-backend-file,id=ram,size=%dM,mem-path=%s,share=on", g.memory, g.memoryFile))
 		machine += ",memory-backend=ram"
 	}
-	if g.wire != nil {
+	if devices := g.qemuDevices(); devices != nil {
 		machine += ",acpi=off" // with it QEMU tells of the devices in tables, not on the command line
-		args = append(args, "-global", "virtio-mmio.force-legacy=false",
-			"-netdev", "tap,id=net,script=no,downscript=no,ifname="+tapName, "-device", "virtio-net-device,netdev=net"+g.options)
+		args = append(append(args, "-global", "virtio-mmio.force-legacy=false"), devices...)
 	}
 	args = append(args, "-M", machine)
 	cmd := exec.Command(qemu, append(args, g.extra...)...)
 	r := start(t, g, cmd, func(r *running) { r.cmd.Process.Kill() })
 	r.qmp = &qmp{socket: socket}
 	return r
+}
+
+// qemuDevices are the arguments for the guest's virtio devices; nil if it has none.
+func (g *guest) qemuDevices() (args []string) {
+	if g.wire != nil {
+		args = append(args, "-netdev", "tap,id=net,script=no,downscript=no,ifname="+tapName, "-device", "virtio-net-device,netdev=net"+g.options)
+	}
+	drive := g.drive
+	if g.disk != "" {
+		drive = "format=raw,cache=unsafe,discard=unmap,file=" + g.disk
+	}
+	if drive != "" {
+		args = append(args, "-drive", "if=none,id=disk,"+drive, "-device", "virtio-blk-device,drive=disk"+g.options)
+	}
+	return args
 }
 
 // qmp talks to QEMU's monitor.

@@ -47,6 +47,10 @@ func newWire(t *testing.T, mtu int) *wire {
 		if err := netlink.LinkAdd(&netlink.Tuntap{LinkAttrs: attrs, Mode: netlink.TUNTAP_MODE_TAP, Flags: netlink.TUNTAP_DEFAULTS | netlink.TUNTAP_VNET_HDR}); err != nil {
 			return err
 		}
+		// The kernel would say things of its own.
+		if err := os.WriteFile("/proc/sys/net/ipv6/conf/"+tapName+"/disable_ipv6", []byte("1"), 0); err != nil {
+			return err
+		}
 		if w.tap, err = netlink.LinkByName(tapName); err != nil {
 			return err
 		}

@@ -3,9 +3,8 @@
 #define CPU_H
 
 #include "base.h"
+#include "histogram.h"
 #include "layout.h"
-
-#define TOUCH_BUCKETS 128
 
 /* The time page of the paravirtual clock, written by the host. */
 struct pvclock {
@@ -64,7 +63,7 @@ struct cpu {
 	volatile u64 verified, corrupt, writes, reads, passes;
 	volatile u64 doubled, lost;
 	u64 tick_cost;      /* ns that the interrupted code loses to a tick */
-	volatile u32 touch[TOUCH_BUCKETS]; /* slow first accesses, by duration (touch.h) */
+	volatile u32 touch[HISTOGRAM_BUCKETS]; /* slow first accesses, by duration (touch.h) */
 };
 
 _Static_assert(__builtin_offsetof(struct cpu, ticks) == CPU_TICKS, "layout.h");

@@ -7,6 +7,7 @@
 #include "memory.h"
 #include "option.h"
 #include "panic.h"
+#include "random.h"
 #include "registers.h"
 #include "report.h"
 #include "serial.h"
@@ -53,7 +54,7 @@ static void check(struct cpu *c, u64 i)
 	u64 page = c->first + i, *p = memory_page(page);
 	touch_page(c, p);
 	if (!page_right(p, page, c->generations[i])) {
-		report_corrupt_page(c, p, page, c->generations[i]);
+		report_corrupt_page(c, "", p, page, c->generations[i]);
 		page_write(p, page, c->generations[i]); /* so that it is counted once */
 	}
 	c->verified++;
@@ -61,12 +62,8 @@ static void check(struct cpu *c, u64 i)
 
 static u64 next(struct cpu *c, struct budget *b, u64 span)
 {
-	if (options.random_order) {
-		c->random ^= c->random << 13;
-		c->random ^= c->random >> 7;
-		c->random ^= c->random << 17;
-		return (u64)((unsigned __int128)c->random * span >> 64);
-	}
+	if (options.random_order)
+		return random_below(&c->random, span);
 	u64 i = b->next;
 	b->next = i + 1 < span ? i + 1 : 0;
 	return i;

@@ -144,7 +144,6 @@ static bool gather(struct cpu *c, struct frame *f, u16 *index, u32 token, u32 le
 
 static bool poll(struct cpu *c, u64 now, bool stopping)
 {
-	(void)now;
 	bool worked = reclaim(c);
 	u32 token, len, n = 0;
 	for (; n < BATCH && ring_take(c, &rx, &token, &len); n++) {
@@ -154,7 +153,7 @@ static bool poll(struct cpu *c, u64 now, bool stopping)
 			handle(&f, index);
 	}
 	if (!stopping && (options.netload == NETLOAD_TX || options.netload == NETLOAD_TSO))
-		worked |= netload_fill(&tx);
+		worked |= netload_fill(&tx, now);
 	ring_push(&rx);
 	ring_push(&tx);
 	return worked || n;

@@ -2,6 +2,7 @@
 #include "memory.h"
 #include "net.h"
 #include "option.h"
+#include "pace.h"
 #include "packet.h"
 #include "serial.h"
 
@@ -30,6 +31,7 @@ static u8 *slots;        /* of NET_BUFFER bytes: header and frame, or what of th
 static u8 *rest;         /* what does not, the same for all */
 static u32 size;         /* of a frame */
 static u64 sequence;
+static struct pace pace;
 static u16 unused[SLOTS], unused_count;
 
 static bool segmented(void) { return options.netload == NETLOAD_TSO; }
@@ -87,6 +89,7 @@ bool netload_start(const struct virtio *v, struct ring *tx)
 		unused[unused_count++] = i;
 	}
 	tx->arm_after = BATCH - 1;
+	pace.per_second = options.netrate;
 	return true;
 }
 
@@ -101,7 +104,7 @@ static void finish(u8 *f)
 	}
 }
 
-bool netload_fill(struct ring *tx)
+bool netload_fill(struct ring *tx, u64 now)
 {
 	static const u8 nobody[6];
 	if (unused_count < BATCH || !memcmp(net_peer.mac, nobody, 6))
@@ -109,7 +112,8 @@ bool netload_fill(struct ring *tx)
 	u32 first = NET_HEADER + size < NET_BUFFER ? NET_HEADER + size : NET_BUFFER;
 	u32 more = NET_HEADER + size - first;
 	bool added = false;
-	while (unused_count && tx->unused_count > SPARE) {
+	pace_earn(&pace, now);
+	while (unused_count && tx->unused_count > SPARE && pace_spend(&pace)) {
 		u16 slot = unused[unused_count - 1];
 		u8 *s = slots + slot * NET_BUFFER;
 		struct buffer b[] = {{s, first}, {rest, more}};

@@ -10,7 +10,7 @@ enum netload { NETLOAD_NONE, NETLOAD_TX, NETLOAD_RX, NETLOAD_ECHO, NETLOAD_TSO }
 
 u64 netload_features(void); /* wanted of the device */
 bool netload_start(const struct virtio *v, struct ring *tx); /* false: it cannot be done with this device */
-bool netload_fill(struct ring *tx); /* adds frames; true: it added some */
+bool netload_fill(struct ring *tx, u64 now); /* adds frames; true: it added some */
 void netload_sent(u32 slot); /* a chain with this token has left */
 u32 netload_bytes(void); /* of a frame */
 

@@ -5,7 +5,8 @@
 #define MAX_CMDLINE 2048
 #define DEFAULT_VERIFY 128
 
-struct options options = {.fill = 32, .set = 8, .verify = DEFAULT_VERIFY, .heartbeat = 500, .seed = 1, .netsize = 1514};
+struct options options = {.fill = 32, .set = 8, .verify = DEFAULT_VERIFY, .heartbeat = 500, .seed = 1, .netsize = 1514,
+	.blksize = 4096, .blkdepth = 32};
 
 static char text[MAX_CMDLINE];
 static struct line unknown;
@@ -108,6 +109,8 @@ static const struct {
 	{"verify", &options.verify, 1 << 17}, {"heartbeat", &options.heartbeat, 60000000},
 	{"seed", &options.seed, ~0ul >> 1}, {"cpus", &options.cpus, 1 << 16},
 	{"netsize", &options.netsize, 65000},
+	{"blksize", &options.blksize, 1 << 20}, {"blkdepth", &options.blkdepth, 128},
+	{"netrate", &options.netrate, 100000000}, {"blkrate", &options.blkrate, 100000000},
 };
 
 enum outcome { GOOD, UNKNOWN, BAD };
@@ -116,6 +119,7 @@ static enum outcome set(const char *key, const char *value)
 {
 	static const char *const orders[] = {"seq", "rand"}, *const switches[] = {"0", "1"};
 	static const char *const kinds[] = {"random", "text", "half", "mixed"};
+	static const char *const disks[] = {"randread", "randwrite", "seqread", "seqwrite"};
 	static const char *const loads[] = {"tx", "rx", "echo", "tso"};
 	u32 v;
 	for (u32 i = 0; i < sizeof(numbers) / sizeof(*numbers); i++)
@@ -137,6 +141,14 @@ static enum outcome set(const char *key, const char *value)
 		if (!choice(value, loads, 4, &v))
 			return BAD;
 		options.netload = NETLOAD_NONE + 1 + v;
+	} else if (equal(key, "blkload")) {
+		if (!choice(value, disks, 4, &v))
+			return BAD;
+		options.blkload = BLKLOAD_NONE + 1 + v;
+	} else if (equal(key, "blkverify")) {
+		if (!choice(value, switches, 2, &v))
+			return BAD;
+		options.blkverify = v;
 	} else if (equal(key, "net")) {
 		return network(value) ? GOOD : BAD;
 	} else if (equal(key, "netpeer")) {

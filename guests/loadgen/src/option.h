@@ -2,6 +2,7 @@
 #ifndef OPTION_H
 #define OPTION_H
 
+#include "blkload.h"
 #include "netload.h"
 #include "page.h"
 
@@ -16,7 +17,10 @@ struct options {
 	u32 net_ip;           /* as on the wire; 0: none */
 	u8 net_peer[6];       /* zero: the last that asked for net_ip */
 	enum netload netload;
-	u64 netsize;          /* bytes of a frame */
+	u64 netsize, netrate; /* bytes of a frame; frames a second, 0: as fast as it goes */
+	enum blkload blkload;
+	u64 blksize, blkdepth, blkrate; /* bytes of a request; requests under way; requests a second, 0: as fast as it goes */
+	bool blkverify;
 };
 
 extern struct options options;

@@ -31,7 +31,7 @@ static void view(struct line *l, const char *name, const struct page_view *v)
 	line_hex(l, v->sum);
 }
 
-void report_corrupt_page(struct cpu *c, const u64 *p, u64 page, u32 generation)
+void report_corrupt_page(struct cpu *c, const char *what, const u64 *p, u64 page, u32 generation)
 {
 	struct page_view expected, found;
 	page_expected(page, generation, &expected);
@@ -40,6 +40,7 @@ void report_corrupt_page(struct cpu *c, const u64 *p, u64 page, u32 generation)
 		return;
 	struct line l = {0};
 	line_str(&l, "CORRUPT page=");
+	line_str(&l, what);
 	line_dec(&l, page);
 	view(&l, " expected=", &expected);
 	view(&l, " got=", &found);

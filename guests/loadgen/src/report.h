@@ -5,7 +5,7 @@
 #include "cpu.h"
 #include "page.h"
 
-void report_corrupt_page(struct cpu *c, const u64 *p, u64 page, u32 generation);
+void report_corrupt_page(struct cpu *c, const char *what, const u64 *p, u64 page, u32 generation);
 void report_corrupt_value(struct cpu *c, const char *what, u64 which, u64 expected, u64 got);
 void report_wrong(void); /* to the VMM only */
 

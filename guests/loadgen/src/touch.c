@@ -1,20 +1,9 @@
 #include "touch.h"
 #include "clock.h"
 
-#define SLOW_OCTAVE 11   /* accesses under 2^11 ns hit and are not counted */
-#define SLOW_CYCLES 2000 /* quicker than this is under 2^11 ns on any CPU */
+#define SLOW_CYCLES 2000 /* quicker than this is under HISTOGRAM_LEAST_NS on any CPU */
 
-static u32 told[TOUCH_BUCKETS]; /* counts at the last summary */
-
-static u32 bucket(u64 ns)
-{
-	u32 octave = 63 - __builtin_clzl(ns);
-	u32 b = (octave - SLOW_OCTAVE) * 4 + (ns >> (octave - 2) & 3);
-	return b < TOUCH_BUCKETS ? b : TOUCH_BUCKETS - 1;
-}
-
-/* The upper end of a bucket, us. */
-static u64 bucket_us(u32 b) { return ((u64)(b % 4 + 5) << (b / 4 + SLOW_OCTAVE - 2)) / 1000; }
+static u32 told[HISTOGRAM_BUCKETS];
 
 /* The shortest of four, so that chance does not make it long. */
 void touch_calibrate(struct cpu *c)
@@ -51,32 +40,18 @@ void touch_page(struct cpu *c, const u64 *p)
 	if (cycles < SLOW_CYCLES)
 		return;
 	u64 ns = clock_cycles_ns(c, cycles);
-	if (interrupted(c, c->ticks - ticks, &ns) || ns < 1ul << SLOW_OCTAVE)
+	if (interrupted(c, c->ticks - ticks, &ns) || ns < HISTOGRAM_LEAST_NS)
 		return;
-	c->touch[bucket(ns)]++;
+	c->touch[histogram_bucket(ns)]++;
 }
 
 void touch_summary(u32 cpus, u64 *p50_us, u64 *p99_us)
 {
-	u32 counts[TOUCH_BUCKETS];
-	u64 all = 0, below = 0;
-	for (u32 b = 0; b < TOUCH_BUCKETS; b++) {
-		u32 n = 0;
+	u32 counts[HISTOGRAM_BUCKETS];
+	for (u32 b = 0; b < HISTOGRAM_BUCKETS; b++) {
+		counts[b] = 0;
 		for (u32 i = 0; i < cpus; i++)
-			n += cpu_at(i)->touch[b];
-		counts[b] = n - told[b];
-		all += counts[b];
-		if (counts[b])
-			told[b] = n;
+			counts[b] += cpu_at(i)->touch[b];
 	}
-	*p50_us = *p99_us = 0;
-	for (u32 b = 0; b < TOUCH_BUCKETS; b++) {
-		if (!counts[b])
-			continue;
-		below += counts[b];
-		if (!*p50_us && below * 2 >= all)
-			*p50_us = bucket_us(b);
-		if (!*p99_us && below * 100 >= all * 99)
-			*p99_us = bucket_us(b);
-	}
+	histogram_quantiles(counts, told, p50_us, p99_us);
 }

@@ -1,4 +1,4 @@
-/* How long first accesses to pages take: those that missed. A histogram with four buckets an octave. */
+/* How long first accesses to pages take: those that missed. */
 #ifndef TOUCH_H
 #define TOUCH_H
 
