@@ -72,3 +72,12 @@ func (host Model) Check(wanted Model) error {
 	}
 	return &missing
 }
+
+// PhysicalBits is how many bits a guest-physical address has for this CPU: RAM beyond them cannot be used.
+func (m Model) PhysicalBits() int {
+	const undescribed = 36
+	if bits := find(m.CPUID, 0x80000008, 0).EAX & addressBits; bits != 0 {
+		return int(bits)
+	}
+	return undescribed
+}

@@ -72,6 +72,9 @@ func TestBaseline(t *testing.T) {
 		if e := find(got.CPUID, 0x80000001, 0); e.EDX&1 == 0 {
 			t.Error("what AMD repeats of leaf 1 is gone")
 		}
+		if got.PhysicalBits() != 39 || (Model{}).PhysicalBits() != 36 {
+			t.Errorf("physical address bits: got %d, and %d where nothing says; want 39, 36", got.PhysicalBits(), Model{}.PhysicalBits())
+		}
 		poor := newModel(t, vendor, "sse2").Baseline()
 		if poor.has("x2apic") {
 			t.Error("the baseline has what the host lacks")

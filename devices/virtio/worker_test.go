@@ -74,22 +74,23 @@ func TestWorker(t *testing.T) {
 	rests("stopped")
 }
 
-func TestKickAfterClose(t *testing.T) {
-	k, err := virtio.NewKick()
-	if err != nil {
-		t.Fatal(err)
-	}
-	waited := make(chan struct{})
+func TestKick(t *testing.T) {
+	k := newKick(t)
+	k.Wake()
+	k.Wake()
+	k.Wait() // for both
+	woken := make(chan struct{})
 	go func() {
 		k.Wait()
-		close(waited)
+		close(woken)
 	}()
+	k.Wake()
+	<-woken
 	if err := k.Close(); err != nil {
 		t.Fatal(err)
 	}
-	<-waited
 	k.Wake()
-	k.Wait()
+	k.Wait() // does not hang
 }
 
 // TestNoWakeUpIsLost has a driver that sleeps whenever it may, while its device

@@ -187,6 +187,25 @@ func TestRehearsal(t *testing.T) {
 	wantEcho(t, d.Queue(0), "after")
 }
 
+// TestResetsLeaveNothing has a guest start and reset its device again and again.
+func TestResetsLeaveNothing(t *testing.T) {
+	b := newBoard(t, 8, 8)
+	d := b.run(virtiotest.Options{})
+	d.Stop()
+	goroutines, files := runtime.NumGoroutine(), openFiles(t)
+	for range 200 {
+		d.Start()
+		d.Queue(0).Send([][]byte{{1}}, 1)
+		d.Stop()
+	}
+	until(t, func() bool { return runtime.NumGoroutine() <= goroutines })
+	if got := openFiles(t); got != files {
+		t.Errorf("open files: got %d; want %d as before", got, files)
+	}
+	d.Start()
+	wantEcho(t, d.Queue(0), "after")
+}
+
 func openFiles(t *testing.T) int {
 	t.Helper()
 	entries, err := os.ReadDir("/proc/self/fd")

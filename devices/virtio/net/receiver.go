@@ -32,7 +32,8 @@ type receiver struct {
 	fail      func(error) // the driver broke the rules
 	lost      func(error) // the tap is gone
 	mergeable bool
-	largest   int // bytes of the largest packet that is to be expected, with its header
+	largest   int // bytes of the largest packet that may come, with its header
+	expected  int // … that is expected after the one before
 
 	chains       [queueSize]virtio.Chain // a ring: the window is in use
 	first, count int                     // the window
@@ -59,7 +60,7 @@ func (r *receiver) start(q *virtio.Queue, d virtio.Driver, mtu int) {
 	if d.Features&(featureGuestTSO4|featureGuestTSO6) != 0 {
 		r.largest = maxPacket - vlanSize // a tag and the longest of packets do not go together
 	}
-	r.starved, r.ended = false, false
+	r.expected, r.starved, r.ended = usual, false, false
 }
 
 // Wait implements virtio.Waiter.
@@ -135,19 +136,17 @@ func (r *receiver) receive() bool {
 	if r.held > 0 {
 		return r.place()
 	}
-	v := r.vector[:0]
-	direct := r.room >= r.largest
-	if direct {
-		for i := range r.count {
-			for _, b := range r.chains[(r.first+i)%queueSize].Writable {
+	v, chains, cover := r.vector[:0], 0, 0 // of the window
+	if r.room >= r.largest {
+		for cover < r.expected && chains < r.count {
+			for _, b := range r.chains[(r.first+chains)%queueSize].Writable {
 				v = v.add(b.Bytes)
+				cover += len(b.Bytes)
 			}
+			chains++
 		}
-		v = v.add(r.spill[:1]) // what comes here did not fit
-	} else {
-		v = v.add(r.spill)
 	}
-	n, err := v.readv(r.tap.fd)
+	n, err := v.add(r.spill).readv(r.tap.fd)
 	if errors.Is(err, unix.EAGAIN) {
 		if r.tap.broken == nil {
 			return false
@@ -156,28 +155,51 @@ func (r *receiver) receive() bool {
 	}
 	switch {
 	case errors.Is(err, unix.EINVAL): // a packet that the header cannot describe
-		r.drop(direct)
+		r.drop(chains)
 		return true
 	case err != nil, n < headerSize: // the tap was removed, or was never one
 		r.ended = true
 		r.lost(err)
 		return false
-	case direct && n <= r.room:
-		r.push(n)
-		return true
-	case direct, n > maxPacket:
-		r.drop(direct)
-		return true
 	}
-	r.held = n
-	return r.place()
+	r.expected = usual
+	if n > usual { // large packets come in rows
+		r.expected = maxPacket
+	}
+	switch {
+	case n <= cover:
+		r.push(n)
+	case n-cover > maxPacket, cover > 0 && n > r.room:
+		r.drop(chains)
+	case cover > 0:
+		r.scatter(r.spill[:n-cover], chains)
+		r.push(n)
+	default:
+		r.held = n
+		return r.place()
+	}
+	return true
 }
 
-// drop counts a packet that cannot be given to the driver, and notes if it has
-// left something in the window.
-func (r *receiver) drop(written bool) {
+// usual is the size, in bytes, up to which a packet is read into the window at
+// once even if the one before it was small. Room for more costs the kernel more
+// than what it does for a small packet; what comes all the same is copied.
+const usual = 4096
+
+// scatter copies to the window, from a chain on.
+func (r *receiver) scatter(p []byte, chain int) {
+	for ; len(p) > 0; chain++ {
+		for _, b := range r.chains[(r.first+chain)%queueSize].Writable {
+			p = p[copy(b.Bytes, p):]
+		}
+	}
+}
+
+// drop counts a packet that cannot be given to the driver, and that may have
+// left something in the first chains of the window.
+func (r *receiver) drop(written int) {
 	r.drops.Add(1)
-	for i := 0; written && i < r.count; i++ {
+	for i := range written {
 		c := &r.chains[(r.first+i)%queueSize]
 		r.queue.Written(c, virtio.Len(c.Writable))
 	}
@@ -189,17 +211,12 @@ func (r *receiver) place() bool {
 	if r.held > r.room {
 		if r.full() {
 			r.held = 0
-			r.drop(false)
+			r.drop(0)
 		}
 		return true
 	}
-	left := r.spill[:r.held]
-	for i := 0; len(left) > 0; i++ {
-		for _, b := range r.chains[(r.first+i)%queueSize].Writable {
-			left = left[copy(b.Bytes, left):]
-		}
-	}
 	n := r.held
+	r.scatter(r.spill[:n], 0)
 	r.held = 0
 	r.push(n)
 	return true
