@@ -29,9 +29,12 @@ type bench struct {
 
 // results is the last line of stdout.
 type results struct {
-	Boot     []boots  `json:"boot,omitempty"`
-	Downtime []series `json:"downtime,omitempty"`
-	Sparse   *sparse  `json:"sparse,omitempty"`
+	Boot       []boots      `json:"boot,omitempty"`
+	Downtime   []series     `json:"downtime,omitempty"`
+	Sparse     *sparse      `json:"sparse,omitempty"`
+	Network    []comparison `json:"net,omitempty"`
+	DiskDirect []comparison `json:"disk_direct,omitempty"`
+	DiskCached []comparison `json:"disk_cached,omitempty"`
 }
 
 // benchmarks in the order in which they run.
@@ -42,6 +45,8 @@ var benchmarks = []struct {
 	{"boot", bench.boot},
 	{"downtime", bench.downtime},
 	{"sparse", bench.sparse},
+	{"net", bench.network},
+	{"disk", bench.disk},
 }
 
 func main() {
