@@ -14,6 +14,7 @@ import (
 
 func bootQEMU(t *testing.T, g guest) *running {
 	t.Helper()
+	g.defaults(t)
 	qemu, err := exec.LookPath("qemu-system-x86_64")
 	if err != nil {
 		unavailable(t, "no qemu-system-x86_64: run tests/install-deps")
