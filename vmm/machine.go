@@ -107,16 +107,10 @@ func (m *Machine) boot() error {
 	return m.run()
 }
 
-// run lets devices and vCPUs go. If somebody else has the images that a move
-// handed over, the guest is paused until they are free and it is resumed.
-// Precondition: mu is held.
+// run lets devices and vCPUs go. Precondition: mu is held.
 func (m *Machine) run() error {
-	if m.handed {
-		if err := m.backs.lock(relockWithin); err != nil {
-			m.paused = true
-			return fmt.Errorf("the guest stays paused: %w", err)
-		}
-		m.handed = false
+	if err := m.relock(lockWithin); err != nil {
+		return err
 	}
 	m.console.SetInput(m.instance.board.serial)
 	m.instance.board.resume()
@@ -124,6 +118,20 @@ func (m *Machine) run() error {
 		return err
 	}
 	m.setState(StateRunning)
+	return nil
+}
+
+// relock takes back the images that a move handed over. While somebody else has
+// them the guest must not write, and stays paused. Precondition: mu is held.
+func (m *Machine) relock(within time.Duration) error {
+	if !m.handed {
+		return nil
+	}
+	if err := m.backs.lock(within); err != nil {
+		m.paused = true
+		return fmt.Errorf("the guest stays paused: %w", err)
+	}
+	m.handed = false
 	return nil
 }
 

@@ -124,6 +124,9 @@ func (v *move) Resume() error {
 		return nil
 	}
 	v.halted = false
+	if err := m.relock(relockWithin); err != nil {
+		return err
+	}
 	if m.paused {
 		m.console.SetInput(m.instance.board.serial)
 		return nil
