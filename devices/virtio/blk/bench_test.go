@@ -40,7 +40,12 @@ func TestNoAllocation(t *testing.T) {
 
 // BenchmarkRandomRead reads 4 KiB here and there, as a guest that polls, and as
 // a loop of system calls for comparison.
-func BenchmarkRandomRead(b *testing.B) {
+func BenchmarkRandomRead(b *testing.B) { benchmark(b, "pread", tIn, unix.Pread) }
+
+// BenchmarkRandomWrite is the same with writes.
+func BenchmarkRandomWrite(b *testing.B) { benchmark(b, "pwrite", tOut, unix.Pwrite) }
+
+func benchmark(b *testing.B, name string, kind uint32, call func(fd int, p []byte, offset int64) (int, error)) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(runtime.NumCPU() + 4)) // as a machine does: a thread back from the kernel must not wait
 	path, size := benchImage(b)
 	for _, mode := range []struct {
@@ -48,7 +53,7 @@ func BenchmarkRandomRead(b *testing.B) {
 		flags int
 	}{{"cached", 0}, {"direct", unix.O_DIRECT}} {
 		sector := func() uint64 { return rand.Uint64N(size/4096) * 8 }
-		b.Run(mode.name+"/pread", func(b *testing.B) {
+		b.Run(mode.name+"/"+name, func(b *testing.B) {
 			f := openFile(b, path, os.O_RDWR|mode.flags)
 			defer f.Close()
 			buf, err := unix.Mmap(-1, 0, 4096, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
@@ -56,7 +61,7 @@ func BenchmarkRandomRead(b *testing.B) {
 				b.Fatal(err)
 			}
 			for b.Loop() {
-				if _, err := unix.Pread(int(f.Fd()), buf, int64(sector()*512)); err != nil {
+				if _, err := call(int(f.Fd()), buf, int64(sector()*512)); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -69,9 +74,9 @@ func BenchmarkRandomRead(b *testing.B) {
 						c.Alignment = 4096
 					}
 					p := newPoller(b, c)
-					p.work(1000, depth, tIn, 4096, 0, sector)
+					p.work(1000, depth, kind, 4096, 0, sector)
 					b.ResetTimer()
-					p.work(b.N, depth, tIn, 4096, 0, sector)
+					p.work(b.N, depth, kind, 4096, 0, sector)
 				})
 			}
 		}
