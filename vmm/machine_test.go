@@ -155,7 +155,8 @@ func TestPauseStopsTheGuestAndResumeGoesOn(t *testing.T) {
 }
 
 // withoutTime decodes a state and takes out what goes on while a guest stands
-// still: its clocks.
+// still: its clocks; and, where a device waits for its interrupt to be seen, the
+// requests for interrupts: a restore raises that one again.
 func withoutTime(t *testing.T, sections []migration.Section) any {
 	t.Helper()
 	ids := []string{sectionDevices, sectionVCPU}
@@ -174,12 +175,14 @@ func withoutTime(t *testing.T, sections []migration.Section) any {
 		Slots map[string]slotState
 	}
 	s.Slots = make(map[string]slotState)
+	waits := false
 	for _, id := range ids[2:] {
 		var slot slotState
 		if err := known[id].Decode(&slot); err != nil {
 			t.Fatal(err)
 		}
 		s.Slots[id] = slot
+		waits = waits || slot.Transport.ISR != 0
 	}
 	if err := errors.Join(known[sectionDevices].Decode(&s.Board), known[sectionVCPU].Decode(&s.CPU)); err != nil {
 		t.Fatal(err)
@@ -189,6 +192,12 @@ func withoutTime(t *testing.T, sections []migration.Section) any {
 	for i := range s.CPU.VCPUs {
 		// The timer's count runs on in the kernel: APIC register 0x390.
 		clear(s.CPU.VCPUs[i].LAPIC.Regs[0x390:0x394])
+		if waits {
+			clear(s.CPU.VCPUs[i].LAPIC.Regs[0x200:0x280])
+		}
+	}
+	if waits {
+		clear(s.CPU.Chips.IRQChips[2].State[16:20]) // of the I/O APIC, by line
 	}
 	for i := range s.CPU.Chips.PIT.Channels {
 		s.CPU.Chips.PIT.Channels[i].CountLoadTime = 0

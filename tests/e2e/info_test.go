@@ -27,7 +27,7 @@ func info(t *testing.T, ctx context.Context, trip *drive.Trip) drive.Info {
 }
 
 // TestInfoOfDevices wants each device described, where it is on the host that
-// the guest has moved to.
+// the guest has moved to, and what goes wrong with one in the log.
 func TestInfoOfDevices(t *testing.T) {
 	ctx := within(t, 2*time.Minute)
 	w := newWorld(t, 2)
@@ -39,7 +39,7 @@ func TestInfoOfDevices(t *testing.T) {
 	}
 	socket := filepath.Join(t.TempDir(), "v")
 	trip := boot(t, ctx, w, drive.Guest{
-		Cmdline: "fill=16 wss=8 blkverify=1",
+		Cmdline: "fill=16 wss=8 blkverify=1 vsockdial=9",
 		Args: []string{"--cpu", "baseline", "--disk", "root=" + image + ",cache=writeback", "--net", "eth=bridge=" + lab.BridgeName + ",mac=02:00:00:00:00:07",
 			"--rng", "--balloon", "--virtio-console", "none", "--vsock", "7=unix:" + socket},
 		Receive: []string{"--disk", "root=" + link, "--net", "eth=bridge=" + lab.BridgeName},
@@ -63,6 +63,10 @@ func TestInfoOfDevices(t *testing.T) {
 		}
 		for i.Devices[0].Writes == 0 && ctx.Err() == nil { // the first may be on its way
 			i = info(t, ctx, trip)
+		}
+		// Nobody listens at the guest's vsock, and whoever looks for the reason finds it.
+		for log := ""; !strings.Contains(log, "port=9 "); {
+			log = exec(t, ctx, trip.Sites[trip.At], 0, "logs", "alpha").Stdout
 		}
 		text := exec(t, ctx, trip.Sites[trip.At], 0, "info", "alpha").Stdout
 		for _, key := range []string{"\ndisk root:", "\nnetwork eth:", "\nvirtio-rng:", "\nvirtio-balloon:", "\nvirtio-console:", "\nvirtio-vsock:"} {
