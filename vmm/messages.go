@@ -85,8 +85,9 @@ type Arriving struct {
 // Claimed is the name that the guest will have here, with the files for it: the
 // lock of the name if it is a new one, and what the devices work on.
 type Claimed struct {
-	Name  string
-	Roles []string // of the files, in order
+	Name    string
+	Devices []Device // those that arrive, as they are joined to this host
+	Roles   []string // of the files, in order
 }
 
 // Balloon asks the guest to do with so much of its memory.

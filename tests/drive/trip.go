@@ -1,6 +1,7 @@
 package drive
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,9 +27,10 @@ type Guest struct {
 	Name    string
 	Memory  int // MiB
 	CPUs    int
-	Cmdline string   // loadgen's
-	Args    []string // further arguments of run
-	Receive []string // further arguments of receive
+	Cmdline string        // loadgen's
+	Args    []string      // further arguments of run
+	Receive []string      // further arguments of receive
+	Period  time.Duration // of its heartbeat; 0: Period
 }
 
 // Trip is one loadgen guest that travels between sites, and who watches it.
@@ -44,7 +46,7 @@ type Trip struct {
 
 // Boot boots the guest on the first of the sites and returns when it is ready.
 func Boot(ctx context.Context, sites []*Site, g Guest) (*Trip, error) {
-	t := &Trip{Observer: lab.NewObserver(Period), Sites: sites, guest: g}
+	t := &Trip{Observer: lab.NewObserver(cmp.Or(g.Period, Period)), Sites: sites, guest: g}
 	args := []string{
 		"run", "--name", g.Name, "--memory", strconv.Itoa(g.Memory) + "M",
 		"--cpus", strconv.Itoa(g.CPUs), "--cmdline", g.Cmdline,
