@@ -30,12 +30,18 @@ type guest struct {
 // newGuest makes a loadgen that does not run yet.
 func newGuest(t *testing.T, cmdline string) *guest {
 	t.Helper()
+	return newGuestWith(t, cmdline, nil, &backends{})
+}
+
+// newGuestWith makes one that has devices.
+func newGuestWith(t *testing.T, cmdline string, devices []Device, backs *backends) *guest {
+	t.Helper()
 	sys := kvmtest.Open(t)
 	cpu, err := vcpu.HostModel(sys, 2)
 	if err != nil {
 		t.Fatal(err)
 	}
-	plan, err := NewPlan(Config{Name: "test", MemoryBytes: 32 << 20, CPUs: 2, Cmdline: cmdline, CmdlineSet: true, Clock: ClockAdvance}, cpu)
+	plan, err := NewPlan(Config{Name: "test", MemoryBytes: 32 << 20, CPUs: 2, Cmdline: cmdline, CmdlineSet: true, Clock: ClockAdvance, Devices: devices}, cpu)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +52,7 @@ func newGuest(t *testing.T, cmdline string) *guest {
 	g := &guest{lines: make(chan string, 1<<16), ended: make(chan Ending, 1)}
 	im := &images{}
 	im.builtin()
-	g.Machine, err = newMachine(sys, plan, im, &backends{}, console.New(w, nil), slog.New(slog.NewTextHandler(io.Discard, nil)), func(State) {}, func(e Ending) { g.ended <- e })
+	g.Machine, err = newMachine(sys, plan, im, backs, console.New(w, nil), slog.New(slog.NewTextHandler(io.Discard, nil)), func(State) {}, func(e Ending) { g.ended <- e })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,13 +158,28 @@ func TestPauseStopsTheGuestAndResumeGoesOn(t *testing.T) {
 // still: its clocks.
 func withoutTime(t *testing.T, sections []migration.Section) any {
 	t.Helper()
-	known, err := migration.Pick(sections, sectionDevices, sectionVCPU)
+	ids := []string{sectionDevices, sectionVCPU}
+	for _, s := range sections {
+		if strings.HasPrefix(s.ID, "virtio/") {
+			ids = append(ids, s.ID)
+		}
+	}
+	known, err := migration.Pick(sections, ids...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var s struct {
 		Board boardState
 		CPU   vcpu.State
+		Slots map[string]slotState
+	}
+	s.Slots = make(map[string]slotState)
+	for _, id := range ids[2:] {
+		var slot slotState
+		if err := known[id].Decode(&slot); err != nil {
+			t.Fatal(err)
+		}
+		s.Slots[id] = slot
 	}
 	if err := errors.Join(known[sectionDevices].Decode(&s.Board), known[sectionVCPU].Decode(&s.CPU)); err != nil {
 		t.Fatal(err)

@@ -53,7 +53,7 @@ type series struct {
 
 // downtime measures every way in turn, so that what else the machine does hits
 // all of them alike.
-func (b bench) downtime(ctx context.Context) ([]series, error) {
+func (b bench) downtime(ctx context.Context, r *results) error {
 	list := []series{{Way: "ferry"}}
 	ways := []func(context.Context) (sample, error){b.ferry}
 	if b.qemu.Path != "" {
@@ -70,7 +70,7 @@ func (b bench) downtime(ctx context.Context) ([]series, error) {
 			s, err := way(ctx)
 			cancel()
 			if err != nil {
-				return nil, fmt.Errorf("%s, sample %d: %w", list[i].Way, n+1, err)
+				return fmt.Errorf("%s, sample %d: %w", list[i].Way, n+1, err)
 			}
 			list[i].all = append(list[i].all, s)
 		}
@@ -87,7 +87,8 @@ func (b bench) downtime(ctx context.Context) ([]series, error) {
 		fmt.Printf(" %s %.1f", name, list[0].PartsMS[name])
 	}
 	fmt.Printf("; goal: observed at most %d\n", goal)
-	return list, nil
+	r.Downtime = list
+	return nil
 }
 
 func (s *series) summarize() {

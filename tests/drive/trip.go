@@ -175,6 +175,11 @@ func wrong(r lab.Report) error {
 			errs = append(errs, fmt.Errorf("drive: got %d %s; want none", c.count, c.what))
 		}
 	}
+	for _, name := range []string{"blk_bad", "blk_lost", "rx_bad"} {
+		if n := r.Stat.Values[name]; n != 0 {
+			errs = append(errs, fmt.Errorf("drive: got %s=%v; want none", name, n))
+		}
+	}
 	return errors.Join(errs...)
 }
 
