@@ -31,20 +31,24 @@ func checkDisk(t *testing.T, s stat, lines []string) {
 
 func TestDiskIsVerified(t *testing.T) {
 	for _, c := range []struct {
-		name, cmdline, options string
-		size                   int64
+		name    string
+		boot    boot
+		cmdline string
+		size    int64
+		options string // QEMU's
 	}{
-		{"many in flight", "", "", 256},
-		{"one in flight", "blkdepth=1", "", 1},
-		{"no indirect descriptors", "blkdepth=128", ",indirect_desc=off", 64},
-		{"no event index", "", ",event_idx=off", 64},
-		{"only reads and writes", "", ",discard=off,write-zeroes=off", 64},
-		{"slowly", "blkrate=300", "", 64},
+		{"vmm, many in flight", bootFerry, "", 256, ""},
+		{"vmm, one in flight", bootFerry, "blkdepth=1", 1, ""},
+		{"vmm, slowly", bootFerry, "blkrate=300", 64, ""},
+		{"qemu, many in flight", bootQEMU, "", 256, ""},
+		{"qemu, no indirect descriptors", bootQEMU, "blkdepth=128", 64, ",indirect_desc=off"},
+		{"qemu, no event index", bootQEMU, "", 64, ",event_idx=off"},
+		{"qemu, only reads and writes", bootQEMU, "", 64, ",discard=off,write-zeroes=off"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			disk := newDisk(t, c.size)
-			r := bootQEMU(t, guest{kernel: embedded(t), cpus: 1, memory: 64, disk: disk, options: c.options,
+			r := c.boot(t, guest{disk: disk, options: c.options,
 				cmdline: "heartbeat=10000 verify=16 blkverify=1 " + c.cmdline})
 			s, lines := r.until(t, "records written and read", func(s stat) bool { return s["blk_done"] > 500 && s["blk_iops"] > 0 })
 			checkDisk(t, s, lines)
@@ -57,9 +61,8 @@ func TestDiskIsVerified(t *testing.T) {
 
 func TestDiskLoad(t *testing.T) {
 	for _, load := range []string{"randread", "randwrite", "seqread blksize=65536 blkdepth=4", "seqwrite blksize=1000"} {
-		t.Run(load, func(t *testing.T) {
-			t.Parallel()
-			r := bootQEMU(t, guest{kernel: embedded(t), cpus: 1, memory: 64, disk: newDisk(t, 64), cmdline: "heartbeat=10000 verify=16 blkload=" + load})
+		underEach(t, func(t *testing.T, boot boot) {
+			r := boot(t, guest{disk: newDisk(t, 64), cmdline: "heartbeat=10000 verify=16 blkload=" + load})
 			s, lines := r.until(t, "requests done", func(s stat) bool { return s["blk_done"] > 500 && s["blk_mib_s"] > 0 })
 			checkDisk(t, s, lines)
 		})
@@ -70,7 +73,7 @@ func TestDiskLoad(t *testing.T) {
 func TestNoticesADamagedDisk(t *testing.T) {
 	t.Parallel()
 	disk := newDisk(t, 1)
-	r := bootQEMU(t, guest{kernel: embedded(t), cpus: 1, memory: 64, disk: disk, options: ",discard=off,write-zeroes=off",
+	r := bootQEMU(t, guest{disk: disk, options: ",discard=off,write-zeroes=off",
 		cmdline: "heartbeat=10000 verify=16 blkverify=1 blkrate=2000"})
 	r.until(t, "records written", func(s stat) bool { return s["blk_done"] > 2000 })
 	file, err := os.OpenFile(disk, os.O_RDWR, 0)
@@ -107,7 +110,7 @@ func TestNoticesABadDisk(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			r := bootQEMU(t, guest{kernel: embedded(t), cpus: 1, memory: 64, drive: c.drive, options: ",discard=off,write-zeroes=off",
+			r := bootQEMU(t, guest{drive: c.drive, options: ",discard=off,write-zeroes=off",
 				cmdline: "heartbeat=10000 verify=16 blkverify=1 blkrate=1000"})
 			r.await(t, c.report)
 			r.until(t, "bad ones", func(s stat) bool { return s["blk_bad"] > 0 })
@@ -115,7 +118,7 @@ func TestNoticesABadDisk(t *testing.T) {
 	}
 	t.Run("read-only", func(t *testing.T) {
 		t.Parallel()
-		r := bootQEMU(t, guest{kernel: embedded(t), cpus: 1, memory: 64, drive: lossy + ",read-only=on", cmdline: "blkload=seqwrite"})
+		r := bootQEMU(t, guest{drive: lossy + ",read-only=on", cmdline: "blkload=seqwrite"})
 		if line, _ := r.await(t, "WARN"); line != "WARN no device for blkload blkverify" {
 			t.Errorf("got %q; want no device that will do", line)
 		}

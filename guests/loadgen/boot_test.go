@@ -12,12 +12,16 @@ import (
 
 // guest says what to boot.
 type guest struct {
-	kernel  string // path of the ELF
-	cpus    int
-	memory  int // MiB
+	kernel  string // path of the ELF; the committed one unless set
+	cpus    int    // one unless set
+	memory  int    // MiB; 64 unless set
 	cmdline string
 	wire    *wire  // its network, if it has one
 	disk    string // path of its disk's image, if it has one
+	vcon    string // path of the socket of its virtio console, if it has one
+	rng     bool   // it has a source of entropy
+	balloon bool   // it has a balloon
+	vsock   string // path of the socket of its vsock, if it has one; not under QEMU, which needs a kernel that has one
 
 	// For QEMU only.
 	options    string   // of its virtio devices, each with a comma before it
@@ -38,11 +42,38 @@ type running struct {
 	code  func() int    // waits for the end of the command; its exit code
 }
 
+// defaults fills in what is not set.
+func (g *guest) defaults(t *testing.T) {
+	if g.kernel == "" {
+		g.kernel = embedded(t)
+	}
+	g.cpus = max(g.cpus, 1)
+	if g.memory == 0 {
+		g.memory = 64
+	}
+}
+
 // boot starts a guest and ends it with the test.
 type boot func(t *testing.T, g guest) *running
 
 // vmms are the machines under which the behaviour is tested.
 var vmms = map[string]boot{"qemu": bootQEMU, "vmm": bootFerry}
+
+// underEach runs a test under every machine.
+func underEach(t *testing.T, test func(t *testing.T, boot boot)) {
+	t.Helper()
+	for vmm, boot := range vmms {
+		t.Run(vmm, func(t *testing.T) {
+			t.Parallel()
+			test(t, boot)
+		})
+	}
+}
+
+// qemuOnly says whether the guest asks for what only QEMU can do.
+func (g *guest) qemuOnly() bool {
+	return g.memoryFile != "" || g.cpu != "" || g.options != "" || g.drive != "" || g.extra != nil
+}
 
 // unavailable skips, but fails where everything must be there.
 func unavailable(t *testing.T, reason string) {

@@ -30,7 +30,8 @@ func bootWithRAM(t *testing.T, g guest) (*running, *ram) {
 		t.Cleanup(func() { os.RemoveAll(shm) })
 		dir = shm
 	}
-	g.kernel, g.cpus, g.memoryFile = embedded(t), 1, filepath.Join(dir, "ram")
+	g.memoryFile = filepath.Join(dir, "ram")
+	g.defaults(t)
 	r := bootQEMU(t, g)
 	info, _ := r.await(t, "INFO")
 	r.await(t, "READY")
@@ -110,7 +111,7 @@ func checkCounted(t *testing.T, r *running, n float64) {
 
 func TestNoticesAFlippedBit(t *testing.T) {
 	t.Parallel()
-	r, m := bootWithRAM(t, guest{memory: 64, cmdline: "data=mixed"})
+	r, m := bootWithRAM(t, guest{cmdline: "data=mixed"})
 	at := []int{0, 8, 16, 24, 32, 2047, 2048, 4095} // bytes: every header word, payload, zeros
 	for i, offset := range at {
 		page := i * 37
@@ -127,7 +128,7 @@ func TestNoticesAFlippedBit(t *testing.T) {
 
 func TestNoticesAZeroPage(t *testing.T) {
 	t.Parallel()
-	r, m := bootWithRAM(t, guest{memory: 64})
+	r, m := bootWithRAM(t, guest{})
 	m.write(t, m.address(4000), make([]byte, pageSize))
 	page, _, got := awaitCorrupt(t, r)
 	if page != 4000 || got != [3]string{"0", "0", "0x0"} {
@@ -138,7 +139,7 @@ func TestNoticesAZeroPage(t *testing.T) {
 
 func TestNoticesSwappedPages(t *testing.T) {
 	t.Parallel()
-	r, m := bootWithRAM(t, guest{memory: 64})
+	r, m := bootWithRAM(t, guest{})
 	a, b := m.page(t, 100), m.page(t, 8000)
 	m.write(t, m.address(100), b)
 	m.write(t, m.address(8000), a)
@@ -161,7 +162,7 @@ func TestNoticesAStalePage(t *testing.T) {
 	} {
 		t.Run(load, func(t *testing.T) {
 			t.Parallel()
-			r, m := bootWithRAM(t, guest{memory: 64, cmdline: load})
+			r, m := bootWithRAM(t, guest{cmdline: load})
 			old := m.older(t, 5)
 			m.write(t, m.address(5), old)
 			page, expected, got := awaitCorrupt(t, r)
@@ -175,7 +176,7 @@ func TestNoticesAStalePage(t *testing.T) {
 // The generations lie just before the pages.
 func TestNoticesStaleGenerations(t *testing.T) {
 	t.Parallel()
-	r, m := bootWithRAM(t, guest{memory: 64, cmdline: "rate=10 wss=1"})
+	r, m := bootWithRAM(t, guest{cmdline: "rate=10 wss=1"})
 	const table = 2 << 20
 	old := m.read(t, table, pageSize)
 	m.older(t, 5)
@@ -189,7 +190,7 @@ func TestNoticesStaleGenerations(t *testing.T) {
 // A page and its generation that are stale together agree; the total of writes does not.
 func TestNoticesAStalePageWithItsGeneration(t *testing.T) {
 	t.Parallel()
-	r, m := bootWithRAM(t, guest{memory: 64, cmdline: "rate=1 wss=1"})
+	r, m := bootWithRAM(t, guest{cmdline: "rate=1 wss=1"})
 	const table = 2 << 20
 	r.qmp.stopAsleep(t)
 	generations, pages := m.read(t, table, pageSize), m.read(t, m.first, 256*pageSize)

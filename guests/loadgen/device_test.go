@@ -29,7 +29,7 @@ func TestStopsWhenAsked(t *testing.T) {
 	} {
 		t.Run(vmm, func(t *testing.T) {
 			t.Parallel()
-			r := boot(t, guest{kernel: embedded(t), cpus: 2, memory: 64, cmdline: "rate=10"})
+			r := boot(t, guest{cpus: 2, cmdline: "rate=10"})
 			_, lines := r.await(t, "BYE")
 			stats := having(lines, "STAT")
 			if len(stats) == 0 {
@@ -50,14 +50,14 @@ func TestStopsWhenAsked(t *testing.T) {
 
 func TestDoesNotStopUnasked(t *testing.T) {
 	t.Parallel()
-	r := bootQEMU(t, guest{kernel: embedded(t), cpus: 1, memory: 64, extra: constant("0x3f2", "2")})
+	r := bootQEMU(t, guest{extra: constant("0x3f2", "2")})
 	s, lines := r.until(t, "two complete passes", func(s stat) bool { return s["passes"] >= 2 })
 	checkNothingWrong(t, s, lines)
 }
 
 func TestCountsReadsThatDoNotCount(t *testing.T) {
 	t.Parallel()
-	r := bootQEMU(t, guest{kernel: embedded(t), cpus: 1, memory: 64, cmdline: "countreg=1", extra: constant("0x3f4", "3")})
+	r := bootQEMU(t, guest{cmdline: "countreg=1", extra: constant("0x3f4", "3")})
 	_, lines := r.await(t, "READY")
 	if got := having(lines, "WARN no count register at the port"); got != nil {
 		t.Errorf("got %q; want the port read", got)
@@ -95,7 +95,7 @@ func counters(t *testing.T, memory *os.File) (at [2]int64) {
 // such: here it is the guest's knowledge that is wrong.
 func TestCountsReads(t *testing.T) {
 	t.Parallel()
-	r := bootFerry(t, guest{kernel: embedded(t), cpus: 2, memory: 64, cmdline: "countreg=1 rate=10"})
+	r := bootFerry(t, guest{cpus: 2, cmdline: "countreg=1 rate=10"})
 	s, lines := r.until(t, "two complete passes", func(s stat) bool { return s["passes"] >= 2 })
 	checkNothingWrong(t, s, lines)
 	r.ferry.do(t, "pause", ferryName)
@@ -135,7 +135,7 @@ func TestLesserMachines(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := bootQEMU(t, guest{kernel: embedded(t), cpus: 2, memory: 64, cmdline: "heartbeat=10000 rate=10", cpu: cpu})
+			r := bootQEMU(t, guest{cpus: 2, cmdline: "heartbeat=10000 rate=10", cpu: cpu})
 			_, lines := r.await(t, "HB 0")
 			start, first := time.Now(), beats(t, lines)[0].ns
 			// A busy host delivers lines late: what that costs becomes little in time.

@@ -50,7 +50,8 @@ type ferry struct{ vmm, dir string }
 
 func bootFerry(t *testing.T, g guest) *running {
 	t.Helper()
-	if g.memoryFile != "" || g.cpu != "" || g.options != "" || g.drive != "" || g.extra != nil || g.wire != nil || g.disk != "" {
+	g.defaults(t)
+	if g.qemuOnly() {
 		t.Fatalf("got %+v; want nothing that is for QEMU only", g)
 	}
 	needKVM(t)
@@ -68,9 +69,33 @@ func bootFerry(t *testing.T, g guest) *running {
 	if !bytes.Equal(kernel, loadgen.ELF()) { // which is what it boots unless told otherwise
 		args = append(args, "--kernel", g.kernel)
 	}
+	args = append(args, g.ferryDevices()...)
 	r := start(t, g, f.prepare(args...), func(r *running) { f.kill(t, r) })
 	r.ferry = f
 	return r
+}
+
+// ferryDevices are the arguments for the guest's virtio devices.
+func (g *guest) ferryDevices() (args []string) {
+	if g.wire != nil {
+		args = append(args, "--net", fmt.Sprintf("eth=tap=%s,mac=%s", tapName, guestMAC))
+	}
+	if g.disk != "" {
+		args = append(args, "--disk", "disk="+g.disk)
+	}
+	if g.vcon != "" {
+		args = append(args, "--virtio-console", "unix:"+g.vcon)
+	}
+	if g.rng {
+		args = append(args, "--rng")
+	}
+	if g.balloon {
+		args = append(args, "--balloon")
+	}
+	if g.vsock != "" {
+		args = append(args, "--vsock", "3=unix:"+g.vsock)
+	}
+	return args
 }
 
 // prepare makes a call of the command.

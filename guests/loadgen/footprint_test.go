@@ -10,7 +10,7 @@ import (
 
 func TestIdleGuestDirtiesNextToNothing(t *testing.T) {
 	t.Parallel()
-	r, m := bootWithRAM(t, guest{memory: 64})
+	r, m := bootWithRAM(t, guest{})
 	r.await(t, "STAT")
 	before := m.read(t, 0, m.size)
 	_, lines := r.await(t, "STAT")
@@ -54,7 +54,7 @@ func TestDataCompressesAsNamed(t *testing.T) {
 	} {
 		t.Run(c.data, func(t *testing.T) {
 			t.Parallel()
-			_, m := bootWithRAM(t, guest{memory: 64, cmdline: "fill=16 heartbeat=0 data=" + c.data})
+			_, m := bootWithRAM(t, guest{cmdline: "fill=16 heartbeat=0 data=" + c.data})
 			pages := m.read(t, m.first, m.pages*pageSize)
 			var out bytes.Buffer
 			w, err := flate.NewWriter(&out, flate.BestSpeed)

@@ -30,19 +30,22 @@ func (w *wire) ether(etherType uint16, payload []byte) []byte {
 
 func TestAnswersTheNetwork(t *testing.T) {
 	for _, c := range []struct {
-		name, options string
-		mtu           int
+		name    string
+		boot    boot
+		mtu     int
+		options string // QEMU's
 	}{
-		{"all features", "", 1500},
-		{"no event index", ",event_idx=off,indirect_desc=off", 1500},
-		{"a buffer a frame", ",mrg_rxbuf=off", 1500},
-		{"large frames", "", 9000}, // in several buffers each
-		{"small rings", ",rx_queue_size=256,tx_queue_size=256", 1500},
+		{"vmm", bootFerry, 1500, ""},
+		{"vmm, large frames", bootFerry, 9000, ""}, // in several buffers each
+		{"qemu", bootQEMU, 1500, ""},
+		{"qemu, large frames", bootQEMU, 9000, ""},
+		{"qemu, no event index", bootQEMU, 1500, ",event_idx=off,indirect_desc=off"},
+		{"qemu, a buffer a frame", bootQEMU, 1500, ",mrg_rxbuf=off"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			w := newWire(t, c.mtu)
-			r := bootQEMU(t, guest{kernel: embedded(t), cpus: 1, memory: 64, cmdline: "heartbeat=10000 rate=10 net=" + guestNet, wire: w, options: c.options})
+			r := c.boot(t, guest{cmdline: "heartbeat=10000 rate=10 net=" + guestNet, wire: w, options: c.options})
 			r.await(t, "READY")
 			echoes(t, w, c.mtu)
 			s, lines := r.until(t, "what came and went counted", func(s stat) bool { return s["rx"] > 40 && s["tx"] > 40 })
@@ -130,74 +133,74 @@ func udpPacket(from, to string, fromPort, toPort uint16, payload []byte) []byte 
 
 // What is cut short, or damaged on the way, or not for the guest, gets no answer; what is right behind it gets one.
 func TestAnswersOnlyWhatIsRight(t *testing.T) {
-	t.Parallel()
-	w := newWire(t, 1500)
-	r := bootQEMU(t, guest{kernel: embedded(t), cpus: 1, memory: 64, cmdline: "net=" + guestNet, wire: w})
-	r.await(t, "READY")
-	raw := w.raw(t, 0x0800)
-	good := udpPacket(ownIP, guestIP, 1234, 7, noise(101))
-	changed := func(at int, to byte) []byte {
-		b := bytes.Clone(good)
-		b[at] = to
-		return b
-	}
-	resummed := func(b []byte) []byte {
-		binary.BigEndian.PutUint16(b[10:], 0)
-		binary.BigEndian.PutUint16(b[10:], checksum(b[:20]))
-		return b
-	}
-	bad := map[string][]byte{
-		"a bit of the payload":           changed(40, good[40]^1),
-		"the last bit":                   changed(128, good[128]^0x80),
-		"the port":                       changed(22, 1),
-		"a bit of the header":            changed(8, 77),
-		"cut short":                      good[:len(good)-1],
-		"a datagram longer than its IP":  resummed(changed(3, byte(len(good)-1))),
-		"a header longer than the frame": resummed(changed(0, 0x4f))[:24],
-	}
-	silent := map[string][]byte{
-		"a fragment":        resummed(changed(6, 0x20)),
-		"another address":   udpPacket(ownIP, "10.78.0.3", 1234, 7, nil),
-		"another port":      udpPacket(ownIP, guestIP, 1234, 9, nil),
-		"from an echo port": udpPacket(ownIP, guestIP, 7, 7, nil),
-		"version 6":         changed(0, 0x65),
-		"nothing":           nil,
-	}
-	for _, b := range bad {
-		raw.send(t, w.ether(0x0800, b))
-	}
-	for _, b := range silent {
-		raw.send(t, w.ether(0x0800, b))
-	}
-	other := w.ether(0x0800, good)
-	other[5]++
-	raw.send(t, other)
-	raw.send(t, w.ether(0x0800, good))
+	underEach(t, func(t *testing.T, boot boot) {
+		w := newWire(t, 1500)
+		r := boot(t, guest{cmdline: "net=" + guestNet, wire: w})
+		r.await(t, "READY")
+		raw := w.raw(t, 0x0800)
+		good := udpPacket(ownIP, guestIP, 1234, 7, noise(101))
+		changed := func(at int, to byte) []byte {
+			b := bytes.Clone(good)
+			b[at] = to
+			return b
+		}
+		resummed := func(b []byte) []byte {
+			binary.BigEndian.PutUint16(b[10:], 0)
+			binary.BigEndian.PutUint16(b[10:], checksum(b[:20]))
+			return b
+		}
+		bad := map[string][]byte{
+			"a bit of the payload":           changed(40, good[40]^1),
+			"the last bit":                   changed(128, good[128]^0x80),
+			"the port":                       changed(22, 1),
+			"a bit of the header":            changed(8, 77),
+			"cut short":                      good[:len(good)-1],
+			"a datagram longer than its IP":  resummed(changed(3, byte(len(good)-1))),
+			"a header longer than the frame": resummed(changed(0, 0x4f))[:24],
+		}
+		silent := map[string][]byte{
+			"a fragment":        resummed(changed(6, 0x20)),
+			"another address":   udpPacket(ownIP, "10.78.0.3", 1234, 7, nil),
+			"another port":      udpPacket(ownIP, guestIP, 1234, 9, nil),
+			"from an echo port": udpPacket(ownIP, guestIP, 7, 7, nil),
+			"version 6":         changed(0, 0x65),
+			"nothing":           nil,
+		}
+		for _, b := range bad {
+			raw.send(t, w.ether(0x0800, b))
+		}
+		for _, b := range silent {
+			raw.send(t, w.ether(0x0800, b))
+		}
+		other := w.ether(0x0800, good)
+		other[5]++
+		raw.send(t, other)
+		raw.send(t, w.ether(0x0800, good))
 
-	want := append(append(bytes.Clone(w.tap.Attrs().HardwareAddr), guestMAC...), 8, 0)
-	answer := udpPacket(guestIP, ownIP, 7, 1234, noise(101))
-	answer[8] = 64
-	want = append(want, resummed(answer)...)
-	if diff := cmp.Diff(want, raw.receive(t, guestMAC)); diff != "" {
-		t.Errorf("the first answer (-want +got):\n%s", diff)
-	}
-	s, lines := r.until(t, "all bad ones counted", func(s stat) bool { return s["tx"] >= 1 })
-	checkNothingWrong(t, s, lines)
-	// A frame of 14 bytes is also cut short, if the device delivers it.
-	if got, least := s["rx_bad"], float64(len(bad)); got != least {
-		t.Errorf("got rx_bad=%v; want %v", got, least)
-	}
+		want := append(append(bytes.Clone(w.tap.Attrs().HardwareAddr), guestMAC...), 8, 0)
+		answer := udpPacket(guestIP, ownIP, 7, 1234, noise(101))
+		answer[8] = 64
+		want = append(want, resummed(answer)...)
+		if diff := cmp.Diff(want, raw.receive(t, guestMAC)); diff != "" {
+			t.Errorf("the first answer (-want +got):\n%s", diff)
+		}
+		s, lines := r.until(t, "all bad ones counted", func(s stat) bool { return s["tx"] >= 1 })
+		checkNothingWrong(t, s, lines)
+		// A frame of 14 bytes is also cut short, if the device delivers it.
+		if got, least := s["rx_bad"], float64(len(bad)); got != least {
+			t.Errorf("got rx_bad=%v; want %v", got, least)
+		}
+	})
 }
 
 // Frames are sent in order, each of the size asked for, to whom was asked for.
 func TestNetworkLoadSends(t *testing.T) {
 	for _, size := range []int{60, 1514, 9014} {
-		t.Run(fmt.Sprint(size), func(t *testing.T) {
-			t.Parallel()
+		underEach(t, func(t *testing.T, boot boot) {
 			w := newWire(t, 9000)
 			raw := w.raw(t, typeLoad)
 			peer := w.tap.Attrs().HardwareAddr
-			r := bootQEMU(t, guest{kernel: embedded(t), cpus: 1, memory: 64, wire: w,
+			r := boot(t, guest{wire: w,
 				cmdline: fmt.Sprintf("heartbeat=10000 verify=16 netload=tx netsize=%d netpeer=%s", size, peer)})
 			r.await(t, "READY")
 			var last uint64
@@ -222,51 +225,53 @@ func TestNetworkLoadSends(t *testing.T) {
 
 // The device segments and sums: what the kernel gets is one large frame, or several, and whole.
 func TestNetworkLoadSegments(t *testing.T) {
-	t.Parallel()
-	w := newWire(t, 1500)
-	raw := w.raw(t, 0x0800)
-	r := bootQEMU(t, guest{kernel: embedded(t), cpus: 1, memory: 64, wire: w, cmdline: "verify=16 netload=tso netsize=65000 net=" + guestNet})
-	r.await(t, "READY")
-	w.dial(t, "udp", guestIP+":7").Write([]byte("where are you?")) // from then on it knows its peer
-	for range 100 {
-		f := raw.receive(t, guestMAC)
-		if f[23] != 6 { // the echo
-			continue
+	underEach(t, func(t *testing.T, boot boot) {
+		w := newWire(t, 1500)
+		raw := w.raw(t, 0x0800)
+		r := boot(t, guest{wire: w, cmdline: "verify=16 netload=tso netsize=65000 net=" + guestNet})
+		r.await(t, "READY")
+		w.dial(t, "udp", guestIP+":7").Write([]byte("where are you?")) // from then on it knows its peer
+		for range 100 {
+			f := raw.receive(t, guestMAC)
+			if f[23] != 6 { // the echo
+				continue
+			}
+			if len(f) != 65000 || int(binary.BigEndian.Uint16(f[16:])) != 65000-etherHead || checksum(f[14:34]) != 0 {
+				t.Fatalf("got a frame of %d bytes: %x; want 65000 and right", len(f), f[:54])
+			}
 		}
-		if len(f) != 65000 || int(binary.BigEndian.Uint16(f[16:])) != 65000-etherHead || checksum(f[14:34]) != 0 {
-			t.Fatalf("got a frame of %d bytes: %x; want 65000 and right", len(f), f[:54])
-		}
-	}
-	s, lines := r.until(t, "MiB sent", func(s stat) bool { return s["tx_mib_s"] > 0 })
-	checkNothingWrong(t, s, lines)
+		s, lines := r.until(t, "MiB sent", func(s stat) bool { return s["tx_mib_s"] > 0 })
+		checkNothingWrong(t, s, lines)
+	})
 }
 
 // What comes for it goes back as it is; what does not is only counted.
 func TestNetworkLoadEchoes(t *testing.T) {
-	t.Parallel()
-	w := newWire(t, 1500)
-	raw := w.raw(t, typeLoad)
-	r := bootQEMU(t, guest{kernel: embedded(t), cpus: 1, memory: 64, wire: w, cmdline: "heartbeat=10000 netload=echo"})
-	r.await(t, "READY")
-	for i := range 500 {
-		payload := noise(50 + i)
-		other := w.ether(typeLoad, payload)
-		other[0] ^= 2
-		raw.send(t, other)
-		raw.send(t, w.ether(typeLoad, payload))
-		if got := raw.receive(t, guestMAC); !bytes.Equal(got[etherHead:], payload) || !bytes.Equal(got[:6], w.tap.Attrs().HardwareAddr) {
-			t.Fatalf("got %x back; want the payload %x", got, payload)
+	underEach(t, func(t *testing.T, boot boot) {
+		w := newWire(t, 1500)
+		raw := w.raw(t, typeLoad)
+		r := boot(t, guest{wire: w, cmdline: "heartbeat=10000 netload=echo"})
+		r.await(t, "READY")
+		for i := range 500 {
+			payload := noise(50 + i)
+			other := w.ether(typeLoad, payload)
+			other[0] ^= 2
+			raw.send(t, other)
+			raw.send(t, w.ether(typeLoad, payload))
+			if got := raw.receive(t, guestMAC); !bytes.Equal(got[etherHead:], payload) || !bytes.Equal(got[:6], w.tap.Attrs().HardwareAddr) {
+				t.Fatalf("got %x back; want the payload %x", got, payload)
+			}
 		}
-	}
-	s, lines := r.until(t, "what came counted", func(s stat) bool { return s["tx"] >= 500 })
-	checkNothingWrong(t, s, lines)
+		s, lines := r.until(t, "what came counted", func(s stat) bool { return s["tx"] >= 500 })
+		checkNothingWrong(t, s, lines)
+	})
 }
 
 // Without the offload there are no large frames to send.
 func TestNetworkLoadNeedsOffloads(t *testing.T) {
 	t.Parallel()
 	w := newWire(t, 1500)
-	r := bootQEMU(t, guest{kernel: embedded(t), cpus: 1, memory: 64, wire: w, cmdline: "netload=tso netsize=65000", options: ",host_tso4=off"})
+	r := bootQEMU(t, guest{wire: w, cmdline: "netload=tso netsize=65000", options: ",host_tso4=off"})
 	_, lines := r.await(t, "READY")
 	if got := strings.Join(having(lines, "WARN"), "; "); got != "WARN no device for net netload" {
 		t.Errorf("got %q; want a warning", got)

@@ -14,6 +14,7 @@ import (
 
 func bootQEMU(t *testing.T, g guest) *running {
 	t.Helper()
+	g.defaults(t)
 	qemu, err := exec.LookPath("qemu-system-x86_64")
 	if err != nil {
 		unavailable(t, "no qemu-system-x86_64: run tests/install-deps")
@@ -51,6 +52,16 @@ func (g *guest) qemuDevices() (args []string) {
 	}
 	if drive != "" {
 		args = append(args, "-drive", "if=none,id=disk,"+drive, "-device", "virtio-blk-device,drive=disk"+g.options)
+	}
+	if g.vcon != "" {
+		args = append(args, "-device", "virtio-serial-device"+g.options, "-device", "virtconsole,chardev=vcon",
+			"-chardev", "socket,id=vcon,server=on,wait=off,path="+g.vcon)
+	}
+	if g.rng {
+		args = append(args, "-device", "virtio-rng-device"+g.options)
+	}
+	if g.balloon {
+		args = append(args, "-device", "virtio-balloon-device,free-page-reporting=on"+g.options)
 	}
 	return args
 }

@@ -33,7 +33,7 @@ func TestNoticesWrongCompletions(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r, m := bootWithRAM(t, guest{memory: 64, wire: newWire(t, 1500), cmdline: "net=" + guestNet})
+			r, m := bootWithRAM(t, guest{wire: newWire(t, 1500), cmdline: "net=" + guestNet})
 			c.forge(m, t)
 			if line, _ := r.await(t, "CORRUPT"); line != c.report {
 				t.Errorf("got %q; want %q", line, c.report)

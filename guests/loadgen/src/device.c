@@ -6,7 +6,7 @@
 /* After work it looks again for so long before it sleeps: an interrupt and the way out of HLT cost some hosts as much. */
 #define SPIN_NS 50000
 
-static const struct driver *const drivers[] = {&net_driver, &blk_driver};
+static const struct driver *const drivers[] = {&net_driver, &blk_driver, &rng_driver, &vcon_driver, &balloon_driver, &vsock_driver};
 
 static struct device {
 	const struct driver *driver;

@@ -15,7 +15,7 @@ struct driver {
 	bool (*settled)(void);                           /* of a guest that stops: no more is to come. NULL: always */
 };
 
-extern const struct driver net_driver, blk_driver;
+extern const struct driver net_driver, blk_driver, rng_driver, vcon_driver, balloon_driver, vsock_driver;
 
 void devices_start(struct cpu *c);                 /* before memory_claim, because rings and buffers take memory */
 bool devices_poll(struct cpu *c, bool stopping);   /* true: there was something to do */

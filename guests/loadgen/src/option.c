@@ -110,14 +110,23 @@ static const struct {
 	{"seed", &options.seed, ~0ul >> 1}, {"cpus", &options.cpus, 1 << 16},
 	{"netsize", &options.netsize, 65000},
 	{"blksize", &options.blksize, 1 << 20}, {"blkdepth", &options.blkdepth, 128},
+	{"vsock", &options.vsock, ~0u}, {"vsockdial", &options.vsockdial, ~0u},
 	{"netrate", &options.netrate, 100000000}, {"blkrate", &options.blkrate, 100000000},
+};
+
+static const struct {
+	const char *key;
+	bool *value;
+} switches[] = {
+	{"countreg", &options.countreg}, {"blkverify", &options.blkverify}, {"rng", &options.rng},
+	{"vcon", &options.vcon},         {"balloon", &options.balloon},
 };
 
 enum outcome { GOOD, UNKNOWN, BAD };
 
 static enum outcome set(const char *key, const char *value)
 {
-	static const char *const orders[] = {"seq", "rand"}, *const switches[] = {"0", "1"};
+	static const char *const orders[] = {"seq", "rand"}, *const values[] = {"0", "1"};
 	static const char *const kinds[] = {"random", "text", "half", "mixed"};
 	static const char *const disks[] = {"randread", "randwrite", "seqread", "seqwrite"};
 	static const char *const loads[] = {"tx", "rx", "echo", "tso"};
@@ -125,14 +134,17 @@ static enum outcome set(const char *key, const char *value)
 	for (u32 i = 0; i < sizeof(numbers) / sizeof(*numbers); i++)
 		if (equal(key, numbers[i].key))
 			return number(value, numbers[i].max, numbers[i].value) ? GOOD : BAD;
+	for (u32 i = 0; i < sizeof(switches) / sizeof(*switches); i++)
+		if (equal(key, switches[i].key)) {
+			if (!choice(value, values, 2, &v))
+				return BAD;
+			*switches[i].value = v;
+			return GOOD;
+		}
 	if (equal(key, "order")) {
 		if (!choice(value, orders, 2, &v))
 			return BAD;
 		options.random_order = v;
-	} else if (equal(key, "countreg")) {
-		if (!choice(value, switches, 2, &v))
-			return BAD;
-		options.countreg = v;
 	} else if (equal(key, "data")) {
 		if (!choice(value, kinds, 4, &v))
 			return BAD;
@@ -145,10 +157,6 @@ static enum outcome set(const char *key, const char *value)
 		if (!choice(value, disks, 4, &v))
 			return BAD;
 		options.blkload = BLKLOAD_NONE + 1 + v;
-	} else if (equal(key, "blkverify")) {
-		if (!choice(value, switches, 2, &v))
-			return BAD;
-		options.blkverify = v;
 	} else if (equal(key, "net")) {
 		return network(value) ? GOOD : BAD;
 	} else if (equal(key, "netpeer")) {

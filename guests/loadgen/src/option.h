@@ -20,7 +20,8 @@ struct options {
 	u64 netsize, netrate; /* bytes of a frame; frames a second, 0: as fast as it goes */
 	enum blkload blkload;
 	u64 blksize, blkdepth, blkrate; /* bytes of a request; requests under way; requests a second, 0: as fast as it goes */
-	bool blkverify;
+	u64 vsock, vsockdial;  /* ports; 0: none */
+	bool blkverify, rng, vcon, balloon;
 };
 
 extern struct options options;
