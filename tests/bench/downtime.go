@@ -146,35 +146,21 @@ func (b bench) peer(ctx context.Context, o qemu.MigrateOptions) (s sample, err e
 		return s, err
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
-	c := qemu.Config{Binary: b.qemu, Host: l.Hosts[0], Kernel: b.kernel, Cmdline: cmdline, Memory: memory, CPUs: 1}
-	source, err := qemu.Start(ctx, c)
+	p, err := b.startPair(ctx, l, qemu.Config{Cmdline: cmdline})
 	if err != nil {
 		return s, err
 	}
-	defer func() { err = errors.Join(err, source.Close()) }()
-	observer := lab.NewObserver(drive.Period)
-	observer.Watch("source", source.Serial)
-	if err := errors.Join(observer.WaitReady(ctx), observer.WaitBeats(ctx, "source", 1, settleBeats)); err != nil {
+	defer func() { err = errors.Join(err, p.close()) }()
+	if err := p.listen(ctx); err != nil {
 		return s, err
 	}
-	uri := fmt.Sprintf("tcp:%s:4444", l.Hosts[1].Addr)
-	c.Host, c.Incoming = l.Hosts[1], uri
-	target, err := qemu.Start(ctx, c)
-	if err != nil {
-		return s, err
-	}
-	defer func() { err = errors.Join(err, target.Close()) }()
-	observer.Watch("target", target.Serial)
 	start := lab.Now()
-	moved, err := source.Migrate(ctx, uri, o)
+	moved, err := p.move(ctx, o)
 	if err != nil {
-		return s, err
-	}
-	if err := observer.WaitBeats(ctx, "target", 1, settleBeats); err != nil {
 		return s, err
 	}
 	return sample{
-		observed: milliseconds(observer.ReportSince(start).Longest.Downtime),
+		observed: milliseconds(p.observer.ReportSince(start).Longest.Downtime),
 		reported: float64(moved.DowntimeMS), total: float64(moved.TotalMS),
 	}, nil
 }

@@ -32,6 +32,7 @@ type results struct {
 	Boot       []boots      `json:"boot,omitempty"`
 	Downtime   []series     `json:"downtime,omitempty"`
 	Sparse     *sparse      `json:"sparse,omitempty"`
+	Memory     []overhead   `json:"memory,omitempty"`
 	Network    []comparison `json:"net,omitempty"`
 	DiskDirect []comparison `json:"disk_direct,omitempty"`
 	DiskCached []comparison `json:"disk_cached,omitempty"`
@@ -45,6 +46,7 @@ var benchmarks = []struct {
 	{"boot", bench.boot},
 	{"downtime", bench.downtime},
 	{"sparse", bench.sparse},
+	{"memory", bench.memory},
 	{"net", bench.network},
 	{"disk", bench.disk},
 }
