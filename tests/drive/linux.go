@@ -23,7 +23,7 @@ type LinuxSummary struct {
 	RecordsWrong   int     `json:"records_wrong"`
 	EchoesUDP      uint64  `json:"echoes_udp"`
 	EchoesTCP      uint64  `json:"echoes_tcp"`
-	LargestGapMS   float64 `json:"largest_gap_ms"` // between two heartbeats, less their period of 20 ms
+	LargestGapMS   float64 `json:"largest_gap_ms"` // between two heartbeats, less their period of 100 ms
 	MedianDownMS   float64 `json:"median_downtime_ms"`
 	MedianTotalMS  float64 `json:"median_total_ms"`
 }
@@ -33,8 +33,9 @@ const (
 	linuxMemory  = 64 // MiB
 	linuxSlots   = 256
 	linuxWriters = 2
-	linuxPeriod  = 20 * time.Millisecond
-	linuxWork    = " countreg=1 ferry.ip=10.77.0.100/24 ferry.disk=vda,256,2 ferry.mem=2,1 ferry.heartbeat=20"
+	linuxPeriod  = 100 * time.Millisecond
+	linuxSettle  = 10
+	linuxWork    = " countreg=1 ferry.ip=10.77.0.100/24 ferry.disk=vda,256,2 ferry.mem=1,1 ferry.heartbeat=100"
 )
 
 // linuxAddress is the guest's.
@@ -77,7 +78,7 @@ func soakLinux(ctx context.Context, c SoakConfig, g linux.Guest, w *World) (s Li
 	}
 	network := []string{"--net", "eth=bridge=" + lab.BridgeName}
 	t, err := Boot(ctx, w.Sites[:2], Guest{
-		Name: "linux", Period: linuxPeriod, Memory: linuxMemory, CPUs: 1, Cmdline: g.Cmdline + linuxWork, Receive: network,
+		Name: "linux", Period: linuxPeriod, Settle: linuxSettle, Memory: linuxMemory, CPUs: 1, Cmdline: g.Cmdline + linuxWork, Receive: network,
 		Args: append([]string{"--kernel", g.Kernel, "--initrd", g.Initramfs, "--disk", "root=" + image}, network...),
 	})
 	if err != nil {

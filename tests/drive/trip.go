@@ -15,7 +15,8 @@ import (
 const Period = 500 * time.Microsecond
 
 // settleBeats is how many heartbeats of each vCPU are awaited on both sides of
-// a move, so that the longest silence in between has surely ended.
+// a move, unless the guest says another number, so that the longest silence in
+// between has surely ended.
 const settleBeats = 40
 
 // stopWithin bounds the end of a guest that was asked to stop: the command
@@ -31,6 +32,7 @@ type Guest struct {
 	Args    []string      // further arguments of run
 	Receive []string      // further arguments of receive
 	Period  time.Duration // of its heartbeat; 0: Period
+	Settle  int           // heartbeats awaited on both sides of a move; 0: enough for loadgen
 }
 
 // Trip is one loadgen guest that travels between sites, and who watches it.
@@ -70,7 +72,7 @@ func (t *Trip) stream() string {
 
 // settle waits until each vCPU beats steadily where the guest is.
 func (t *Trip) settle(ctx context.Context) error {
-	if err := t.Observer.WaitBeats(ctx, t.Process.Stream.Name, t.guest.CPUs, settleBeats); err != nil {
+	if err := t.Observer.WaitBeats(ctx, t.Process.Stream.Name, t.guest.CPUs, cmp.Or(t.guest.Settle, settleBeats)); err != nil {
 		return fmt.Errorf("drive: %w\nstderr: %s", err, t.Process.Stderr())
 	}
 	return nil
