@@ -3,8 +3,10 @@
 #include "report.h"
 #include "stat.h"
 
-/* After work it looks again for so long before it sleeps: an interrupt and the way out of HLT cost some hosts as much. */
-#define SPIN_NS 50000
+/* When work comes at intervals below DENSE_NS, it is waited for without sleep for SPIN_NS: an interrupt and the way out of
+ * HLT cost some hosts 100 us and more. What comes now and then has to bear that. */
+#define DENSE_NS 500000
+#define SPIN_NS 200000
 
 static const struct driver *const drivers[] = {&net_driver, &blk_driver, &rng_driver, &vcon_driver, &balloon_driver, &vsock_driver};
 
@@ -14,7 +16,7 @@ static struct device {
 	bool unwell;
 } devices[MAX_DEVICES];
 static u32 count;
-static u64 spin_until, interrupts;
+static u64 worked_at, spin_until, interrupts;
 
 _Static_assert(sizeof(drivers) / sizeof(*drivers) <= MAX_DEVICES, "a vector each");
 
@@ -46,8 +48,10 @@ bool devices_poll(struct cpu *c, bool stopping)
 	u64 now = clock_now(c);
 	for (u32 i = 0; i < count; i++)
 		worked |= devices[i].driver->poll(c, now, stopping);
-	if (worked)
-		spin_until = now + SPIN_NS;
+	if (worked) {
+		spin_until = now - worked_at < DENSE_NS ? now + SPIN_NS : now;
+		worked_at = now;
+	}
 	return worked;
 }
 
