@@ -4,6 +4,7 @@ GO    ?= go
 BIN   := bin/vmm
 MOVES ?= 200
 TIME  ?= 10m
+BENCH ?=
 
 # Packages whose tests run vCPUs or other processes: the race detector slows
 # them down so much that it would find other faults than theirs.
@@ -16,7 +17,7 @@ help:
 	@echo 'make build           build bin/vmm'
 	@echo 'make test            all that CI runs'
 	@echo 'make soak [MOVES=N]  move one busy guest back and forth, every page verified'
-	@echo 'make bench           a pause, downtime beside QEMU, and what a sparse guest costs'
+	@echo 'make bench           boot, downtime, memory, network and disk, beside QEMU and gokvm; BENCH="-samples 1 -only net,disk"'
 	@echo 'make guest           build the Linux guest, both variants, into a cache; last two lines: vmlinux, initramfs'
 	@echo 'make fuzz [TIME=1h]  fuzz every decoder, TIME in all'
 	@echo 'make lint            gofmt, vet, staticcheck, generated files'
@@ -55,9 +56,9 @@ race:
 soak: build
 	@CGO_ENABLED=0 $(GO) run ./tests/soak -vmm $(BIN) -moves $(MOVES)
 
-bench: deps build
+bench: deps guest-fast build
 	CGO_ENABLED=0 $(GO) test -run '^$$' -bench Pause -benchtime 300x ./vcpu
-	CGO_ENABLED=0 $(GO) run ./tests/bench -vmm $(BIN)
+	CGO_ENABLED=0 $(GO) run ./tests/bench -vmm $(BIN) $(BENCH)
 
 fuzz:
 	tests/fuzz $(TIME)
