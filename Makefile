@@ -5,6 +5,7 @@ BIN   := bin/vmm
 MOVES ?= 200
 GUEST ?= loadgen
 TIME  ?= 10m
+BENCH ?=
 
 # Packages whose tests run vCPUs or other processes: the race detector slows
 # them down so much that it would find other faults than theirs.
@@ -17,7 +18,7 @@ help:
 	@echo 'make build           build bin/vmm'
 	@echo 'make test            all that CI runs'
 	@echo 'make soak [MOVES=N] [GUEST=linux]  move one busy guest back and forth, everything verified'
-	@echo 'make bench           a pause, and beside QEMU: downtime, boot, memory, disk, network'
+	@echo 'make bench           boot, downtime, memory, network and disk, beside QEMU and gokvm; BENCH="-samples 1 -only net,disk"'
 	@echo 'make guest           build the Linux guest, both variants, into a cache; last two lines: vmlinux, initramfs'
 	@echo 'make fuzz [TIME=1h]  fuzz every decoder, TIME in all'
 	@echo 'make lint            gofmt, vet, staticcheck, generated files'
@@ -56,9 +57,9 @@ race:
 soak: build
 	@CGO_ENABLED=0 $(GO) run ./tests/soak -vmm $(BIN) -moves $(MOVES) -guest $(GUEST)
 
-bench: deps build
+bench: deps guest-fast build
 	CGO_ENABLED=0 $(GO) test -run '^$$' -bench Pause -benchtime 300x ./vcpu
-	CGO_ENABLED=0 $(GO) run ./tests/bench -vmm $(BIN)
+	CGO_ENABLED=0 $(GO) run ./tests/bench -vmm $(BIN) $(BENCH)
 
 fuzz:
 	tests/fuzz $(TIME)

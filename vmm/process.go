@@ -13,6 +13,7 @@ import (
 	"github.com/ferryvmm/ferry/devices/virtio/vsock"
 	"github.com/ferryvmm/ferry/internal/ipc"
 	"github.com/ferryvmm/ferry/internal/kvm"
+	"github.com/ferryvmm/ferry/internal/resident"
 	"github.com/ferryvmm/ferry/vcpu"
 )
 
@@ -49,6 +50,13 @@ func (p *process) adopt(m *Machine) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.machine = m
+}
+
+// trim gives back what only the guest's start or arrival needed.
+func (p *process) trim() {
+	if err := resident.Trim(); err != nil {
+		p.log.Warn("giving memory back", "error", err)
+	}
 }
 
 // scale gives the Go scheduler a P for every thread that may need one at once:
@@ -126,5 +134,6 @@ func (p *process) boot(r *ipc.Request) (ipc.Reply, error) {
 		return ipc.Reply{}, err
 	}
 	p.adopt(m)
+	go p.trim()
 	return ipc.Reply{Body: m.facts()}, nil
 }

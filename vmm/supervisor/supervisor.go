@@ -16,6 +16,7 @@ import (
 
 	"github.com/ferryvmm/ferry/internal/calmlog"
 	"github.com/ferryvmm/ferry/internal/ipc"
+	"github.com/ferryvmm/ferry/internal/resident"
 	"github.com/ferryvmm/ferry/migration"
 	"github.com/ferryvmm/ferry/vmm"
 	"github.com/ferryvmm/ferry/vmm/supervisor/api"
@@ -158,7 +159,15 @@ func (s *supervisor) runs() api.Started {
 	defer s.mu.Unlock()
 	s.startedAt = time.Now()
 	s.state = api.StateRunning
+	go s.trim()
 	return api.Started{Name: s.name.name, PID: s.proc.cmd.Process.Pid, Socket: s.name.path("sock")}
+}
+
+// trim gives back what only the guest's start or arrival needed.
+func (s *supervisor) trim() {
+	if err := resident.Trim(); err != nil {
+		s.log.Warn("giving memory back", "error", err)
+	}
 }
 
 // listensAt notes that this is a receiver; quit ends its waiting.
