@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -142,4 +143,49 @@ func TestTargetLacksADevice(t *testing.T) {
 	// The image is still this guest's alone.
 	failure(t, exec(t, ctx, w.Sites[1], 1, "run", "--memory", "32M", "--disk", "root="+image, "--detach", "--json"), "image_locked")
 	stop(t, ctx, trip)
+}
+
+// TestCPUThatTheHostLacks wants a CPU of more than the host has to be refused,
+// with the names of what is missing, and one of what it has to be taken.
+func TestCPUThatTheHostLacks(t *testing.T) {
+	ctx := within(t, time.Minute)
+	w := newWorld(t, 1)
+	own := exec(t, ctx, w.Sites[0], 0, "cpu").Stdout
+	type row struct {
+		Leaf    string `json:"leaf"`
+		Subleaf string `json:"subleaf,omitempty"`
+		EAX     string `json:"eax"`
+		EBX     string `json:"ebx"`
+		ECX     string `json:"ecx"`
+		EDX     string `json:"edx"`
+	}
+	var model struct {
+		Format int             `json:"format"`
+		CPUID  []row           `json:"cpuid"`
+		MSRs   json.RawMessage `json:"msrs"`
+	}
+	if err := json.Unmarshal([]byte(own), &model); err != nil {
+		t.Fatalf("%v: %s", err, own)
+	}
+	run := func(code int, text []byte) drive.Done {
+		path := filepath.Join(t.TempDir(), "cpu.json")
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return exec(t, ctx, w.Sites[0], code, "run", "--name", "alpha", "--memory", "32M", "--cmdline", "fill=4", "--cpu", path, "--detach", "--json")
+	}
+	run(0, []byte(own))
+	exec(t, ctx, w.Sites[0], 0, "stop", "alpha")
+	for i := range model.CPUID {
+		if model.CPUID[i].Leaf == "0x80000001" {
+			model.CPUID[i].ECX = "0xffffffff"
+		}
+	}
+	more, err := json.Marshal(model)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := failure(t, run(1, more), "cpu"); !strings.Contains(got.Message, "svm") {
+		t.Errorf("got %q; want it to name what the host lacks, svm among it", got.Message)
+	}
 }
