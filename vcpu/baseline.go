@@ -7,11 +7,12 @@ import (
 )
 
 // baselineFeatures are what every x86-64 CPU has had from the first, and what every KVM adds. Neither AVX, XSAVE, CMPXCHG16B nor
-// POPCNT are among them: where KVM is software, a kernel must not use them.
+// POPCNT are among them: where KVM is software, a kernel must not use them. Nor must it work around old AMD CPUs' FXSAVE, for which
+// xsaveerptr, that those since Zen have, is here.
 var baselineFeatures = []string{
 	"fpu", "de", "pse", "tsc", "msr", "pae", "mce", "cx8", "apic", "sep", "mtrr", "pge", "mca", "cmov", "pat", "pse36", "clflush",
 	"mmx", "fxsr", "sse", "sse2", "ht", "sse3", "x2apic", "hypervisor", "arat",
-	"syscall", "nx", "lm", "lahf_lm", "cmp_legacy",
+	"syscall", "nx", "lm", "lahf_lm", "cmp_legacy", "xsaveerptr",
 	"kvmclock_old", "kvm_nopiodelay", "kvmclock", "kvm_steal_time", "kvm_pv_eoi", "kvmclock_stable",
 }
 
@@ -51,7 +52,7 @@ func (host Model) Baseline() Model {
 			e.EAX, e.EBX, e.ECX, e.EDX = 0, 0, named(ecx), named(edx)|again
 		case 0x80000008:
 			physical, linear := e.EAX&addressBits, e.EAX>>addressBitsLog&addressBits
-			e.EAX, e.EBX, e.ECX, e.EDX = min(physical, baselinePhysical)|min(linear, baselineLinear)<<addressBitsLog, 0, 0, 0
+			e.EAX, e.EBX, e.ECX, e.EDX = min(physical, baselinePhysical)|min(linear, baselineLinear)<<addressBitsLog, named(ebx), 0, 0
 		case 2, 4, 0xb, 0x40000000, 0x80000005, 0x80000006:
 			// The host's own: what KVM is, and the caches, by whose sizes C libraries choose how to copy. They promise nothing that
 			// another host could fail to keep.

@@ -54,11 +54,11 @@ func newModel(t *testing.T, vendor uint32, names ...string) Model {
 }
 
 func TestBaseline(t *testing.T) {
-	rich := []string{"sse2", "sse3", "x2apic", "hypervisor", "cx16", "popcnt", "avx", "xsave", "avx2", "pcid", "nx", "lm", "syscall", "svm", "kvmclock", "kvm_pv_ipi"}
+	rich := []string{"sse2", "sse3", "x2apic", "hypervisor", "cx16", "popcnt", "avx", "xsave", "avx2", "pcid", "nx", "lm", "syscall", "svm", "kvmclock", "kvm_pv_ipi", "clzero", "xsaveerptr"}
 	for _, vendor := range []uint32{intelEBX, amdEBX} {
 		got := newModel(t, vendor, rich...).Baseline()
 		for _, name := range rich {
-			want := slices.Contains([]string{"sse2", "sse3", "x2apic", "hypervisor", "nx", "lm", "syscall", "kvmclock"}, name)
+			want := slices.Contains([]string{"sse2", "sse3", "x2apic", "hypervisor", "nx", "lm", "syscall", "kvmclock", "xsaveerptr"}, name)
 			if got.has(name) != want {
 				t.Errorf("%s: got %v; want %v", name, got.has(name), want)
 			}
