@@ -3,6 +3,7 @@
 GO    ?= go
 BIN   := bin/vmm
 MOVES ?= 200
+GUEST ?= loadgen
 TIME  ?= 10m
 
 # Packages whose tests run vCPUs or other processes: the race detector slows
@@ -15,8 +16,8 @@ help:
 	@echo 'make demo            boot a guest, move it there and back, show what happened'
 	@echo 'make build           build bin/vmm'
 	@echo 'make test            all that CI runs'
-	@echo 'make soak [MOVES=N]  move one busy guest back and forth, every page verified'
-	@echo 'make bench           a pause, downtime beside QEMU, and what a sparse guest costs'
+	@echo 'make soak [MOVES=N] [GUEST=linux]  move one busy guest back and forth, everything verified'
+	@echo 'make bench           a pause, and beside QEMU: downtime, boot, memory, disk, network'
 	@echo 'make guest           build the Linux guest, both variants, into a cache; last two lines: vmlinux, initramfs'
 	@echo 'make fuzz [TIME=1h]  fuzz every decoder, TIME in all'
 	@echo 'make lint            gofmt, vet, staticcheck, generated files'
@@ -30,7 +31,7 @@ build:
 # The short soak comes before the tests so that go test has the last word.
 test: deps guest-fast lint race build
 	CGO_ENABLED=0 $(GO) run ./tests/soak -vmm $(BIN) -moves 6
-	CGO_ENABLED=0 $(GO) test -timeout 9m ./...
+	CGO_ENABLED=0 $(GO) test -timeout 15m ./...
 
 deps:
 	tests/install-deps
@@ -53,7 +54,7 @@ race:
 	CGO_ENABLED=1 $(GO) test -race $$($(GO) list ./... | grep -Ev '$(NO_RACE)')
 
 soak: build
-	@CGO_ENABLED=0 $(GO) run ./tests/soak -vmm $(BIN) -moves $(MOVES)
+	@CGO_ENABLED=0 $(GO) run ./tests/soak -vmm $(BIN) -moves $(MOVES) -guest $(GUEST)
 
 bench: deps build
 	CGO_ENABLED=0 $(GO) test -run '^$$' -bench Pause -benchtime 300x ./vcpu

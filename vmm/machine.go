@@ -52,7 +52,8 @@ type Machine struct {
 	mu       sync.Mutex // guards what follows; never held across KVM_RUN
 	state    State
 	instance *instance
-	paused   bool  // by a person: a move that fails leaves it so
+	paused   bool  // by a person, or for want of the images: a move that fails leaves it so
+	handed   bool  // the images are unlocked, for a target: the guest must not run without them
 	move     *move // the move or snapshot under way
 	ended    bool
 	readyAt  int64 // CLOCK_MONOTONIC, ns
@@ -108,12 +109,29 @@ func (m *Machine) boot() error {
 
 // run lets devices and vCPUs go. Precondition: mu is held.
 func (m *Machine) run() error {
+	if err := m.relock(lockWithin); err != nil {
+		return err
+	}
 	m.console.SetInput(m.instance.board.serial)
 	m.instance.board.resume()
 	if err := m.instance.cpus.Resume(); err != nil {
 		return err
 	}
 	m.setState(StateRunning)
+	return nil
+}
+
+// relock takes back the images that a move handed over. While somebody else has
+// them the guest must not write, and stays paused. Precondition: mu is held.
+func (m *Machine) relock(within time.Duration) error {
+	if !m.handed {
+		return nil
+	}
+	if err := m.backs.lock(within); err != nil {
+		m.paused = true
+		return fmt.Errorf("the guest stays paused: %w", err)
+	}
+	m.handed = false
 	return nil
 }
 
@@ -207,21 +225,6 @@ func (m *Machine) alive() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return !m.ended
-}
-
-// facts describes the machine.
-func (m *Machine) facts() Facts {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	f := Facts{
-		Name: m.plan.Name, State: m.state, CPUs: m.plan.CPUs, MemoryBytes: m.plan.Layout.Size(),
-		Cmdline: m.plan.Cmdline, Kernel: m.plan.Kernel, Clock: m.plan.Clock, Moves: m.plan.Moves,
-		ReadyMonotone: m.readyAt, CountedWrong: m.instance.board.wrong(),
-	}
-	if n, err := m.instance.memory.DataBytes(); err == nil {
-		f.ResidentBytes = n
-	}
-	return f
 }
 
 // close ends the guest, whatever it is doing.

@@ -30,12 +30,18 @@ type guest struct {
 // newGuest makes a loadgen that does not run yet.
 func newGuest(t *testing.T, cmdline string) *guest {
 	t.Helper()
+	return newGuestWith(t, cmdline, nil, &backends{})
+}
+
+// newGuestWith makes one that has devices.
+func newGuestWith(t *testing.T, cmdline string, devices []Device, backs *backends) *guest {
+	t.Helper()
 	sys := kvmtest.Open(t)
 	cpu, err := vcpu.HostModel(sys, 2)
 	if err != nil {
 		t.Fatal(err)
 	}
-	plan, err := NewPlan(Config{Name: "test", MemoryBytes: 32 << 20, CPUs: 2, Cmdline: cmdline, CmdlineSet: true, Clock: ClockAdvance}, cpu)
+	plan, err := NewPlan(Config{Name: "test", MemoryBytes: 32 << 20, CPUs: 2, Cmdline: cmdline, CmdlineSet: true, Clock: ClockAdvance, Devices: devices}, cpu)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +52,7 @@ func newGuest(t *testing.T, cmdline string) *guest {
 	g := &guest{lines: make(chan string, 1<<16), ended: make(chan Ending, 1)}
 	im := &images{}
 	im.builtin()
-	g.Machine, err = newMachine(sys, plan, im, &backends{}, console.New(w, nil), slog.New(slog.NewTextHandler(io.Discard, nil)), func(State) {}, func(e Ending) { g.ended <- e })
+	g.Machine, err = newMachine(sys, plan, im, backs, console.New(w, nil), slog.New(slog.NewTextHandler(io.Discard, nil)), func(State) {}, func(e Ending) { g.ended <- e })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,16 +155,34 @@ func TestPauseStopsTheGuestAndResumeGoesOn(t *testing.T) {
 }
 
 // withoutTime decodes a state and takes out what goes on while a guest stands
-// still: its clocks.
+// still: its clocks; and, where a device waits for its interrupt to be seen, the
+// requests for interrupts: a restore raises that one again.
 func withoutTime(t *testing.T, sections []migration.Section) any {
 	t.Helper()
-	known, err := migration.Pick(sections, sectionDevices, sectionVCPU)
+	ids := []string{sectionDevices, sectionVCPU}
+	for _, s := range sections {
+		if strings.HasPrefix(s.ID, "virtio/") {
+			ids = append(ids, s.ID)
+		}
+	}
+	known, err := migration.Pick(sections, ids...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var s struct {
 		Board boardState
 		CPU   vcpu.State
+		Slots map[string]slotState
+	}
+	s.Slots = make(map[string]slotState)
+	waits := false
+	for _, id := range ids[2:] {
+		var slot slotState
+		if err := known[id].Decode(&slot); err != nil {
+			t.Fatal(err)
+		}
+		s.Slots[id] = slot
+		waits = waits || slot.Transport.ISR != 0
 	}
 	if err := errors.Join(known[sectionDevices].Decode(&s.Board), known[sectionVCPU].Decode(&s.CPU)); err != nil {
 		t.Fatal(err)
@@ -168,6 +192,12 @@ func withoutTime(t *testing.T, sections []migration.Section) any {
 	for i := range s.CPU.VCPUs {
 		// The timer's count runs on in the kernel: APIC register 0x390.
 		clear(s.CPU.VCPUs[i].LAPIC.Regs[0x390:0x394])
+		if waits {
+			clear(s.CPU.VCPUs[i].LAPIC.Regs[0x200:0x280])
+		}
+	}
+	if waits {
+		clear(s.CPU.Chips.IRQChips[2].State[16:20]) // of the I/O APIC, by line
 	}
 	for i := range s.CPU.Chips.PIT.Channels {
 		s.CPU.Chips.PIT.Channels[i].CountLoadTime = 0

@@ -17,6 +17,7 @@ const (
 	MethodInfo          = "info"           // nil → Facts
 	MethodPause         = "pause"          // nil → nil
 	MethodResume        = "resume"         // nil → nil
+	MethodBalloon       = "balloon"        // Balloon → nil: asks the guest to give memory back, or to take it; does not wait for it
 	MethodStop          = "stop"           // nil → nil: asks the guest to end; does not wait for it
 	MethodEnd           = "end"            // Ending → nil: ends the machine now
 	MethodMigrate       = "migrate"        // Migrate → Outcome: answers when the move is decided
@@ -84,24 +85,13 @@ type Arriving struct {
 // Claimed is the name that the guest will have here, with the files for it: the
 // lock of the name if it is a new one, and what the devices work on.
 type Claimed struct {
-	Name  string
-	Roles []string // of the files, in order
+	Name    string
+	Devices []Device // those that arrive, as they are joined to this host
+	Roles   []string // of the files, in order
 }
 
-// Facts are what the machine knows of itself.
-type Facts struct {
-	Name          string
-	State         State
-	CPUs          int
-	MemoryBytes   uint64
-	ResidentBytes uint64
-	Cmdline       string
-	Kernel        string
-	Clock         string
-	Moves         int   // completed by the guest so far
-	ReadyMonotone int64 // CLOCK_MONOTONIC of the guest's ready signal in ns; 0: not seen by this process
-	CountedWrong  bool
-}
+// Balloon asks the guest to do with so much of its memory.
+type Balloon struct{ MemoryBytes uint64 }
 
 // Dial asks for a connection to a port of the host's side of the vsock.
 type Dial struct{ Port uint32 }

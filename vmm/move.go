@@ -20,7 +20,6 @@ type move struct {
 	done   chan struct{} // closed when it is over
 	halted bool
 	token  uint64 // by which the target knows the images; 0: a snapshot, which hands nothing over
-	handed bool   // the images are unlocked for the target
 }
 
 var _ migration.Guest = (*move)(nil)
@@ -110,7 +109,9 @@ func (v *move) Save() ([]migration.Section, error) {
 	if err != nil || v.token == 0 {
 		return sections, err
 	}
-	v.handed = true
+	v.m.mu.Lock()
+	defer v.m.mu.Unlock()
+	v.m.handed = true
 	return sections, v.m.backs.unlock()
 }
 
@@ -123,12 +124,8 @@ func (v *move) Resume() error {
 		return nil
 	}
 	v.halted = false
-	if v.handed {
-		if err := m.backs.lock(relockWithin); err != nil {
-			m.paused = true // the target, or whoever, has them: the guest must not write
-			return fmt.Errorf("the guest stays paused: %w", err)
-		}
-		v.handed = false
+	if err := m.relock(relockWithin); err != nil {
+		return err
 	}
 	if m.paused {
 		m.console.SetInput(m.instance.board.serial)

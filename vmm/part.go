@@ -25,6 +25,10 @@ type part struct {
 	arrived func() error
 	// accept takes a connection from the host; nil: the device has none.
 	accept func(net.Conn)
+	// facts adds what the device has done; nil: nothing is counted.
+	facts func(*DeviceFacts)
+	// inflate asks the guest to give back so many pages of 4 KiB, in all; nil: no balloon.
+	inflate func(pages uint32)
 }
 
 // maker makes the devices of one kind.
@@ -61,7 +65,10 @@ func makeBlk(s Slot, _ *guestmem.Memory, b *backends, saved cbor.RawMessage) (pa
 		file.Close()
 		return part{}, err
 	}
-	return part{device: d, save: func() any { return d.Save() }}, nil
+	return part{device: d, save: func() any { return d.Save() }, facts: func(f *DeviceFacts) {
+		c := d.Counters()
+		f.Disk = &c
+	}}, nil
 }
 
 func makeNet(s Slot, _ *guestmem.Memory, b *backends, saved cbor.RawMessage) (_ part, err error) {
@@ -88,7 +95,10 @@ func makeNet(s Slot, _ *guestmem.Memory, b *backends, saved cbor.RawMessage) (_ 
 	if err != nil {
 		return part{}, err
 	}
-	return part{device: d, save: func() any { return d.Save() }, arrived: d.Announce}, nil
+	return part{device: d, save: func() any { return d.Save() }, arrived: d.Announce, facts: func(f *DeviceFacts) {
+		c := d.Stats()
+		f.Net = &c
+	}}, nil
 }
 
 func makeRNG(_ Slot, _ *guestmem.Memory, _ *backends, saved cbor.RawMessage) (part, error) {
@@ -113,13 +123,18 @@ func makeConsole(_ Slot, _ *guestmem.Memory, b *backends, saved cbor.RawMessage)
 	return part{device: d, save: func() any { return d.Save() }}, nil
 }
 
-func makeBalloon(_ Slot, m *guestmem.Memory, _ *backends, saved cbor.RawMessage) (part, error) {
+func makeBalloon(s Slot, m *guestmem.Memory, b *backends, saved cbor.RawMessage) (part, error) {
 	state, err := decodeState[balloon.State](saved)
 	if err != nil {
 		return part{}, err
 	}
-	d, err := balloon.New(balloon.Config{Memory: m}, state)
-	return part{device: d, save: func() any { return d.Save() }}, err
+	d, err := balloon.New(balloon.Config{Memory: m, Log: b.log.With("device", s.Device.String())}, state)
+	if err != nil {
+		return part{}, err
+	}
+	return part{device: d, save: func() any { return d.Save() }, inflate: d.SetTarget, facts: func(f *DeviceFacts) {
+		f.Balloon = &BalloonFacts{Target: uint64(d.Target()) * balloon.PageSize, Actual: uint64(d.Actual()) * balloon.PageSize}
+	}}, nil
 }
 
 func makeVsock(s Slot, _ *guestmem.Memory, b *backends, saved cbor.RawMessage) (part, error) {

@@ -26,6 +26,7 @@ type Plan struct {
 	Name       string
 	Layout     guestmem.Layout
 	CPUs       int
+	CPU        string           // for people
 	CPUID      []kvm.CPUIDEntry // as the guest's first vCPU sees it
 	MSRs       []kvm.MSREntry   // by which its CPU says what it can
 	Cmdline    string
@@ -62,7 +63,7 @@ func NewPlan(c Config, cpu vcpu.Model) (Plan, error) {
 		return Plan{}, err
 	}
 	return Plan{
-		Version: planVersion, Name: c.Name, Layout: layout, CPUs: c.CPUs, CPUID: cpu.CPUID, MSRs: cpu.MSRs,
+		Version: planVersion, Name: c.Name, Layout: layout, CPUs: c.CPUs, CPU: c.CPU, CPUID: cpu.CPUID, MSRs: cpu.MSRs,
 		Cmdline: deviceWords(c.cmdline(), slots), Kernel: kernel, Clock: c.Clock, TestDevice: c.testDevice(), Slots: slots,
 	}, nil
 }

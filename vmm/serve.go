@@ -82,6 +82,12 @@ func (p *process) handle(ctx context.Context, r *ipc.Request) (ipc.Reply, error)
 		return ipc.Reply{}, m.Pause(ctx)
 	case MethodResume:
 		return ipc.Reply{}, m.Resume()
+	case MethodBalloon:
+		var b Balloon
+		if err := r.Decode(&b); err != nil {
+			return ipc.Reply{}, err
+		}
+		return ipc.Reply{}, m.Inflate(b.MemoryBytes)
 	case MethodStop:
 		return ipc.Reply{}, m.AskToStop()
 	case MethodEnd:

@@ -76,6 +76,9 @@ func (t *target) build(ctx context.Context, d migration.Description) (migration.
 		return nil, err
 	}
 	plan.Name = claimed.Name
+	if plan.Slots, err = place(claimed.Devices); err != nil {
+		return nil, err
+	}
 	scale(plan.CPUs)
 	m, err := newMachine(t.sys, plan, &images{}, backs, t.console, t.p.log, t.p.note, t.p.end)
 	if err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -61,6 +62,65 @@ func TestInfo(t *testing.T) {
 		if !strings.Contains(got, want) {
 			t.Errorf("got %q; want it to contain %q", got, want)
 		}
+	}
+}
+
+// someDevices is one of each kind.
+func someDevices() []api.Device {
+	return []api.Device{
+		{Kind: "blk", ID: "root", Path: "/root.img", Disk: &api.Disk{SizeBytes: 1 << 30, ReadOnly: true, Cache: "none", Reads: 1, ReadBytes: 4096, Errors: 2}},
+		{Kind: "net", ID: "eth", Network: &api.Network{MAC: "02:00:00:00:00:01", Bridge: "br0", Queues: 2, MTU: 1500, TxPackets: 3, TxBytes: 180, RxDrops: 1, TxDrops: 1}},
+		{Kind: "rng"},
+		{Kind: "balloon", Balloon: &api.Balloon{TargetBytes: 64 << 20, ActualBytes: 32 << 20}},
+		{Kind: "console", Console: &api.Console{Spec: "stdio"}},
+		{Kind: "vsock", Path: "/v.sock", Vsock: &api.Vsock{CID: 3}},
+	}
+}
+
+func TestInfoOfDevices(t *testing.T) {
+	h := newHarness(t)
+	h.serve("alpha", func(w http.ResponseWriter, r *http.Request) {
+		api.WriteAnswer(w, api.Machine{Name: "alpha", CPU: "baseline", Devices: someDevices()})
+	})
+	h.run("info", "alpha")
+	got := h.stdout.String()
+	for _, want := range []string{
+		"cpu:             baseline\n",
+		"disk root:       /root.img, 1.00 GiB, read only, cache none, 1 read (4.0 KiB), 0 writes (0 B), 0 flush requests, 2 errors\n",
+		"network eth:     bridge br0, 02:00:00:00:00:01, 2 queue pairs, MTU 1500, received 0 packets (0 B), sent 3 packets (180 B), 2 dropped\n",
+		"virtio-rng:      yes\n",
+		"virtio-balloon:  asked for 64.0 MiB, holds 32.0 MiB\n",
+		"virtio-console:  stdio\n",
+		"virtio-vsock:    /v.sock, context id 3\n",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("got %q; want it to contain %q", got, want)
+		}
+	}
+}
+
+func TestBalloon(t *testing.T) {
+	h := newHarness(t)
+	var got []string
+	h.serve("alpha", func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		got = append(got, r.Method+" "+r.URL.Path+" "+string(body))
+		api.WriteAnswer(w, nil)
+	})
+	for _, args := range [][]string{{"balloon", "alpha", "128M"}, {"balloon", "alpha", "1G", "--json"}} {
+		if code := h.run(args...); code != exitOK {
+			t.Errorf("%v: got exit code %d (%s); want 0", args, code, h.stderr)
+		}
+	}
+	want := []string{`POST /v1/machine/balloon {"memory_bytes":134217728}`, `POST /v1/machine/balloon {"memory_bytes":1073741824}`}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("requests (-want +got):\n%s", diff)
+	}
+	if got, want := h.stdout.String(), "alpha\n"+`{"name":"alpha","memory_bytes":1073741824}`+"\n"; got != want {
+		t.Errorf("got %q; want %q", got, want)
 	}
 }
 

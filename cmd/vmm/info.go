@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -72,6 +73,7 @@ func (a *app) printInfo(m api.Machine) error {
 	row("supervisor", unlessZero(m.SupervisorPID))
 	row("listening", m.Listening)
 	row("cpus", unlessZero(m.CPUs))
+	row("cpu", m.CPU)
 	row("memory", memoryOrNone(m.MemoryBytes))
 	if m.ResidentBytes > 0 {
 		row("resident", bytesText(m.ResidentBytes))
@@ -87,6 +89,9 @@ func (a *app) printInfo(m api.Machine) error {
 	row("command line", m.Cmdline)
 	row("console", m.Console)
 	row("clock", m.Clock)
+	for _, d := range m.Devices {
+		row(deviceName(d), deviceText(d))
+	}
 	row("moves", fmt.Sprint(m.Moves))
 	if m.CountedWrong {
 		row("counted wrong", "yes: the guest found an error, see its console")
@@ -94,4 +99,62 @@ func (a *app) printInfo(m api.Machine) error {
 	row("socket", m.Socket)
 	row("version", m.Version)
 	return table.Flush()
+}
+
+// deviceName names a device as messages do.
+func deviceName(d api.Device) string {
+	switch d.Kind {
+	case "blk":
+		return "disk " + d.ID
+	case "net":
+		return "network " + d.ID
+	}
+	return "virtio-" + d.Kind
+}
+
+// deviceText describes a device in a line.
+func deviceText(d api.Device) string {
+	var parts []string
+	add := func(format string, args ...any) { parts = append(parts, fmt.Sprintf(format, args...)) }
+	if d.Path != "" {
+		add("%s", d.Path)
+	}
+	if k := d.Disk; k != nil {
+		add("%s", bytesText(k.SizeBytes))
+		if k.ReadOnly {
+			add("read only")
+		}
+		add("cache %s", k.Cache)
+		add("%s (%s)", plural(k.Reads, "read"), bytesText(k.ReadBytes))
+		add("%s (%s)", plural(k.Writes, "write"), bytesText(k.WrittenBytes))
+		add("%s", plural(k.Flushes, "flush request"))
+		add("%s", plural(k.Errors, "error"))
+	}
+	if n := d.Network; n != nil {
+		if n.Tap != "" {
+			add("tap %s", n.Tap)
+		} else {
+			add("bridge %s", n.Bridge)
+		}
+		add("%s", n.MAC)
+		add("%s", plural(n.Queues, "queue pair"))
+		add("MTU %d", n.MTU)
+		add("received %s (%s)", plural(n.RxPackets, "packet"), bytesText(n.RxBytes))
+		add("sent %s (%s)", plural(n.TxPackets, "packet"), bytesText(n.TxBytes))
+		add("%d dropped", n.RxDrops+n.TxDrops)
+	}
+	if b := d.Balloon; b != nil {
+		add("asked for %s", bytesText(b.TargetBytes))
+		add("holds %s", bytesText(b.ActualBytes))
+	}
+	if c := d.Console; c != nil {
+		add("%s", c.Spec)
+	}
+	if v := d.Vsock; v != nil {
+		add("context id %d", v.CID)
+	}
+	if parts == nil {
+		return "yes"
+	}
+	return strings.Join(parts, ", ")
 }

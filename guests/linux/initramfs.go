@@ -28,7 +28,6 @@ var static = []cpio.Record{
 	cpio.Directory("etc", 0o755),
 	cpio.StaticFile("etc/passwd", "root::0:0:root:/root:/bin/sh\n", 0o644),
 	cpio.StaticFile("etc/group", "root:x:0:\n", 0o644),
-	cpio.StaticFile("etc/hostname", "ferry\n", 0o644),
 	cpio.StaticFile("etc/profile", "export PATH=/bin\n[ -e /bin/ls ] || busybox --install -s /bin\n", 0o644),
 }
 

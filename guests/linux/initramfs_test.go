@@ -31,22 +31,21 @@ func TestInitramfs(t *testing.T) {
 		got[r.Name] = file{r.Mode, string(content)}
 	}
 	want := map[string]file{
-		"init":         {0o100755, "the init"},
-		"bin":          {0o040755, ""},
-		"bin/busybox":  {0o100755, "the busybox"},
-		"bin/sh":       {0o120777, "busybox"},
-		"bin/login":    {0o120777, "busybox"},
-		"dev":          {0o040755, ""},
-		"dev/console":  {0o020600, ""},
-		"proc":         {0o040755, ""},
-		"sys":          {0o040755, ""},
-		"tmp":          {0o041777, ""},
-		"root":         {0o040700, ""},
-		"etc":          {0o040755, ""},
-		"etc/passwd":   {0o100644, "root::0:0:root:/root:/bin/sh\n"},
-		"etc/group":    {0o100644, "root:x:0:\n"},
-		"etc/hostname": {0o100644, "ferry\n"},
-		"etc/profile":  {0o100644, "export PATH=/bin\n[ -e /bin/ls ] || busybox --install -s /bin\n"},
+		"init":        {0o100755, "the init"},
+		"bin":         {0o040755, ""},
+		"bin/busybox": {0o100755, "the busybox"},
+		"bin/sh":      {0o120777, "busybox"},
+		"bin/login":   {0o120777, "busybox"},
+		"dev":         {0o040755, ""},
+		"dev/console": {0o020600, ""},
+		"proc":        {0o040755, ""},
+		"sys":         {0o040755, ""},
+		"tmp":         {0o041777, ""},
+		"root":        {0o040700, ""},
+		"etc":         {0o040755, ""},
+		"etc/passwd":  {0o100644, "root::0:0:root:/root:/bin/sh\n"},
+		"etc/group":   {0o100644, "root:x:0:\n"},
+		"etc/profile": {0o100644, "export PATH=/bin\n[ -e /bin/ls ] || busybox --install -s /bin\n"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"errors"
+	"fmt"
 	"net"
 
 	"github.com/vishvananda/netlink"
@@ -24,4 +25,32 @@ func (h *Host) Bridge() error {
 		annotate("bring the bridge up", h.nl.LinkSetUp(bridge)),
 		annotate("address the bridge", h.nl.AddrAdd(bridge, ip)),
 	)
+}
+
+// Tap makes a tap and puts it on the host's bridge. It stays until the host is
+// closed, for a process to take over.
+// Precondition: Bridge.
+func (h *Host) Tap(name string) error {
+	bridge, err := h.nl.LinkByName(BridgeName)
+	if err != nil {
+		return fmt.Errorf("lab: find the bridge of the tap: %w", err)
+	}
+	tap := &netlink.Tuntap{
+		LinkAttrs: attrs(name), Mode: netlink.TUNTAP_MODE_TAP,
+		Flags: netlink.TUNTAP_DEFAULTS | netlink.TUNTAP_VNET_HDR,
+	}
+	tap.MasterIndex = bridge.Attrs().Index
+	return h.Do(func() error { // the tap driver looks at the thread's namespace
+		return errors.Join(annotate("lab: make the tap", netlink.LinkAdd(tap)), annotate("lab: bring the tap up", h.nl.LinkSetUp(tap)))
+	})
+}
+
+// BridgeMAC is the address of the host itself on its bridge.
+// Precondition: Bridge.
+func (h *Host) BridgeMAC() (net.HardwareAddr, error) {
+	bridge, err := h.nl.LinkByName(BridgeName)
+	if err != nil {
+		return nil, fmt.Errorf("lab: find the bridge: %w", err)
+	}
+	return bridge.Attrs().HardwareAddr, nil
 }

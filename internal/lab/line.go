@@ -18,6 +18,7 @@ const (
 	Corrupt
 	Panic
 	Bye
+	Disk // of a Linux guest
 )
 
 // Event is one line that a guest printed.
@@ -34,6 +35,9 @@ type Event struct {
 
 	// Of a StatLine.
 	Stat Stat
+
+	// Of a Disk: who has written durably all records up to Number.
+	Writer uint32
 }
 
 // Stat is what loadgen says once a second: totals since it started, rates
@@ -44,6 +48,9 @@ type Stat struct {
 	// Values has every k=v of the line whose value is a number.
 	Values map[string]float64
 }
+
+// maxWriter bounds the writer's number that is believed.
+const maxWriter = 255
 
 // maxCPU bounds the vCPU number that is believed.
 const maxCPU = 1023
@@ -69,6 +76,12 @@ func parseLine(b []byte) Event {
 	case "STAT":
 		if s, ok := parseStat(rest); ok {
 			e.Kind, e.Stat = StatLine, s
+		}
+	case "DISK":
+		if n, rest, ok := number(rest); ok {
+			if w, rest, ok := number(rest); ok && len(rest) == 0 && w <= maxWriter {
+				e.Kind, e.Number, e.Writer = Disk, n, uint32(w)
+			}
 		}
 	case "CORRUPT":
 		if bytes.HasPrefix(rest, []byte("page=")) {

@@ -3,6 +3,7 @@ package lab
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -37,7 +38,8 @@ type Observer struct {
 	last    Stat // the latest
 	corrupt uint64
 	panics  uint64
-	text    uint64 // lines that are nothing the contract names
+	text    uint64            // lines that are nothing the contract names
+	durable map[uint32]uint64 // by writer, of a Linux guest
 	waiters map[*waiter]struct{}
 }
 
@@ -47,6 +49,7 @@ func NewObserver(period time.Duration) *Observer {
 	return &Observer{
 		period:  period,
 		cpus:    make(map[int]*track),
+		durable: make(map[uint32]uint64),
 		waiters: make(map[*waiter]struct{}),
 	}
 }
@@ -70,6 +73,8 @@ func (o *Observer) event(s *Stream, e Event) {
 		o.corrupt++
 	case Panic:
 		o.panics++
+	case Disk:
+		o.durable[e.Writer] = max(o.durable[e.Writer], e.Number)
 	case Text:
 		o.text++
 	}
@@ -87,6 +92,14 @@ func (o *Observer) Stat() Stat {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.last
+}
+
+// Durable returns by writer the number up to which a Linux guest has said that
+// its records are durable.
+func (o *Observer) Durable() map[uint32]uint64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return maps.Clone(o.durable)
 }
 
 // Tail describes the last lines that are not heartbeats, and where each stream

@@ -53,7 +53,7 @@ type series struct {
 
 // downtime measures every way in turn, so that what else the machine does hits
 // all of them alike.
-func (b bench) downtime(ctx context.Context) ([]series, error) {
+func (b bench) downtime(ctx context.Context, r *results) error {
 	list := []series{{Way: "ferry"}}
 	ways := []func(context.Context) (sample, error){b.ferry}
 	if b.qemu.Path != "" {
@@ -70,7 +70,7 @@ func (b bench) downtime(ctx context.Context) ([]series, error) {
 			s, err := way(ctx)
 			cancel()
 			if err != nil {
-				return nil, fmt.Errorf("%s, sample %d: %w", list[i].Way, n+1, err)
+				return fmt.Errorf("%s, sample %d: %w", list[i].Way, n+1, err)
 			}
 			list[i].all = append(list[i].all, s)
 		}
@@ -87,7 +87,8 @@ func (b bench) downtime(ctx context.Context) ([]series, error) {
 		fmt.Printf(" %s %.1f", name, list[0].PartsMS[name])
 	}
 	fmt.Printf("; goal: observed at most %d\n", goal)
-	return list, nil
+	r.Downtime = list
+	return nil
 }
 
 func (s *series) summarize() {
@@ -145,35 +146,21 @@ func (b bench) peer(ctx context.Context, o qemu.MigrateOptions) (s sample, err e
 		return s, err
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
-	c := qemu.Config{Binary: b.qemu, Host: l.Hosts[0], Kernel: b.kernel, Cmdline: cmdline, Memory: memory, CPUs: 1}
-	source, err := qemu.Start(ctx, c)
+	p, err := b.startPair(ctx, l, qemu.Config{Cmdline: cmdline})
 	if err != nil {
 		return s, err
 	}
-	defer func() { err = errors.Join(err, source.Close()) }()
-	observer := lab.NewObserver(drive.Period)
-	observer.Watch("source", source.Serial)
-	if err := errors.Join(observer.WaitReady(ctx), observer.WaitBeats(ctx, "source", 1, settleBeats)); err != nil {
+	defer func() { err = errors.Join(err, p.close()) }()
+	if err := p.listen(ctx); err != nil {
 		return s, err
 	}
-	uri := fmt.Sprintf("tcp:%s:4444", l.Hosts[1].Addr)
-	c.Host, c.Incoming = l.Hosts[1], uri
-	target, err := qemu.Start(ctx, c)
-	if err != nil {
-		return s, err
-	}
-	defer func() { err = errors.Join(err, target.Close()) }()
-	observer.Watch("target", target.Serial)
 	start := lab.Now()
-	moved, err := source.Migrate(ctx, uri, o)
+	moved, err := p.move(ctx, o)
 	if err != nil {
-		return s, err
-	}
-	if err := observer.WaitBeats(ctx, "target", 1, settleBeats); err != nil {
 		return s, err
 	}
 	return sample{
-		observed: milliseconds(observer.ReportSince(start).Longest.Downtime),
+		observed: milliseconds(p.observer.ReportSince(start).Longest.Downtime),
 		reported: float64(moved.DowntimeMS), total: float64(moved.TotalMS),
 	}, nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/ferryvmm/ferry/tests/drive"
 )
@@ -26,23 +25,23 @@ type sparse struct {
 	Ratio   float64 `json:"ratio"`
 }
 
-func (b bench) sparse(ctx context.Context) (*sparse, error) {
+func (b bench) sparse(ctx context.Context, into *results) error {
 	totals := make(map[int][]float64)
 	for range b.samples {
 		for _, size := range []int{small, large} {
 			ms, err := b.total(ctx, size)
 			if err != nil {
-				return nil, fmt.Errorf("guest of %d MiB: %w", size, err)
+				return fmt.Errorf("guest of %d MiB: %w", size, err)
 			}
 			totals[size] = append(totals[size], ms)
 		}
 	}
-	mid := func(size int) float64 { return slices.Sorted(slices.Values(totals[size]))[b.samples/2] }
-	r := &sparse{SmallMS: mid(small), LargeMS: mid(large)}
+	r := &sparse{SmallMS: median(totals[small]), LargeMS: median(totals[large])}
 	r.Ratio = r.LargeMS / r.SmallMS
 	fmt.Printf("total of a move, %q: %.0f ms with 256 MiB, %.0f ms with 4 GiB: ratio %.2f; goal: at most %.2f\n",
 		touched, r.SmallMS, r.LargeMS, r.Ratio, ratioGoal)
-	return r, nil
+	into.Sparse = r
+	return nil
 }
 
 // total moves a fresh guest of size MiB once.

@@ -30,6 +30,23 @@ type Info struct {
 	ResidentBytes uint64   `json:"resident_bytes"`
 	ReadyMS       *float64 `json:"ready_ms"`
 	CountedWrong  bool     `json:"counted_wrong"`
+	CPU           string   `json:"cpu"`
+	Devices       []Device `json:"devices"`
+}
+
+// Device is what info says of a virtio device, as far as the tests need it.
+type Device struct {
+	Kind        string `json:"kind"`
+	ID          string `json:"id"`
+	Path        string `json:"path"`
+	SizeBytes   uint64 `json:"size_bytes"`
+	Writes      uint64 `json:"writes"`
+	MAC         string `json:"mac"`
+	Bridge      string `json:"bridge"`
+	TargetBytes uint64 `json:"target_bytes"`
+	ActualBytes uint64 `json:"actual_bytes"`
+	Spec        string `json:"spec"`
+	CID         uint64 `json:"cid"`
 }
 
 // Move is the object that migrate prints.

@@ -1,6 +1,7 @@
 package drive
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,7 +15,8 @@ import (
 const Period = 500 * time.Microsecond
 
 // settleBeats is how many heartbeats of each vCPU are awaited on both sides of
-// a move, so that the longest silence in between has surely ended.
+// a move, unless the guest says another number, so that the longest silence in
+// between has surely ended.
 const settleBeats = 40
 
 // stopWithin bounds the end of a guest that was asked to stop: the command
@@ -26,9 +28,11 @@ type Guest struct {
 	Name    string
 	Memory  int // MiB
 	CPUs    int
-	Cmdline string   // loadgen's
-	Args    []string // further arguments of run
-	Receive []string // further arguments of receive
+	Cmdline string        // loadgen's
+	Args    []string      // further arguments of run
+	Receive []string      // further arguments of receive
+	Period  time.Duration // of its heartbeat; 0: Period
+	Settle  int           // heartbeats awaited on both sides of a move; 0: enough for loadgen
 }
 
 // Trip is one loadgen guest that travels between sites, and who watches it.
@@ -44,7 +48,7 @@ type Trip struct {
 
 // Boot boots the guest on the first of the sites and returns when it is ready.
 func Boot(ctx context.Context, sites []*Site, g Guest) (*Trip, error) {
-	t := &Trip{Observer: lab.NewObserver(Period), Sites: sites, guest: g}
+	t := &Trip{Observer: lab.NewObserver(cmp.Or(g.Period, Period)), Sites: sites, guest: g}
 	args := []string{
 		"run", "--name", g.Name, "--memory", strconv.Itoa(g.Memory) + "M",
 		"--cpus", strconv.Itoa(g.CPUs), "--cmdline", g.Cmdline,
@@ -68,7 +72,7 @@ func (t *Trip) stream() string {
 
 // settle waits until each vCPU beats steadily where the guest is.
 func (t *Trip) settle(ctx context.Context) error {
-	if err := t.Observer.WaitBeats(ctx, t.Process.Stream.Name, t.guest.CPUs, settleBeats); err != nil {
+	if err := t.Observer.WaitBeats(ctx, t.Process.Stream.Name, t.guest.CPUs, cmp.Or(t.guest.Settle, settleBeats)); err != nil {
 		return fmt.Errorf("drive: %w\nstderr: %s", err, t.Process.Stderr())
 	}
 	return nil
@@ -173,6 +177,11 @@ func wrong(r lab.Report) error {
 	} {
 		if c.count != 0 {
 			errs = append(errs, fmt.Errorf("drive: got %d %s; want none", c.count, c.what))
+		}
+	}
+	for _, name := range []string{"blk_bad", "blk_lost", "rx_bad"} {
+		if n := r.Stat.Values[name]; n != 0 {
+			errs = append(errs, fmt.Errorf("drive: got %s=%v; want none", name, n))
 		}
 	}
 	return errors.Join(errs...)

@@ -9,25 +9,9 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"strconv"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/ferryvmm/ferry/internal/lab"
 )
-
-// Config is a machine to start.
-type Config struct {
-	Binary  Binary
-	Host    *lab.Host // where; nil for this process's own namespace
-	Kernel  string    // path of a PVH ELF
-	Cmdline string
-	Memory  int // MiB
-	CPUs    int
-
-	// Incoming is "tcp:ADDRESS:PORT" for a machine that waits for a guest.
-	Incoming string
-}
 
 // Machine is a running QEMU. Its serial line comes out of Serial.
 type Machine struct {
@@ -67,9 +51,9 @@ func Start(ctx context.Context, c Config) (*Machine, error) {
 	defer stdinR.Close()
 	m.Serial = m.serial
 
-	m.cmd = exec.Command(c.Binary.Path, c.arguments()...)
+	m.cmd = exec.Command(c.Binary.Path, append(c.Arguments(), c.monitor()...)...)
 	m.cmd.Stdin, m.cmd.Stdout, m.cmd.Stderr = stdinR, serialW, &m.stderr
-	m.cmd.ExtraFiles = []*os.File{theirs} // fd 3
+	m.cmd.ExtraFiles = []*os.File{theirs} // monitorFD
 	start := m.cmd.Start
 	if c.Host != nil {
 		start = func() error { return c.Host.Start(m.cmd) }
@@ -92,22 +76,8 @@ func Start(ctx context.Context, c Config) (*Machine, error) {
 	return m, nil
 }
 
-func (c Config) arguments() []string {
-	args := []string{
-		"-M", "microvm,rtc=off,pic=on,pit=on,isa-serial=on",
-		"-accel", "kvm", "-cpu", "qemu64,-cx16,-popcnt,-svm,+x2apic",
-		"-bios", "qboot.rom", // silent, and quick where ring 0 is slow
-		"-nodefaults", "-no-user-config", "-display", "none",
-		"-m", strconv.Itoa(c.Memory), "-smp", strconv.Itoa(c.CPUs),
-		"-chardev", "stdio,id=serial,signal=off", "-serial", "chardev:serial",
-		"-chardev", "socket,id=qmp,fd=3", "-mon", "chardev=qmp,mode=control",
-		"-kernel", c.Kernel, "-append", c.Cmdline,
-	}
-	if c.Incoming != "" {
-		args = append(args, "-incoming", c.Incoming)
-	}
-	return args
-}
+// PID is QEMU's process.
+func (m *Machine) PID() int { return m.cmd.Process.Pid }
 
 // Close kills QEMU and waits for its end.
 func (m *Machine) Close() error {

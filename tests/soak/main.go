@@ -12,16 +12,18 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/ferryvmm/ferry/guests/linux"
 	"github.com/ferryvmm/ferry/tests/drive"
 )
 
 func main() {
 	vmm := flag.String("vmm", "bin/vmm", "the command to test, a `file`")
 	moves := flag.Int("moves", 200, "how often the guest is moved")
+	guest := flag.String("guest", "loadgen", "the guest: loadgen, or linux under echo and disk load")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	summary, err := drive.Soak(ctx, drive.SoakConfig{Vmm: *vmm, Moves: *moves, Log: os.Stderr})
+	summary, err := soak(ctx, *guest, drive.SoakConfig{Vmm: *vmm, Moves: *moves, Log: os.Stderr})
 	text, jsonErr := json.Marshal(summary)
 	if jsonErr != nil {
 		panic(jsonErr) // a struct of numbers
@@ -31,4 +33,19 @@ func main() {
 		fmt.Fprintf(os.Stderr, "soak: %v\n", err)
 		os.Exit(1)
 	}
+}
+
+// soak moves the guest of that name; its summary is for JSON.
+func soak(ctx context.Context, guest string, c drive.SoakConfig) (any, error) {
+	switch guest {
+	case "loadgen":
+		return drive.Soak(ctx, c)
+	case "linux":
+		g, err := linux.Find(ctx, linux.Fast)
+		if err != nil {
+			return drive.LinuxSummary{}, err
+		}
+		return drive.SoakLinux(ctx, c, g)
+	}
+	return drive.SoakSummary{}, fmt.Errorf("there is no guest %q", guest)
 }

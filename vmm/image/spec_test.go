@@ -46,12 +46,16 @@ func TestParseMapping(t *testing.T) {
 
 func FuzzParseDisk(f *testing.F) {
 	f.Add("root=a.img,ro,cache=none")
+	f.Add("root=a.img")
 	f.Fuzz(func(t *testing.T, text string) {
 		s, err := ParseDisk(text)
 		if err != nil {
 			return
 		}
-		again := s.ID + "=" + s.Path + ",cache=" + string(s.Cache)
+		again := s.ID + "=" + s.Path
+		if s.Cache != "" {
+			again += ",cache=" + string(s.Cache)
+		}
 		if s.ReadOnly {
 			again += ",ro"
 		}

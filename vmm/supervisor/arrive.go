@@ -30,7 +30,7 @@ func (s *supervisor) arriving(r *ipc.Request) (ipc.Reply, error) {
 		files.close()
 		return ipc.Reply{}, crossing(err)
 	}
-	return ipc.Reply{Body: vmm.Claimed{Name: name, Roles: files.roles}, Files: files.files}, nil
+	return ipc.Reply{Body: vmm.Claimed{Name: name, Devices: at.devices, Roles: files.roles}, Files: files.files}, nil
 }
 
 // claimFor returns the name that the guest will have here, and adds the lock of

@@ -305,6 +305,7 @@ func (s *supervisor) dial(ctx context.Context, r *ipc.Request) (ipc.Reply, error
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, "unix", a.vsock.path+"_"+strconv.FormatUint(uint64(d.Port), 10))
 	if err != nil {
+		s.refused.Info("the guest's vsock reached nobody", "port", d.Port, "error", err)
 		return ipc.Reply{}, err
 	}
 	defer conn.Close()

@@ -77,7 +77,7 @@ func look(dir, name string) (api.Machine, bool) {
 	return api.Machine{
 		Name: name, State: api.StateOrphaned, PID: s.MachinePID, CPUs: s.CPUs,
 		MemoryBytes: s.MemoryBytes, StartedAt: s.StartedAt, UptimeMS: api.Milliseconds(time.Since(s.StartedAt)),
-		Socket: pathOf(dir, name, "sock"),
+		Socket: pathOf(dir, name, "sock"), Devices: []api.Device{},
 	}, true
 }
 

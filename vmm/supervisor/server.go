@@ -27,6 +27,7 @@ func newServer(s *supervisor) *server {
 	mux.HandleFunc("POST "+api.PathPause, v.ask(vmm.MethodPause))
 	mux.HandleFunc("POST "+api.PathResume, v.ask(vmm.MethodResume))
 	mux.HandleFunc("POST "+api.PathMigrateCancel, v.ask(vmm.MethodCancel))
+	mux.HandleFunc("POST "+api.PathBalloon, v.balloon)
 	mux.HandleFunc("POST "+api.PathStop, v.stop)
 	mux.HandleFunc("POST "+api.PathKill, v.kill)
 	mux.HandleFunc("POST "+api.PathMigrate, v.migrate)
@@ -85,6 +86,19 @@ func (v *server) ask(method string) http.HandlerFunc {
 		}
 		api.WriteAnswer(w, nil)
 	}
+}
+
+func (v *server) balloon(w http.ResponseWriter, r *http.Request) {
+	var b api.BalloonRequest
+	err := api.ReadRequest(w, r, &b)
+	if err == nil {
+		_, err = v.s.call(r.Context(), vmm.MethodBalloon, vmm.Balloon{MemoryBytes: b.MemoryBytes}, nil)
+	}
+	if err != nil {
+		api.WriteError(w, err)
+		return
+	}
+	api.WriteAnswer(w, nil)
 }
 
 func (v *server) stop(w http.ResponseWriter, r *http.Request) {

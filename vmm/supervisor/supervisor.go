@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ferryvmm/ferry/internal/calmlog"
 	"github.com/ferryvmm/ferry/internal/ipc"
 	"github.com/ferryvmm/ferry/migration"
 	"github.com/ferryvmm/ferry/vmm"
@@ -29,6 +30,10 @@ type Exit struct {
 // stopPatience is how long a guest that was asked to stop is given.
 const stopPatience = 10 * time.Second
 
+// refusedEvery is how often at most a refused dial is logged: a guest can dial at
+// any rate.
+const refusedEvery = time.Second
+
 // supervisor is one machine's, or one receiver's, supervisor.
 type supervisor struct {
 	dir     string
@@ -36,6 +41,7 @@ type supervisor struct {
 	ends    *consoleEnds
 	logFile *os.File
 	log     *slog.Logger
+	refused calmlog.Log // of the vsock's dials
 	began   time.Time
 
 	mu        sync.Mutex // guards what follows
@@ -83,6 +89,7 @@ func newSupervisor(n *name, c Console) (_ *supervisor, err error) {
 		log:      slog.New(slog.NewTextHandler(log, nil)).With("process", "supervisor"),
 		finished: make(chan struct{}),
 	}
+	s.refused = calmlog.Log{Log: s.log, Every: refusedEvery}
 	s.server = newServer(s)
 	if err := s.server.listen(n.path("sock")); err != nil {
 		ends.close()
@@ -314,33 +321,4 @@ func (s *supervisor) stop(p *process) {
 		p.kill()
 		<-p.gone
 	}
-}
-
-// info describes the machine for the API.
-func (s *supervisor) info(ctx context.Context) (api.Machine, error) {
-	s.mu.Lock()
-	m := api.Machine{
-		Name: s.name.name, State: s.state, SupervisorPID: os.Getpid(), Console: s.console.String(),
-		StartedAt: s.startedAt, Version: api.Version(), Socket: s.name.path("sock"), Listening: s.listening,
-	}
-	p := s.proc
-	s.mu.Unlock()
-	if p == nil {
-		return m, nil
-	}
-	m.PID = p.cmd.Process.Pid
-	var f vmm.Facts
-	if _, err := p.conn.Call(ctx, vmm.MethodInfo, nil, &f); err != nil {
-		return m, fromMachine(err)
-	}
-	m.CPUs, m.MemoryBytes, m.ResidentBytes = f.CPUs, f.MemoryBytes, f.ResidentBytes
-	m.Cmdline, m.Kernel, m.Clock, m.Moves, m.CountedWrong = f.Cmdline, f.Kernel, f.Clock, f.Moves, f.CountedWrong
-	if !m.StartedAt.IsZero() {
-		m.UptimeMS = api.Milliseconds(time.Since(m.StartedAt))
-	}
-	if f.ReadyMonotone != 0 {
-		ms := api.Milliseconds(time.Duration(f.ReadyMonotone) - processStart)
-		m.ReadyMS = &ms
-	}
-	return m, nil
 }

@@ -65,8 +65,8 @@ func FuzzInflate(f *testing.F) {
 type collector map[uint64]bool
 
 func (c collector) Punch(gpa, size uint64) error {
-	for ; size > 0; gpa, size = gpa+pageSize, size-pageSize {
-		c[gpa/pageSize] = true
+	for ; size > 0; gpa, size = gpa+PageSize, size-PageSize {
+		c[gpa/PageSize] = true
 	}
 	return nil
 }

@@ -9,8 +9,11 @@ package balloon
 
 import (
 	"context"
+	"log/slog"
+	"time"
 
 	"github.com/ferryvmm/ferry/devices/virtio"
+	"github.com/ferryvmm/ferry/internal/calmlog"
 )
 
 // Feature bits, section 5.5.3.
@@ -31,8 +34,11 @@ const (
 	queueSize = 128
 )
 
-// pageSize is the balloon's unit in bytes, whatever the guest's is, section 5.5.6.
-const pageSize = 4096
+// PageSize is the balloon's unit in bytes, whatever the guest's is, section 5.5.6.
+const PageSize = 4096
+
+// logEvery is how often at most a failure is logged: a guest can cause any number.
+const logEvery = time.Minute
 
 // Memory is guest memory as the balloon sees it.
 type Memory interface {
@@ -54,11 +60,13 @@ const Version = 1
 // Config is what a device is made of.
 type Config struct {
 	Memory Memory
+	Log    *slog.Logger // nil: nothing is logged
 }
 
 // Device is a balloon.
 type Device struct {
 	memory  Memory
+	log     calmlog.Log
 	workers virtio.Workers
 	config  config
 }
@@ -67,7 +75,10 @@ var _ virtio.Device = (*Device)(nil)
 
 // New makes a device, at rest. saved is nil for a fresh one, which is empty.
 func New(c Config, saved *State) (*Device, error) {
-	d := &Device{memory: c.Memory}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	d := &Device{memory: c.Memory, log: calmlog.Log{Log: c.Log, Every: logEvery}}
 	if saved != nil {
 		d.config.state = *saved
 	}

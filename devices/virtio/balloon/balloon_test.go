@@ -1,9 +1,12 @@
 package balloon_test
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 
@@ -261,8 +264,17 @@ func TestHostile(t *testing.T) {
 		})
 	}
 	t.Run("pages that are no memory", func(t *testing.T) {
-		d, _, p := run(t, virtiotest.Options{})
-		d.Queue(inflate).Do([][]byte{numbers(1<<31, 2)})
-		p.want(t, 1<<31, 1, 2, 1)
+		var p punches
+		var log bytes.Buffer
+		dev, err := balloon.New(balloon.Config{Memory: &p, Log: slog.New(slog.NewTextHandler(&log, nil))}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := virtiotest.Run(t, dev, virtiotest.NewMemory(t, memSize), virtiotest.Options{})
+		d.Queue(inflate).Do([][]byte{numbers(1<<31, 2, 1<<31)})
+		p.want(t, 1<<31, 1, 2, 1, 1<<31, 1)
+		if got := log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "not memory") {
+			t.Errorf("got the log %q; want one line for two failures", got)
+		}
 	})
 }

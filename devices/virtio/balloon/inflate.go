@@ -45,12 +45,12 @@ func (d *Device) inflate(c *virtio.Chain) (written uint32, err error) {
 		// A number that is cut in two by buffers is none: no driver does that.
 		for p := b.Bytes; len(p) >= entrySize && left > 0; p, left = p[entrySize:], left-1 {
 			if page := uint64(binary.LittleEndian.Uint32(p)); !r.add(page) {
-				d.punch(r.first*pageSize, r.count*pageSize)
+				d.punch(r.first*PageSize, r.count*PageSize)
 				r = run{page, 1}
 			}
 		}
 	}
-	d.punch(r.first*pageSize, r.count*pageSize)
+	d.punch(r.first*PageSize, r.count*PageSize)
 	return 0, nil
 }
 
@@ -69,7 +69,10 @@ func checkNumbers(c *virtio.Chain) error {
 // cannot) the pages stay, and nothing else is wrong: a guest may expect nothing
 // of pages that it has given away.
 func (d *Device) punch(gpa, size uint64) {
-	if size > 0 {
-		_ = d.memory.Punch(gpa, size)
+	if size == 0 {
+		return
+	}
+	if err := d.memory.Punch(gpa, size); err != nil {
+		d.log.Warn("memory that the guest gave back is still in use", "error", err)
 	}
 }

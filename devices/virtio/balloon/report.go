@@ -18,8 +18,8 @@ func (d *Device) report(c *virtio.Chain) (written uint32, err error) {
 		return 0, nil
 	}
 	for _, b := range c.Writable {
-		first := (b.GPA + pageSize - 1) &^ (pageSize - 1)
-		end := (b.GPA + uint64(len(b.Bytes))) &^ (pageSize - 1)
+		first := (b.GPA + PageSize - 1) &^ (PageSize - 1)
+		end := (b.GPA + uint64(len(b.Bytes))) &^ (PageSize - 1)
 		if first < end {
 			d.punch(first, end-first)
 		}

@@ -54,7 +54,7 @@ func TestKill(t *testing.T) {
 			if err := os.Truncate(path, records*recordSize); err != nil {
 				t.Fatal(err)
 			}
-			flushed := killOne(t, path, engine, rand.IntN(200)+run)
+			flushed := killOne(t, path, engine, rand.IntN(60)+run)
 			image, err := os.ReadFile(path)
 			if err != nil {
 				t.Fatal(err)

@@ -15,7 +15,9 @@ import (
 const kickToken = 1 << 63
 
 // ring is an engine on an io_uring. One system call submits, completes and waits,
-// for completions and kicks alike: the kick's eventfd is polled by the ring.
+// for completions and kicks alike: the kick's eventfd is polled by the ring. The
+// worker keeps its thread: the kernel cancels what a thread has submitted when
+// that thread ends, and Go ends threads that a goroutine was locked to.
 type ring struct {
 	ring  *uring.Ring
 	fd    int

@@ -85,9 +85,10 @@ func (s *server) step() (more bool) {
 	return s.queue.WantKicks()
 }
 
-// take begins the requests that wait, as many as there is room for.
+// take begins the requests that wait, as many as there is room for, and not more
+// than a queue of them: a driver may add requests faster than they are refused.
 func (s *server) take() (progress, full bool) {
-	for len(s.free) > 0 {
+	for n := 0; n < len(s.requests) && len(s.free) > 0; n++ {
 		r := s.free[len(s.free)-1]
 		ok, err := s.queue.Pop(&r.chain)
 		if err != nil {
@@ -115,7 +116,7 @@ func (s *server) take() (progress, full bool) {
 		}
 		progress = true
 	}
-	return progress, true
+	return progress, len(s.free) == 0
 }
 
 // reap gives back the requests whose last operation has completed.

@@ -19,10 +19,10 @@ type threads struct {
 
 	mu      sync.Mutex // guards what follows
 	changed *sync.Cond // there is something to do, or closed
-	todo    []*Op      // submitted and not begun, the oldest first
+	todo    []*Op      // submitted and not begun, oldest first
 	done    []*Op      // completed and not reaped
 	count   int        // of goroutines
-	idle    int        // of those that wait
+	idle    int        // of those that have nothing to do
 	closed  bool
 	ended   sync.WaitGroup
 }
@@ -39,13 +39,26 @@ func (e *threads) Submit(op *Op) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.todo = append(e.todo, op)
-	switch {
-	case e.idle >= len(e.todo):
-		e.changed.Signal()
-	case e.count < maxThreads:
+}
+
+// Reap implements Engine.
+func (e *threads) Reap(done []*Op) (int, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.todo) == 1 && e.idle == e.count && e.todo[0].Kind != Sync {
+		e.one() // nobody is as quick as who is awake; but a sync may take long, and others should not wait for it
+	}
+	for len(e.todo) > e.idle && e.count < maxThreads {
 		e.count++
+		e.idle++ // until it takes its first
 		e.ended.Go(e.work)
 	}
+	for range min(len(e.todo), e.idle) {
+		e.changed.Signal()
+	}
+	n := copy(done, e.done)
+	e.done = e.done[:copy(e.done, e.done[n:])]
+	return n, nil
 }
 
 // work carries out one operation after another.
@@ -57,19 +70,27 @@ func (e *threads) work() {
 			if e.closed {
 				return
 			}
-			e.idle++
 			e.changed.Wait()
-			e.idle--
 		}
-		op := e.todo[0]
-		e.todo = e.todo[:copy(e.todo, e.todo[1:])]
-		e.mu.Unlock()
-		op.Result = e.do(op)
-		e.mu.Lock()
-		if e.done = append(e.done, op); len(e.done) == 1 { // else a wake is on its way
+		e.idle--
+		e.one()
+		e.idle++
+		if len(e.done) == 1 { // else a wake is on its way
 			e.kick.Wake()
 		}
 	}
+}
+
+// one carries out the first operation that waits, without the lock.
+//
+// Precondition: mu is held, and there is one.
+func (e *threads) one() {
+	op := e.todo[0]
+	e.todo = e.todo[:copy(e.todo, e.todo[1:])]
+	e.mu.Unlock()
+	op.Result = e.do(op)
+	e.mu.Lock()
+	e.done = append(e.done, op)
 }
 
 // do carries out an operation.
@@ -88,15 +109,6 @@ func (e *threads) do(op *Op) int32 {
 		err = unix.Fallocate(e.fd, zeroMode, op.Offset, op.Length)
 	}
 	return result(err)
-}
-
-// Reap implements Engine.
-func (e *threads) Reap(done []*Op) (int, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	n := copy(done, e.done)
-	e.done = e.done[:copy(e.done, e.done[n:])]
-	return n, nil
 }
 
 // Wait implements virtio.Waiter.

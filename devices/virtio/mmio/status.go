@@ -107,6 +107,6 @@ func (s session) ConfigChanged() {
 func (s session) Fail(err error) {
 	if s.set(statusNeedsReset) {
 		s.t.raise(interruptConfig)
-		s.t.log.warn("virtio device needs a reset by its driver", err)
+		s.t.log.Warn("virtio device needs a reset by its driver", "error", err)
 	}
 }

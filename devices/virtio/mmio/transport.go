@@ -11,9 +11,11 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/ferryvmm/ferry/devices"
 	"github.com/ferryvmm/ferry/devices/virtio"
+	"github.com/ferryvmm/ferry/internal/calmlog"
 )
 
 // Size of a transport's registers, in bytes.
@@ -22,6 +24,9 @@ const Size = 0x1000
 // NotifyOffset is the register whose 32-bit write of a queue's index kicks the
 // queue: what an ioeventfd watches.
 const NotifyOffset = 0x050
+
+// logEvery is how often at most a line is logged: a guest can cause any number.
+const logEvery = 10 * time.Second
 
 // Interrupt is how the device interrupts the guest.
 type Interrupt interface {
@@ -49,7 +54,7 @@ type Transport struct {
 	interrupt Interrupt
 	kicks     []*virtio.Kick
 	ownKicks  bool
-	log       limitedLog
+	log       calmlog.Log
 	offered   uint64
 	sizes     []uint16
 
@@ -79,12 +84,12 @@ var _ devices.Handler = (*Transport)(nil)
 // the caller's. Error: ErrState, or the system's when it makes kicks.
 func New(c Config, saved *State) (*Transport, error) {
 	t := &Transport{
-		dev: c.Device, mem: c.Memory, interrupt: c.Interrupt, kicks: c.Kicks, log: limitedLog{log: c.Log},
+		dev: c.Device, mem: c.Memory, interrupt: c.Interrupt, kicks: c.Kicks, log: calmlog.Log{Log: c.Log, Every: logEvery},
 		offered: c.Device.Features() | virtio.FeatureIndirect | virtio.FeatureEventIdx | virtio.FeatureVersion1,
 		sizes:   c.Device.QueueSizes(),
 	}
 	if c.Log == nil {
-		t.log.log = slog.New(slog.DiscardHandler)
+		t.log.Log = slog.New(slog.DiscardHandler)
 	}
 	t.setup = t.unset()
 	if saved != nil {
@@ -169,6 +174,6 @@ func (t *Transport) used() { t.raise(interruptUsed) }
 
 func (t *Transport) edge() {
 	if err := t.interrupt.Raise(); err != nil {
-		t.log.warn("virtio interrupt is lost", err)
+		t.log.Warn("virtio interrupt is lost", "error", err)
 	}
 }

@@ -94,8 +94,8 @@ func BenchmarkTransmit(b *testing.B) {
 					r.queue.Publish()
 				}
 			}, func() {
-				for range benchPackets {
-					if _, err := unix.Write(int(p.Queues[0].Fd()), frame); err != nil {
+				for i := range benchPackets {
+					if _, err := unix.Write(int(p.Queues[0].Fd()), r.buffer(i%benchQueue)); err != nil {
 						b.Fatal(err)
 					}
 				}

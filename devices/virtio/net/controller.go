@@ -39,25 +39,51 @@ const (
 // commandSize is that of class and command, in bytes.
 const commandSize = 2
 
-// controller serves the control queue.
+// controller serves the control queue: one command a step, since what the tap
+// is told may take the kernel milliseconds, and a pause must not wait for many.
 type controller struct {
 	device *Device
+	queue  *virtio.Queue
 	driver virtio.Driver
+	chain  virtio.Chain
+	ended  bool // nothing can be done before a reset
 }
 
-// serve answers a command.
-func (c *controller) serve(chain *virtio.Chain) (written uint32, err error) {
-	m := command(chain.Readable)
+// step serves a command.
+func (c *controller) step() (more bool) {
+	if c.ended {
+		return false
+	}
+	ok, err := c.queue.Pop(&c.chain)
+	if err == nil && !ok {
+		return c.queue.WantKicks()
+	}
+	if err == nil {
+		err = c.answer()
+	}
+	if err != nil {
+		c.ended = true
+		c.driver.Transport.Fail(fmt.Errorf("control queue: %w", err))
+		return false
+	}
+	c.queue.Push(&c.chain, 1)
+	c.queue.Publish()
+	return true
+}
+
+// answer does what the chain asks for and says in it whether that was possible.
+func (c *controller) answer() error {
+	m := command(c.chain.Readable)
 	var head [commandSize]byte
-	if !m.read(0, head[:]) || len(chain.Writable) == 0 {
-		return 0, fmt.Errorf("%w: control queue: no command, or no room for its answer", virtio.ErrDriver)
+	if !m.read(0, head[:]) || len(c.chain.Writable) == 0 {
+		return fmt.Errorf("%w: no command, or no room for its answer", virtio.ErrDriver)
 	}
 	answer := byte(ackErr)
 	if c.do(binary.BigEndian.Uint16(head[:]), m) {
 		answer = ackOK
 	}
-	chain.Writable[0].Bytes[0] = answer
-	return 1, nil
+	c.chain.Writable[0].Bytes[0] = answer
+	return nil
 }
 
 // do carries a command out and tells whether it could.

@@ -151,17 +151,16 @@ func (d *Device) Start(driver virtio.Driver) error {
 		return err
 	}
 	d.driver, d.started, d.stale = driver, true, true
-	for i, p := range d.pairs {
+	known := 1 // pairs that the driver knows of, with the control queue behind them, section 5.1.2
+	if driver.Has(featureMultiQueue) {
+		known = len(d.pairs)
+	}
+	for i, p := range d.pairs[:known] {
 		p.start(driver.Queues[2*i], driver.Queues[2*i+1], driver, d.mtu)
 	}
-	// The control queue comes behind the pairs that the driver knows of, section 5.1.2.
-	index := 2
-	if driver.Has(featureMultiQueue) {
-		index = 2 * len(d.pairs)
-	}
-	if q := driver.Queues[index]; q != nil && driver.Has(featureControl) {
-		c := &controller{device: d, driver: driver}
-		d.control.Start(virtio.Serve(q, driver.Transport, c.serve))
+	if q := driver.Queues[2*known]; q != nil && driver.Has(featureControl) {
+		c := &controller{device: d, queue: q, driver: driver}
+		d.control.Start(virtio.NewWorker(q.Kick(), c.step))
 	}
 	if d.working {
 		d.resume()

@@ -59,6 +59,7 @@ type flow struct {
 	out, in          pattern
 	told             uint32 // of in, as the device knows
 	opened           bool
+	asked            bool // for an update
 }
 
 func newFlow(i int, bytes uint64) *flow {
@@ -78,12 +79,12 @@ func (f *flow) packet() (p packet, ok bool) {
 		k, _ := f.out.Read(b)
 		f.sent += uint32(k)
 		p.Op, p.Data = data, string(b[:k])
-	case p.Forwarded-f.told > guestRoom/3:
+	case f.asked || p.Forwarded-f.told > guestRoom/3:
 		p.Op = creditUpdate
 	default:
 		return p, false
 	}
-	f.told = p.Forwarded
+	f.told, f.asked = p.Forwarded, false
 	return p, true
 }
 
@@ -103,7 +104,7 @@ func (f *flow) take(t *testing.T, p packet) {
 		}
 	case creditUpdate:
 	case creditRequest:
-		f.told -= guestRoom // to be answered
+		f.asked = true
 	case shutdown: // the host program is done
 		if f.in.at != f.in.end {
 			t.Fatalf("to the guest's port %d: a shutdown after %d bytes of %d", f.src, f.in.at, f.in.end)

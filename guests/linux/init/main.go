@@ -40,6 +40,7 @@ func main() {
 		os.Exit(2)
 	}
 	mount()
+	_ = unix.Sethostname([]byte("ferry"))
 	p := openPorts()
 	c := &console{ports: p}
 	cmdline, err := os.ReadFile("/proc/cmdline")

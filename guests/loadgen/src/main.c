@@ -23,6 +23,7 @@ static u64 ready, working_set;
 /* Before the first trap and the first port. */
 static void start_traps(struct cpu *c)
 {
+	memset(c, 0, sizeof(*c)); /* gokvm, for one, leaves other things where no file's bytes go */
 	c->tss.rsp0 = (u64)c + (1 << CPU_SHIFT);
 	c->tss.iomap = __builtin_offsetof(struct tss, ports);
 	c->tss.ports_end = 0xff;
@@ -94,8 +95,11 @@ static void plan_memory(void)
 	line_send(&l);
 }
 
+extern u8 bss[], bss_end[]; /* loadgen.ld */
+
 _Noreturn void main(struct cpu *c)
 {
+	memset(bss, 0, bss_end - bss);
 	start_traps(c);
 	traps_init();
 	serial_init();

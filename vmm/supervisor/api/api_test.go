@@ -60,6 +60,7 @@ func TestCallsReachTheirPaths(t *testing.T) {
 	}
 	for _, call := range []func(context.Context) error{
 		client.Pause, client.Resume, client.Stop, client.Kill, client.CancelMigrate,
+		func(ctx context.Context) error { return client.Balloon(ctx, api.BalloonRequest{MemoryBytes: 1 << 27}) },
 	} {
 		if err := call(ctx); err != nil {
 			t.Error(err)
@@ -67,7 +68,7 @@ func TestCallsReachTheirPaths(t *testing.T) {
 	}
 	want := []string{
 		"GET /v1/machine", "POST /v1/machine/pause", "POST /v1/machine/resume", "POST /v1/machine/stop",
-		"POST /v1/machine/kill", "POST /v1/machine/migrate/cancel",
+		"POST /v1/machine/kill", "POST /v1/machine/migrate/cancel", "POST /v1/machine/balloon",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("requests (-want +got):\n%s", diff)

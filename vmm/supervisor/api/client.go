@@ -46,6 +46,11 @@ func (c *Client) Pause(ctx context.Context) error { return c.post(ctx, PathPause
 // Resume lets a paused guest go on.
 func (c *Client) Resume(ctx context.Context) error { return c.post(ctx, PathResume) }
 
+// Balloon asks the guest to give memory back, or to take it. It does not wait for the guest: Machine tells how far it is.
+func (c *Client) Balloon(ctx context.Context, r BalloonRequest) error {
+	return c.call(ctx, http.MethodPost, PathBalloon, r, nil)
+}
+
 // Stop asks the guest to end, makes it end after 10 s, and returns when the machine is gone.
 func (c *Client) Stop(ctx context.Context) error { return c.post(ctx, PathStop) }
 

@@ -32,6 +32,8 @@ type Machine struct {
 	Cmdline       string    `json:"cmdline"`
 	Console       string    `json:"console"` // as given to --console
 	Clock         string    `json:"clock"`   // advance or freeze
+	CPU           string    `json:"cpu"`     // as given to --cpu where the guest began; empty: not known
+	Devices       []Device  `json:"devices"` // virtio, in the order in which the guest numbers them
 	// ReadyMS is the time from the process's start to the guest's ready signal, nil until it came (a guest that
 	// arrived by a move gave it elsewhere).
 	ReadyMS      *float64 `json:"ready_ms"`

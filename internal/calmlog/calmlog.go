@@ -1,0 +1,40 @@
+// Package calmlog is a log that a guest cannot fill, whatever it does how often.
+package calmlog
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// Log passes a line on at most once in a while, and tells with the next one how
+// many it left out. It may be used from several goroutines.
+type Log struct {
+	Log   *slog.Logger
+	Every time.Duration
+
+	mu      sync.Mutex // guards what follows
+	next    time.Time  // when a line may come
+	omitted int
+}
+
+// Warn logs what should not be.
+func (l *Log) Warn(msg string, args ...any) { l.line(slog.LevelWarn, msg, args) }
+
+// Info logs what may be.
+func (l *Log) Info(msg string, args ...any) { l.line(slog.LevelInfo, msg, args) }
+
+func (l *Log) line(level slog.Level, msg string, args []any) {
+	l.mu.Lock()
+	now := time.Now()
+	if now.Before(l.next) {
+		l.omitted++
+		l.mu.Unlock()
+		return
+	}
+	omitted := l.omitted
+	l.next, l.omitted = now.Add(l.Every), 0
+	l.mu.Unlock()
+	l.Log.Log(context.Background(), level, msg, append(args, "omitted", omitted)...)
+}

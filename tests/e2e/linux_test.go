@@ -1,0 +1,84 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/ferryvmm/ferry/guests/linux"
+	"github.com/ferryvmm/ferry/internal/lab"
+	"github.com/ferryvmm/ferry/tests/drive"
+)
+
+// TestLinuxMovesAtWork boots Linux, which echoes, writes records and checks its
+// memory, and moves it there and back.
+func TestLinuxMovesAtWork(t *testing.T) {
+	needKVM(t)
+	g := linux.Require(t, linux.Fast)
+	s, err := drive.SoakLinux(within(t, 5*time.Minute), drive.SoakConfig{Vmm: vmm, Moves: 2, Log: t.Output()}, g)
+	t.Logf("%+v", s)
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestLinuxLogIn has a person log in on the console, calculate, and power off.
+func TestLinuxLogIn(t *testing.T) {
+	ctx := within(t, 4*time.Minute)
+	w := newWorld(t, 1)
+	g := linux.Require(t, linux.Fast)
+	path := filepath.Join(w.Sites[0].Dir, "console")
+	p, err := w.Sites[0].Start(lab.NewObserver(drive.Period), "run", "run", "--name", "alpha", "--memory", "64M", "--cpu", "baseline",
+		"--kernel", g.BzImage, "--initrd", g.Initramfs, "--cmdline", g.Cmdline, "--console", "unix:"+path, "--json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn := dialConsole(t, ctx, path)
+	hear(t, conn, "login:")
+	say(t, conn, "root")
+	hear(t, conn, "# ")
+	say(t, conn, "echo $((6*7))$((6*7))")
+	hear(t, conn, "4242")
+	say(t, conn, "poweroff")
+	if code, err := p.Wait(ctx); err != nil || code != 0 {
+		t.Errorf("got exit %d, %v of a guest that was powered off; want 0\n%s", code, err, p.Stderr())
+	}
+}
+
+// dialConsole connects as soon as there is somebody to connect to.
+func dialConsole(t *testing.T, ctx context.Context, path string) (conn net.Conn) {
+	t.Helper()
+	until(t, ctx, "the console is there", func() bool {
+		var err error
+		conn, err = net.Dial("unix", path)
+		return err == nil
+	})
+	t.Cleanup(func() { conn.Close() })
+	if end, ok := ctx.Deadline(); ok {
+		_ = conn.SetDeadline(end)
+	}
+	return conn
+}
+
+// hear reads the console up to some words.
+func hear(t *testing.T, conn net.Conn, words string) {
+	t.Helper()
+	var seen []byte
+	for b := make([]byte, 1); !bytes.HasSuffix(seen, []byte(words)); seen = append(seen, b...) {
+		if _, err := conn.Read(b); err != nil {
+			t.Fatalf("no %q on the console: %v; it said %q", words, err, seen)
+		}
+	}
+}
+
+// say types a line.
+func say(t *testing.T, conn net.Conn, line string) {
+	t.Helper()
+	if _, err := io.WriteString(conn, line+"\n"); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,59 @@
+package api
+
+// Device describes a virtio device of a guest: what all have, and one of the rest where its kind has more. Counts are
+// since the guest runs in this process.
+type Device struct {
+	Kind string `json:"kind"`           // blk, net, rng, balloon, console, vsock
+	ID   string `json:"id"`             // of a blk or a net: as given; of others empty, since there is one at most
+	Path string `json:"path,omitempty"` // on this host: of a blk its image, of a vsock its socket
+	*Disk
+	*Network
+	*Balloon
+	*Console
+	*Vsock
+}
+
+// Disk is what there is to say of a blk.
+type Disk struct {
+	SizeBytes    uint64 `json:"size_bytes"`
+	ReadOnly     bool   `json:"read_only"`
+	Cache        string `json:"cache"` // none or writeback
+	Reads        uint64 `json:"reads"` // requests, like the next three
+	Writes       uint64 `json:"writes"`
+	Flushes      uint64 `json:"flushes"`
+	Discards     uint64 `json:"discards"`
+	ReadBytes    uint64 `json:"read_bytes"`
+	WrittenBytes uint64 `json:"written_bytes"`
+	Errors       uint64 `json:"errors"` // requests that failed
+}
+
+// Network is what there is to say of a net. Of tap and bridge one is set, on this host.
+type Network struct {
+	MAC       string `json:"mac"`
+	Tap       string `json:"tap,omitempty"`
+	Bridge    string `json:"bridge,omitempty"`
+	Queues    int    `json:"queues"` // pairs
+	MTU       int    `json:"mtu"`    // bytes
+	RxPackets uint64 `json:"rx_packets"`
+	RxBytes   uint64 `json:"rx_bytes"`
+	RxDrops   uint64 `json:"rx_drops"`
+	TxPackets uint64 `json:"tx_packets"`
+	TxBytes   uint64 `json:"tx_bytes"`
+	TxDrops   uint64 `json:"tx_drops"`
+}
+
+// Balloon is what there is to say of a balloon.
+type Balloon struct {
+	TargetBytes uint64 `json:"target_bytes"` // that the guest is asked to give back
+	ActualBytes uint64 `json:"actual_bytes"` // that it says it gave
+}
+
+// Console is what there is to say of a console.
+type Console struct {
+	Spec string `json:"spec"` // as given to --virtio-console
+}
+
+// Vsock is what there is to say of a vsock.
+type Vsock struct {
+	CID uint64 `json:"cid"`
+}
