@@ -61,10 +61,12 @@ func TestDiskIsVerified(t *testing.T) {
 
 func TestDiskLoad(t *testing.T) {
 	for _, load := range []string{"randread", "randwrite", "seqread blksize=65536 blkdepth=4", "seqwrite blksize=1000"} {
-		underEach(t, func(t *testing.T, boot boot) {
-			r := boot(t, guest{disk: newDisk(t, 64), cmdline: "heartbeat=10000 verify=16 blkload=" + load})
-			s, lines := r.until(t, "requests done", func(s stat) bool { return s["blk_done"] > 500 && s["blk_mib_s"] > 0 })
-			checkDisk(t, s, lines)
+		t.Run(load, func(t *testing.T) {
+			underEach(t, func(t *testing.T, boot boot) {
+				r := boot(t, guest{disk: newDisk(t, 64), cmdline: "heartbeat=10000 verify=16 blkload=" + load})
+				s, lines := r.until(t, "requests done", func(s stat) bool { return s["blk_done"] > 500 && s["blk_mib_s"] > 0 })
+				checkDisk(t, s, lines)
+			})
 		})
 	}
 }

@@ -54,7 +54,7 @@
 //	    irqs=                        interrupts taken
 //	    rx= tx= rx_bad= tx_full=     frames; those for it that were damaged; answers for which there was no room
 //	    rx_pps= tx_pps= rx_mib_s= tx_mib_s=   with netload
-//	    blk_iops= blk_mib_s= blk_done= blk_bad= blk_lost= blk_p50_us= blk_p99_us=   blk_lost: under way for over 30 s
+//	    blk_iops= blk_mib_s= blk_done= blk_bad= blk_lost= blk_p50_us= blk_p99_us=   blk_lost: under way while it ran for 30 s
 //	    rng= vcon=                   bytes read, given back
 //	    balloon= reported=           pages of 4 KiB in the balloon; reported as free, in all
 //	    vsock_open= vsock= vsockdial= vsock_resets=   connections; bytes given back, checked; resets of the transport

@@ -196,29 +196,31 @@ func TestAnswersOnlyWhatIsRight(t *testing.T) {
 // Frames are sent in order, each of the size asked for, to whom was asked for.
 func TestNetworkLoadSends(t *testing.T) {
 	for _, size := range []int{60, 1514, 9014} {
-		underEach(t, func(t *testing.T, boot boot) {
-			w := newWire(t, 9000)
-			raw := w.raw(t, typeLoad)
-			peer := w.tap.Attrs().HardwareAddr
-			r := boot(t, guest{wire: w,
-				cmdline: fmt.Sprintf("heartbeat=10000 verify=16 netload=tx netsize=%d netpeer=%s", size, peer)})
-			r.await(t, "READY")
-			var last uint64
-			for i := range 1000 {
-				f := raw.receive(t, guestMAC)
-				n := binary.LittleEndian.Uint64(f[etherHead:])
-				if len(f) != size || !bytes.Equal(f[:6], peer) || (i > 0 && n <= last) { // our socket may lose some
-					t.Fatalf("got a frame of %d bytes to %x, number %d after %d; want %d to %v, in order", len(f), f[:6], n, last, size, peer)
-				}
-				for i := etherHead + 8; i < min(size, 2048-12); i++ {
-					if f[i] != byte(i) {
-						t.Fatalf("got byte %d of number %d as %#x; want %#x", i, n, f[i], byte(i))
+		t.Run(fmt.Sprint(size), func(t *testing.T) {
+			underEach(t, func(t *testing.T, boot boot) {
+				w := newWire(t, 9000)
+				raw := w.raw(t, typeLoad)
+				peer := w.tap.Attrs().HardwareAddr
+				r := boot(t, guest{wire: w,
+					cmdline: fmt.Sprintf("heartbeat=10000 verify=16 netload=tx netsize=%d netpeer=%s", size, peer)})
+				r.await(t, "READY")
+				var last uint64
+				for i := range 1000 {
+					f := raw.receive(t, guestMAC)
+					n := binary.LittleEndian.Uint64(f[etherHead:])
+					if len(f) != size || !bytes.Equal(f[:6], peer) || (i > 0 && n <= last) { // our socket may lose some
+						t.Fatalf("got a frame of %d bytes to %x, number %d after %d; want %d to %v, in order", len(f), f[:6], n, last, size, peer)
 					}
+					for i := etherHead + 8; i < min(size, 2048-12); i++ {
+						if f[i] != byte(i) {
+							t.Fatalf("got byte %d of number %d as %#x; want %#x", i, n, f[i], byte(i))
+						}
+					}
+					last = n
 				}
-				last = n
-			}
-			s, lines := r.until(t, "frames sent", func(s stat) bool { return s["tx_pps"] > 0 && s["tx_mib_s"] > 0 })
-			checkNothingWrong(t, s, lines)
+				s, lines := r.until(t, "frames sent", func(s stat) bool { return s["tx_pps"] > 0 && s["tx_mib_s"] > 0 })
+				checkNothingWrong(t, s, lines)
+			})
 		})
 	}
 }

@@ -2,6 +2,7 @@ package loadgen_test
 
 import (
 	"encoding/binary"
+	"os"
 	"testing"
 )
 
@@ -41,4 +42,30 @@ func TestNoticesWrongCompletions(t *testing.T) {
 			r.until(t, "it counted", func(s stat) bool { return s["corrupt"] > 0 })
 		})
 	}
+}
+
+// A device that is told nonsense asks to be reset, and the guest counts that as wrong.
+func TestNoticesADeviceThatGaveUp(t *testing.T) {
+	const index = 2<<20 + 256*16 + 2 // of the available ring of the first queue
+	check := func(t *testing.T, w *wire, r *running, memory *os.File) {
+		if _, err := memory.WriteAt([]byte{0x34, 0x12}, index); err != nil {
+			t.Fatal(err)
+		}
+		w.raw(t, typeLoad).send(t, w.ether(typeLoad, noise(100)))
+		r.await(t, "CORRUPT page=status1 ")
+		r.until(t, "it counted", func(s stat) bool { return s["corrupt"] > 0 })
+	}
+	t.Run("qemu", func(t *testing.T) {
+		t.Parallel()
+		w := newWire(t, 1500)
+		r, m := bootWithRAM(t, guest{wire: w, cmdline: "net=" + guestNet})
+		check(t, w, r, m.file)
+	})
+	t.Run("vmm", func(t *testing.T) {
+		t.Parallel()
+		w := newWire(t, 1500)
+		r := bootFerry(t, guest{wire: w, cmdline: "net=" + guestNet})
+		r.await(t, "READY")
+		check(t, w, r, r.ferry.memory(t))
+	})
 }

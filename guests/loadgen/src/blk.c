@@ -12,6 +12,7 @@
 #define ID 2
 #define SECOND 1000000000ul
 #define LOST_NS (30 * SECOND) /* a request under way for longer is lost */
+#define LOOK_NS (SECOND / 10) /* between two looks at what is under way; counted as no more, for the guest may have been a snapshot for days */
 #define HEADER 16             /* bytes of a request that the device reads first */
 
 static struct ring ring;
@@ -75,6 +76,7 @@ static void add(struct blk_request *r, u64 now)
 	r->status = 0xff;
 	b[n++] = (struct buffer){&r->status, 1};
 	r->began = now;
+	r->waited = 0;
 	r->busy = true;
 	ring_add(&ring, b, out, n - out, r - requests); /* there is room: depth sees to it */
 }
@@ -115,12 +117,12 @@ static bool complete(struct cpu *c, u64 now)
 
 static void find_lost(struct cpu *c, u64 now)
 {
-	if (now - looked < SECOND)
+	if (now - looked < LOOK_NS)
 		return;
 	looked = now;
 	for (u32 i = 0; i < depth; i++) {
 		struct blk_request *r = &requests[i];
-		if (!r->busy || r->lost || now < r->began + LOST_NS)
+		if (!r->busy || r->lost || (r->waited += LOOK_NS) < LOST_NS)
 			continue;
 		r->lost = true;
 		total.lost++;

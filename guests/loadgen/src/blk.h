@@ -26,6 +26,7 @@ struct blk_request {
 	bool busy, lost;
 	u32 record;        /* the workload's */
 	u64 began;         /* ns */
+	u64 waited;        /* ns that the guest has run since */
 	u8 *data;          /* bytes as the workload has it */
 };
 
