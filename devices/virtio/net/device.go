@@ -54,15 +54,18 @@ var _ virtio.Device = (*Device)(nil)
 // New makes a device at rest, as it was when it was saved, or a new one. After
 // an error the files are still the caller's.
 func New(c Config, saved *State) (*Device, error) {
-	var sockets []*socket
-	for _, f := range c.Tap {
-		s, err := newSocket(f)
-		if err != nil {
-			return nil, err
-		}
-		sockets = append(sockets, s)
+	sockets, err := newSockets(c.Tap)
+	if err != nil {
+		return nil, err
 	}
-	return newDevice(c, saved, sockets, kernel{sockets})
+	d, err := newDevice(c, saved, sockets, kernel{sockets})
+	if err != nil {
+		return nil, errors.Join(err, closeSockets(sockets))
+	}
+	for _, f := range c.Tap {
+		_ = f.Close() // it was duplicated
+	}
+	return d, nil
 }
 
 func newDevice(c Config, saved *State, sockets []*socket, tap control) (*Device, error) {
@@ -254,7 +257,7 @@ func (d *Device) resume() {
 func (d *Device) Close() error {
 	var errs []error
 	for _, p := range d.pairs {
-		errs = append(errs, p.tap.file.Close())
+		errs = append(errs, p.tap.close())
 	}
 	return errors.Join(errs...)
 }

@@ -44,8 +44,9 @@ func newFakeTap(t testing.TB, queues int) *fakeTap {
 			t.Fatal(err)
 		}
 		f.far = append(f.far, fds[0])
-		f.files = append(f.files, os.NewFile(uintptr(fds[1]), "tap"))
-		t.Cleanup(func() { _ = unix.Close(fds[0]) })
+		file := os.NewFile(uintptr(fds[1]), "tap")
+		f.files = append(f.files, file)
+		t.Cleanup(func() { _ = errors.Join(unix.Close(fds[0]), file.Close()) })
 	}
 	return f
 }
@@ -72,33 +73,14 @@ func (f *fakeControl) attach(queue int, on bool) error {
 func (f *fakeTap) again() {
 	f.fakeControl = &fakeControl{attached: make([]bool, len(f.files))}
 	f.attached[0] = true
-	for i, file := range f.files {
-		raw, err := file.SyscallConn()
-		if err != nil {
-			f.t.Fatal(err)
-		}
-		if err := raw.Control(func(fd uintptr) {
-			copied, err := unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0)
-			if err != nil {
-				f.t.Fatal(err)
-			}
-			f.files[i] = os.NewFile(uintptr(copied), "tap")
-		}); err != nil {
-			f.t.Fatal(err)
-		}
-	}
 }
 
 // device makes a device on the tap.
 func (f *fakeTap) device(c Config, saved *State) *Device {
 	f.t.Helper()
-	var sockets []*socket
-	for _, file := range f.files {
-		s, err := newSocket(file)
-		if err != nil {
-			f.t.Fatal(err)
-		}
-		sockets = append(sockets, s)
+	sockets, err := newSockets(f.files)
+	if err != nil {
+		f.t.Fatal(err)
 	}
 	c.Tap, c.MAC, c.Log = f.files, guestMAC, slog.New(slog.DiscardHandler)
 	d, err := newDevice(c, saved, sockets, f.fakeControl)

@@ -150,15 +150,11 @@ func TestBadState(t *testing.T) {
 		{Pairs: 1, Held: [][]byte{make([]byte, maxPacket+1)}},
 	} {
 		f := newFakeTap(t, 2)
-		var sockets []*socket
-		for _, file := range f.files {
-			k, err := newSocket(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			sockets = append(sockets, k)
-			defer file.Close()
+		sockets, err := newSockets(f.files)
+		if err != nil {
+			t.Fatal(err)
 		}
+		defer closeSockets(sockets)
 		if _, err := newDevice(Config{}, &s, sockets, f); err == nil {
 			t.Errorf("%+v: got no error; want one", s)
 		}

@@ -4,10 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ferryvmm/ferry/devices/virtio"
 )
 
 // Sizes in bytes.
@@ -19,66 +19,92 @@ const (
 	maxPacket    = headerSize + ethernetSize + vlanSize + 0xffff // the largest that a tap gives or takes
 )
 
-// socket is one queue of the tap. The device owns the file.
+// socket is one queue of the tap, and the event that ends a wait for packets.
+//
+// Who waits blocks a thread in poll: as with [virtio.Kick], the kernel wakes it
+// sooner than Go's poller wakes a goroutine. The poller would also look at each
+// packet's arrival, so the descriptor is one that it does not know.
 type socket struct {
-	file *os.File
-	raw  syscall.RawConn
-	fd   int // of file, which must not be asked for it again: that would make it block
-
-	ready  func(uintptr) bool // method value of readable, which is made once
-	looked bool               // readable was asked before in this wait
-	poll   [1]unix.PollFd
-	broken error // why waiting is not possible
+	fd     int
+	woken  *virtio.Kick
+	poll   [2]unix.PollFd // fd, woken
+	broken error          // why waiting is not possible
 }
 
-// newSocket wraps a file that does not block.
+// newSocket duplicates the descriptor of a file that does not block.
 func newSocket(f *os.File) (*socket, error) {
 	raw, err := f.SyscallConn()
 	if err != nil {
 		return nil, fmt.Errorf("queue of a tap: %w", err)
 	}
-	if err := f.SetReadDeadline(time.Time{}); err != nil {
-		return nil, fmt.Errorf("queue of a tap: want a file that does not block: %w", err)
-	}
-	s := &socket{file: f, raw: raw}
-	if err := raw.Control(func(fd uintptr) { s.fd = int(fd) }); err != nil {
+	var fd, flags int
+	var refused error
+	err = raw.Control(func(theirs uintptr) {
+		if flags, refused = unix.FcntlInt(theirs, unix.F_GETFL, 0); refused == nil {
+			fd, refused = unix.FcntlInt(theirs, unix.F_DUPFD_CLOEXEC, 0)
+		}
+	})
+	if err := errors.Join(err, refused); err != nil {
 		return nil, fmt.Errorf("queue of a tap: %w", err)
 	}
-	s.ready = s.readable
-	s.poll[0] = unix.PollFd{Fd: int32(s.fd), Events: unix.POLLIN}
+	s := &socket{fd: fd}
+	if flags&unix.O_NONBLOCK == 0 {
+		err = errors.New("queue of a tap: want a file that does not block")
+	} else {
+		s.woken, err = virtio.NewKick()
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	s.poll = [2]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}, {Fd: int32(s.woken.FD()), Events: unix.POLLIN}}
 	return s, nil
+}
+
+// newSockets makes one of each file.
+func newSockets(files []*os.File) ([]*socket, error) {
+	var sockets []*socket
+	for _, f := range files {
+		s, err := newSocket(f)
+		if err != nil {
+			return nil, errors.Join(err, closeSockets(sockets))
+		}
+		sockets = append(sockets, s)
+	}
+	return sockets, nil
+}
+
+// closeSockets closes them all. Precondition: nobody waits.
+func closeSockets(sockets []*socket) error {
+	var errs []error
+	for _, s := range sockets {
+		errs = append(errs, s.close())
+	}
+	return errors.Join(errs...)
 }
 
 // wait returns when there may be a packet, or when wake was called since the
 // last wait. One goroutine at a time waits.
 func (s *socket) wait() {
-	s.looked = false
-	switch err := s.raw.Read(s.ready); {
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		// A wake that came until here is answered by this return.
-		_ = s.file.SetReadDeadline(time.Time{})
+	switch _, err := unix.Poll(s.poll[:], -1); {
+	case errors.Is(err, unix.EINTR):
 	case err != nil:
 		s.broken = err
+	case s.poll[1].Revents != 0:
+		s.woken.Wait()
 	}
 }
-
-// readable looks for itself once: the poller forgets what it heard before the
-// wait began. Then it trusts the poller.
-func (s *socket) readable(uintptr) bool {
-	if s.looked {
-		return true
-	}
-	s.looked = true
-	s.poll[0].Revents = 0
-	n, _ := unix.Poll(s.poll[:], 0) // an error means that the poller decides
-	return n > 0
-}
-
-// past is a deadline that is over.
-var past = time.Unix(1, 0)
 
 // wake ends a wait, the one going on or the next.
-func (s *socket) wake() { _ = s.file.SetReadDeadline(past) }
+func (s *socket) wake() { s.woken.Wake() }
+
+// close releases the descriptors. Precondition: nobody waits.
+func (s *socket) close() error {
+	err := unix.Close(s.fd)
+	if s.woken != nil {
+		err = errors.Join(err, s.woken.Close())
+	}
+	return err
+}
 
 // control is what the kernel's tap can be told, beside packets.
 type control interface {
