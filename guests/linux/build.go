@@ -81,7 +81,6 @@ func Build(ctx context.Context, v Variant, log io.Writer) (Guest, error) {
 type planned struct {
 	entry, kernel string // names in the cache
 	initramfs     []byte
-	cmdline       []byte
 }
 
 // plan computes what a guest is made of.
@@ -98,28 +97,25 @@ func plan(ctx context.Context, v Variant, busybox []byte) (planned, error) {
 	if source == "" {
 		source = candidate(ctx, sourcePackage)
 	}
-	g := planned{kernel: kernelKey(v, source, compiler(ctx)), initramfs: initramfs, cmdline: cmdline(v)}
-	g.entry = key(string(v), []byte(g.kernel), g.initramfs, g.cmdline)
+	g := planned{kernel: kernelKey(v, source, compiler(ctx)), initramfs: initramfs}
+	g.entry = key(string(v), []byte(g.kernel), g.initramfs)
 	return g, nil
 }
 
 // assemble fills the guest's folder, with links to the kernel's files.
 func (g planned) assemble(dir, kernel string) error {
-	for _, name := range []string{kernelName, bzImageName} {
+	for _, name := range kernelProducts {
 		if err := os.Link(filepath.Join(kernel, name), filepath.Join(dir, name)); err != nil {
 			return err
 		}
 	}
-	if err := os.WriteFile(filepath.Join(dir, initramfsName), g.initramfs, 0o644); err != nil {
-		return err
-	}
-	return os.WriteFile(filepath.Join(dir, cmdlineName), g.cmdline, 0o644)
+	return os.WriteFile(filepath.Join(dir, initramfsName), g.initramfs, 0o644)
 }
 
 // killAfter is how long a cancelled build may take to end.
 const killAfter = 5 * time.Second
 
-// buildKernel builds a kernel and leaves vmlinux and bzImage in dir.
+// buildKernel leaves a kernel's products in dir.
 func buildKernel(ctx context.Context, v Variant, dir string, log io.Writer) error {
 	work := filepath.Join(dir, "work")
 	scripts := filepath.Join(work, "recipe")
@@ -139,7 +135,7 @@ func buildKernel(ctx context.Context, v Variant, dir string, log io.Writer) erro
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("linux: build variant %s: %w", v, err)
 	}
-	for _, name := range []string{kernelName, bzImageName} {
+	for _, name := range kernelProducts {
 		if err := os.Rename(filepath.Join(work, name), filepath.Join(dir, name)); err != nil {
 			return err
 		}

@@ -89,12 +89,12 @@ func TestReadGuest(t *testing.T) {
 		t.Errorf("got %v; want ErrNotBuilt", err)
 	}
 	kernel := t.TempDir()
-	for _, name := range []string{kernelName, bzImageName} {
-		if err := os.WriteFile(filepath.Join(kernel, name), []byte(name), 0o600); err != nil {
+	for _, name := range kernelProducts {
+		if err := os.WriteFile(filepath.Join(kernel, name), []byte(name+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	p := planned{initramfs: []byte("archive"), cmdline: []byte("console=ttyS0\n")}
+	p := planned{initramfs: []byte("archive")}
 	if err := c.add("fast-1", func(dir string) error { return p.assemble(dir, kernel) }); err != nil {
 		t.Fatal(err)
 	}
@@ -102,10 +102,10 @@ func TestReadGuest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff("console=ttyS0", got.Cmdline); diff != "" {
+	if diff := cmp.Diff(cmdlineName, got.Cmdline); diff != "" {
 		t.Errorf("command line (-want +got):\n%s", diff)
 	}
-	for path, want := range map[string]string{got.Kernel: kernelName, got.BzImage: bzImageName, got.Initramfs: "archive"} {
+	for path, want := range map[string]string{got.Kernel: kernelName + "\n", got.BzImage: bzImageName + "\n", got.Initramfs: "archive"} {
 		if b, err := os.ReadFile(path); err != nil || string(b) != want {
 			t.Errorf("%s: got %q, %v; want %q", path, b, err, want)
 		}

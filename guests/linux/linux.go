@@ -46,6 +46,9 @@ const (
 	cmdlineName   = "cmdline"
 )
 
+// kernelProducts are those that a build of the kernel makes.
+var kernelProducts = []string{kernelName, bzImageName, cmdlineName}
+
 // ErrNotBuilt says that the guest is not in the cache. The caller should call Build, or run make guest.
 var ErrNotBuilt = errors.New("linux: the guest is not built: make guest")
 

@@ -57,11 +57,8 @@ func key(name string, parts ...[]byte) string {
 // kernelKey names the kernel of a variant, made from this version of the source with this compiler.
 func kernelKey(v Variant, source, compiler string) string {
 	return key("kernel-"+string(v), kernelFile("adapt"), kernelFile("build"), kernelFile("common.config"),
-		kernelFile(string(v)+".config"), []byte(source), []byte(compiler))
+		kernelFile(string(v)+".config"), kernelFile(string(v)+".cmdline"), []byte(source), []byte(compiler))
 }
-
-// cmdline is what a variant's kernel needs on its command line.
-func cmdline(v Variant) []byte { return kernelFile(string(v) + ".cmdline") }
 
 // compiler returns what gcc says of itself; empty without one.
 func compiler(ctx context.Context) string {

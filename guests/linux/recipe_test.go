@@ -28,7 +28,7 @@ func TestKeysDifferWhereWhatTheyNameDiffers(t *testing.T) {
 
 func TestCmdlineIsOneLine(t *testing.T) {
 	for _, v := range Variants() {
-		line := string(cmdline(v))
+		line := string(kernelFile(string(v) + ".cmdline"))
 		if strings.Count(line, "\n") != 1 || !strings.HasSuffix(line, "\n") || len(line) > 1024 {
 			t.Errorf("%s: got %q; want one line of at most 1024 bytes", v, line)
 		}

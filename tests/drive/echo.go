@@ -20,10 +20,10 @@ import (
 const echoPort = 7
 
 const (
-	echoSize  = 256                    // bytes of one message
-	echoPause = 2 * time.Millisecond   // between two messages
-	udpWithin = 100 * time.Millisecond // for one answer; then the packet counts as lost, which is no error
-	tcpWithin = 30 * time.Second       // for one answer: what is lost is sent again, after ever longer pauses
+	echoSize  = 256                  // bytes of one message
+	echoPause = 2 * time.Millisecond // between two messages
+	udpWithin = time.Second          // for one answer; then the packet counts as lost, which is no error
+	tcpWithin = 30 * time.Second     // for one answer: what is lost is sent again, after ever longer pauses
 )
 
 // Echo talks to a guest that answers with what it was told, for as long as the

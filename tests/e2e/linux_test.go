@@ -37,7 +37,7 @@ func TestLinuxLogIn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn := dialConsole(t, ctx, path)
+	conn := dialConsole(t, ctx, w.Sites[0], path)
 	hear(t, conn, "login:")
 	say(t, conn, "root")
 	hear(t, conn, "# ")
@@ -49,14 +49,17 @@ func TestLinuxLogIn(t *testing.T) {
 	}
 }
 
-// dialConsole connects as soon as there is somebody to connect to.
-func dialConsole(t *testing.T, ctx context.Context, path string) (conn net.Conn) {
+// dialConsole connects as soon as the guest of a site runs.
+func dialConsole(t *testing.T, ctx context.Context, s *drive.Site, path string) net.Conn {
 	t.Helper()
-	until(t, ctx, "the console is there", func() bool {
-		var err error
-		conn, err = net.Dial("unix", path)
-		return err == nil
+	until(t, ctx, "the guest runs", func() bool {
+		list, err := s.PS(ctx)
+		return err == nil && len(list) == 1 && list[0].State == "running"
 	})
+	conn, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() { conn.Close() })
 	if end, ok := ctx.Deadline(); ok {
 		_ = conn.SetDeadline(end)
