@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"os"
+
+	"golang.org/x/sys/unix"
 )
 
 // console is where lines go that others read.
@@ -13,9 +15,10 @@ func (c *console) line(format string, args ...any) {
 	_, _ = os.Stdout.Write(fmt.Appendf(nil, format+"\n", args...))
 }
 
-// ready says that all works.
+// ready says that all works, and signals it once the line has left: a VMM may end where it does not know the port.
 func (c *console) ready() {
 	c.line("READY")
+	_ = unix.IoctlSetInt(unix.Stdout, unix.TCSBRK, 1) // tcdrain; fails where the console is no terminal
 	c.ports.out(readyPort, byteReady)
 }
 
