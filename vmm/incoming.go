@@ -45,7 +45,6 @@ func (p *process) receive(ctx context.Context, r *ipc.Request) (ipc.Reply, error
 		Control: control, Bulk: bulk, Hello: in.Hello, Host: t, Record: oath,
 	})
 	t.settled()
-	go p.trim()
 	arrival := Arrival{Forget: oath.forget.Load()}
 	if err != nil && !t.runs.Load() {
 		arrival.Failure = crossing(err)
@@ -64,7 +63,6 @@ func (p *process) restore(ctx context.Context, r *ipc.Request) (ipc.Reply, error
 	defer files.close()
 	_, err = migration.Restore(ctx, files[RoleStream], t)
 	t.settled()
-	go p.trim()
 	if err != nil {
 		return ipc.Reply{}, streamFailure(err)
 	}

@@ -52,7 +52,8 @@ func (p *process) adopt(m *Machine) {
 	p.machine = m
 }
 
-// trim gives back what only the guest's start or arrival needed.
+// trim gives back what only the start of a guest needed. One that arrives is not
+// trimmed: its exits would find their code gone, milliseconds behind the switch.
 func (p *process) trim() {
 	if err := resident.Trim(); err != nil {
 		p.log.Warn("giving memory back", "error", err)
