@@ -17,6 +17,7 @@ type Tracker struct {
 	region int
 	page   uint64
 	left   uint64 // pages of this round not yet yielded; in the first round an estimate
+	log    bitmap // what Sample reads into
 }
 
 // tracked is a region as its tracker sees it.
@@ -25,7 +26,8 @@ type tracked struct {
 	pending bitmap // to be yielded in this round
 	// seen holds the bits that were read from KVM's log and are still set there: those that may be cleared. It is a
 	// subset of pending. A bit that KVM sets later is not in it, so no change is lost.
-	seen bitmap
+	seen    bitmap
+	written bitmap // pages that Sample has seen written; nil without Watch
 }
 
 // Track starts KVM's dirty log on every slot. Without a VM only our own writes are tracked. Errors: ErrTracking, ErrClosed,

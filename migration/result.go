@@ -15,7 +15,7 @@ const (
 	// OutcomeInDoubt: the commit left, and nobody knows whether it arrived. The guest
 	// at the source stays paused.
 	OutcomeInDoubt Outcome = "in_doubt"
-	// OutcomeLost: the target owns the guest and could not start it.
+	// OutcomeLost: the target owns the guest and could not start it, or died before it had all of its memory.
 	OutcomeLost Outcome = "lost"
 )
 
@@ -29,6 +29,8 @@ const (
 	PhaseCommit  Phase = "commit"
 	PhaseInDoubt Phase = "in_doubt"
 	PhaseRelease Phase = "release"
+	PhasePull    Phase = "pull"   // the guest runs at the target, which fetches the rest
+	PhaseRejoin  Phase = "rejoin" // likewise, but the link is lost
 )
 
 // Progress is one report of a move under way.
@@ -62,6 +64,11 @@ type Result struct {
 	TotalMS       float64  `json:"total_ms"`
 	DowntimeMS    float64  `json:"downtime_ms"`
 	Downtime      Downtime `json:"downtime"`
+	// PulledPages came after the guest had started, UrgentPages of them because it waited.
+	PulledPages uint64 `json:"pulled_pages"`
+	UrgentPages uint64 `json:"urgent_pages"`
+	Faults      Faults `json:"faults"`
+	Rejoins     int    `json:"rejoins"` // links lost and made anew in pull
 }
 
 // Round is one pass over dirty memory.

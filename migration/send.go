@@ -25,7 +25,8 @@ type SendConfig struct {
 	Mode        Mode                   // Precopy if empty
 	// DowntimeLimit bounds the forecast at which precopy stops the guest. 50 ms if 0.
 	DowntimeLimit time.Duration
-	// Timeout cancels the move if it did not come to the commit. 0: none.
+	// Timeout cancels the move if it did not come to the commit; Auto and Hybrid
+	// then stop pushing, and the target pulls. 0: none.
 	Timeout time.Duration
 	// SaveCost forecasts what Guest.Pause and Guest.Save take. It may be nil.
 	SaveCost func() time.Duration
@@ -33,6 +34,10 @@ type SendConfig struct {
 	// It is called until it says Started or NotStarted, with at least 500 ms between
 	// the calls. An error means the same as Unknown. If nil, a move that is in doubt stays so.
 	Ask func(context.Context) (Answer, error)
+	// Dial makes a further connection to the target, to which nothing has been
+	// written. It is called for modes that may pull, and again when the link is lost in a
+	// pull. If nil, there is no pull.
+	Dial func(context.Context) (net.Conn, error)
 	// Cancel, when closed, cancels the move if the commit did not leave yet.
 	// After that it does nothing. It may be nil.
 	Cancel <-chan struct{}
@@ -45,7 +50,7 @@ type SendConfig struct {
 
 // Send moves a guest to a target. It returns when the move is decided: with
 // OutcomeCompleted and no error, the guest runs at the target and the caller
-// must end its own copy; with OutcomeFailed or OutcomeCancelled the guest is at
+// must end its own copy (where the target pulled, it has all memory); with OutcomeFailed or OutcomeCancelled the guest is at
 // the source as before, dirty logging off; the error says why. In doubt it goes
 // on asking.
 //

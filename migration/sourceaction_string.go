@@ -16,21 +16,28 @@ func _() {
 	_ = x[doSave-5]
 	_ = x[doLastCount-6]
 	_ = x[doFinish-7]
-	_ = x[doCommit-8]
-	_ = x[doRelease-9]
-	_ = x[doAbort-10]
-	_ = x[doInterrupt-11]
-	_ = x[doResume-12]
-	_ = x[doUntrack-13]
-	_ = x[doSeal-14]
-	_ = x[doAsk-15]
-	_ = x[doAskAgain-16]
-	_ = x[doEnd-17]
+	_ = x[doSwitch-8]
+	_ = x[doCommit-9]
+	_ = x[doRelease-10]
+	_ = x[doAbort-11]
+	_ = x[doInterrupt-12]
+	_ = x[doResume-13]
+	_ = x[doUntrack-14]
+	_ = x[doSeal-15]
+	_ = x[doAsk-16]
+	_ = x[doAskAgain-17]
+	_ = x[doServe-18]
+	_ = x[doFetch-19]
+	_ = x[doPart-20]
+	_ = x[doRejoin-21]
+	_ = x[doRejoinAgain-22]
+	_ = x[doCut-23]
+	_ = x[doEnd-24]
 }
 
-const _sourceAction_name = "ReserveOfferCountPushPauseSaveLastCountFinishCommitReleaseAbortInterruptResumeUntrackSealAskAskAgainEnd"
+const _sourceAction_name = "ReserveOfferCountPushPauseSaveLastCountFinishSwitchCommitReleaseAbortInterruptResumeUntrackSealAskAskAgainServeFetchPartRejoinRejoinAgainCutEnd"
 
-var _sourceAction_index = [...]uint8{0, 7, 12, 17, 21, 26, 30, 39, 45, 51, 58, 63, 72, 78, 85, 89, 92, 100, 103}
+var _sourceAction_index = [...]uint8{0, 7, 12, 17, 21, 26, 30, 39, 45, 51, 57, 64, 69, 78, 84, 91, 95, 98, 106, 111, 116, 120, 126, 137, 140, 143}
 
 func (i sourceAction) String() string {
 	idx := int(i) - 0

@@ -32,12 +32,17 @@ func _() {
 	_ = x[onStarted-21]
 	_ = x[onUnstarted-22]
 	_ = x[onUnknown-23]
-	_ = x[sourceEvents-24]
+	_ = x[onPulled-24]
+	_ = x[onFetch-25]
+	_ = x[onRejoined-26]
+	_ = x[onNotJoined-27]
+	_ = x[onLost-28]
+	_ = x[sourceEvents-29]
 }
 
-const _sourceEvent_name = "StartReservedRefusedOfferedCountedPushedRoundAckPausedPauseFailedSavedLastCountedFinishedPreparedRunningSealedFailedAbortLinkLostCancelTimeoutGiveUpStartedUnstartedUnknownsourceEvents"
+const _sourceEvent_name = "StartReservedRefusedOfferedCountedPushedRoundAckPausedPauseFailedSavedLastCountedFinishedPreparedRunningSealedFailedAbortLinkLostCancelTimeoutGiveUpStartedUnstartedUnknownPulledFetchRejoinedNotJoinedLostsourceEvents"
 
-var _sourceEvent_index = [...]uint8{0, 5, 13, 20, 27, 34, 40, 48, 54, 65, 70, 81, 89, 97, 104, 110, 116, 121, 129, 135, 142, 148, 155, 164, 171, 183}
+var _sourceEvent_index = [...]uint8{0, 5, 13, 20, 27, 34, 40, 48, 54, 65, 70, 81, 89, 97, 104, 110, 116, 121, 129, 135, 142, 148, 155, 164, 171, 177, 182, 190, 199, 203, 215}
 
 func (i sourceEvent) String() string {
 	idx := int(i) - 0

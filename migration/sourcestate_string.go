@@ -22,15 +22,18 @@ func _() {
 	_ = x[sourceCommitted-11]
 	_ = x[sourceInDoubt-12]
 	_ = x[sourceSealing-13]
-	_ = x[sourceCompleted-14]
-	_ = x[sourceUnwound-15]
-	_ = x[sourceUndecided-16]
-	_ = x[sourceStates-17]
+	_ = x[sourcePulling-14]
+	_ = x[sourceRejoining-15]
+	_ = x[sourceCompleted-16]
+	_ = x[sourceUnwound-17]
+	_ = x[sourceUndecided-18]
+	_ = x[sourceLost-19]
+	_ = x[sourceStates-20]
 }
 
-const _sourceState_name = "NewReservingOfferingCountingPushingAckingPausingSavingLastCountFinishingPreparingCommittedInDoubtSealingCompletedUnwoundUndecidedStates"
+const _sourceState_name = "NewReservingOfferingCountingPushingAckingPausingSavingLastCountFinishingPreparingCommittedInDoubtSealingPullingRejoiningCompletedUnwoundUndecidedLostStates"
 
-var _sourceState_index = [...]uint8{0, 3, 12, 20, 28, 35, 41, 48, 54, 63, 72, 81, 90, 97, 104, 113, 120, 129, 135}
+var _sourceState_index = [...]uint8{0, 3, 12, 20, 28, 35, 41, 48, 54, 63, 72, 81, 90, 97, 104, 111, 120, 129, 136, 145, 149, 155}
 
 func (i sourceState) String() string {
 	idx := int(i) - 0

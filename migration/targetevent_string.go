@@ -23,16 +23,19 @@ func _() {
 	_ = x[gotTombstone-12]
 	_ = x[gotTombstoneFailed-13]
 	_ = x[gotRelease-14]
-	_ = x[gotFailed-15]
-	_ = x[gotAbort-16]
-	_ = x[gotLinkLost-17]
-	_ = x[gotCancel-18]
-	_ = x[targetEvents-19]
+	_ = x[gotPulled-15]
+	_ = x[gotFetch-16]
+	_ = x[gotRejoined-17]
+	_ = x[gotFailed-18]
+	_ = x[gotAbort-19]
+	_ = x[gotLinkLost-20]
+	_ = x[gotCancel-21]
+	_ = x[targetEvents-22]
 }
 
-const _targetEvent_name = "ReserveBuiltBuildFailedRoundEndAllPagesStateRestoredCommitRecordedRecordFailedStartedStartFailedTombstoneTombstoneFailedReleaseFailedAbortLinkLostCanceltargetEvents"
+const _targetEvent_name = "ReserveBuiltBuildFailedRoundEndAllPagesStateRestoredCommitRecordedRecordFailedStartedStartFailedTombstoneTombstoneFailedReleasePulledFetchRejoinedFailedAbortLinkLostCanceltargetEvents"
 
-var _targetEvent_index = [...]uint8{0, 7, 12, 23, 31, 39, 44, 52, 58, 66, 78, 85, 96, 105, 120, 127, 133, 138, 146, 152, 164}
+var _targetEvent_index = [...]uint8{0, 7, 12, 23, 31, 39, 44, 52, 58, 66, 78, 85, 96, 105, 120, 127, 133, 138, 146, 152, 157, 165, 171, 183}
 
 func (i targetEvent) String() string {
 	idx := int(i) - 0
