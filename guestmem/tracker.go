@@ -28,8 +28,8 @@ type tracked struct {
 	seen bitmap
 }
 
-// Track starts KVM's dirty log on every slot. Without a VM only our own writes are tracked. Errors: ErrTracking, ErrClosed,
-// or the VM's; then no log is left running.
+// Track starts KVM's dirty log on every slot. Without a VM only our own writes are tracked. Errors: ErrTracking, ErrPulling,
+// ErrClosed, or the VM's; then no log is left running.
 func (m *Memory) Track() (*Tracker, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -38,6 +38,8 @@ func (m *Memory) Track() (*Tracker, error) {
 		return nil, ErrClosed
 	case m.tracker != nil:
 		return nil, ErrTracking
+	case m.pull.Load() != nil:
+		return nil, ErrPulling
 	}
 	t := &Tracker{m: m, regions: make([]tracked, len(m.regions))}
 	for i, r := range m.regions {
