@@ -30,8 +30,8 @@ type tracked struct {
 	written bitmap // pages that Sample has seen written; nil without Watch
 }
 
-// Track starts KVM's dirty log on every slot. Without a VM only our own writes are tracked. Errors: ErrTracking, ErrClosed,
-// or the VM's; then no log is left running.
+// Track starts KVM's dirty log on every slot. Without a VM only our own writes are tracked. Errors: ErrTracking, ErrPulling,
+// ErrClosed, or the VM's; then no log is left running.
 func (m *Memory) Track() (*Tracker, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -40,6 +40,8 @@ func (m *Memory) Track() (*Tracker, error) {
 		return nil, ErrClosed
 	case m.tracker != nil:
 		return nil, ErrTracking
+	case m.pull.Load() != nil:
+		return nil, ErrPulling
 	}
 	t := &Tracker{m: m, regions: make([]tracked, len(m.regions))}
 	for i, r := range m.regions {
