@@ -25,6 +25,7 @@ const (
 	StateMigrating    State = "migrating"
 	StateRelinquished State = "relinquished"
 	StateInDoubt      State = "in_doubt"
+	StatePulling      State = "pulling" // it runs here, and pages of it are still at its source
 )
 
 // pauseWithin bounds a pause: every exit is handled in microseconds.
@@ -52,9 +53,11 @@ type Machine struct {
 	mu       sync.Mutex // guards what follows; never held across KVM_RUN
 	state    State
 	instance *instance
-	paused   bool  // by a person, or for want of the images: a move that fails leaves it so
-	handed   bool  // the images are unlocked, for a target: the guest must not run without them
-	move     *move // the move or snapshot under way
+	paused   bool          // by a person, or for want of the images: a move that fails leaves it so
+	handed   bool          // the images are unlocked, for a target: the guest must not run without them
+	move     *move         // the move or snapshot under way
+	pulling  bool          // pages are missing: what touches one waits for it
+	whole    chan struct{} // closed when none is any more; nil before the first
 	ended    bool
 	readyAt  int64 // CLOCK_MONOTONIC, ns
 
@@ -153,7 +156,11 @@ func (m *Machine) Pause(ctx context.Context) error {
 	if m.paused {
 		return nil
 	}
-	if err := m.halt(ctx); err != nil {
+	halt := m.halt
+	if m.pulling {
+		halt = m.hold
+	}
+	if err := halt(ctx); err != nil {
 		return err
 	}
 	m.paused = true
@@ -172,6 +179,10 @@ func (m *Machine) Resume() error {
 		return nil
 	}
 	m.paused = false
+	if m.pulling {
+		m.setState(StatePulling)
+		return m.instance.cpus.Resume()
+	}
 	return m.run()
 }
 

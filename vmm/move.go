@@ -31,6 +31,9 @@ func (m *Machine) beginMove() (*move, error) {
 	if err := m.usable(); err != nil {
 		return nil, err
 	}
+	if err := m.needWhole(); err != nil {
+		return nil, err
+	}
 	if m.leaving.Load() {
 		return nil, badState("the guest is ending or restarting", "try again in a moment")
 	}

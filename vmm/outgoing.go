@@ -53,6 +53,7 @@ func (p *process) migrate(r *ipc.Request) (ipc.Reply, error) {
 		Guest: v, Memory: m.instance.memory, Description: d, Blobs: m.images.readers(),
 		Mode: mode, DowntimeLimit: q.DowntimeLimit, Timeout: q.Timeout, SaveCost: v.presync,
 		Cancel: v.cancel, Progress: v.follow(p.progress), Accepted: began,
+		Dial: func(ctx context.Context) (net.Conn, error) { return p.reach(ctx) },
 		Ask: func(ctx context.Context) (migration.Answer, error) {
 			var a migration.Answer
 			_, err := p.conn.Call(ctx, MethodAsk, query, &a)
@@ -73,6 +74,19 @@ func (p *process) migrate(r *ipc.Request) (ipc.Reply, error) {
 		v.end()
 	}
 	return ipc.Reply{Body: outcome}, nil
+}
+
+// reach makes a further connection to the target.
+func (p *process) reach(ctx context.Context) (net.Conn, error) {
+	files, err := p.conn.Call(ctx, MethodReach, nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	if len(files) != 1 {
+		return nil, fmt.Errorf("dialling the target: got %d files; want 1", len(files))
+	}
+	defer files[0].Close()
+	return net.FileConn(files[0])
 }
 
 // snapshot writes a copy of the guest to the file that came.

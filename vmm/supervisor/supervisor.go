@@ -237,6 +237,8 @@ func (s *supervisor) serveMachine(ctx context.Context, r *ipc.Request) (ipc.Repl
 		return ipc.Reply{}, nil
 	case vmm.NoteProgress:
 		return ipc.Reply{}, s.noteProgress(r)
+	case vmm.MethodReach:
+		return s.reach(ctx)
 	case vmm.MethodAsk:
 		return s.ask(ctx, r)
 	case vmm.MethodArriving:
