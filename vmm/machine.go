@@ -117,7 +117,7 @@ func (m *Machine) run() error {
 	if err := m.instance.cpus.Resume(); err != nil {
 		return err
 	}
-	m.setState(StateRunning)
+	m.show(StateRunning)
 	return nil
 }
 
@@ -135,6 +135,14 @@ func (m *Machine) relock(within time.Duration) error {
 	return nil
 }
 
+// show is setState for who starts or stops the guest, while a move under way has
+// no more to say. Precondition: mu is held.
+func (m *Machine) show(s State) {
+	if m.state == StateRunning || m.state == StatePaused {
+		m.setState(s)
+	}
+}
+
 // setState notes and tells the state. Precondition: mu is held.
 func (m *Machine) setState(s State) {
 	if m.state != s {
@@ -143,11 +151,12 @@ func (m *Machine) setState(s State) {
 	}
 }
 
-// Pause stops the guest until Resume. Pausing a paused guest does nothing.
+// Pause stops the guest until Resume. Pausing a paused guest does nothing. A move
+// under way goes on, and the guest arrives paused.
 func (m *Machine) Pause(ctx context.Context) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if err := m.usable(); err != nil {
+	if err := m.steerable(); err != nil {
 		return err
 	}
 	if m.paused {
@@ -157,15 +166,16 @@ func (m *Machine) Pause(ctx context.Context) error {
 		return err
 	}
 	m.paused = true
-	m.setState(StatePaused)
+	m.show(StatePaused)
 	return nil
 }
 
-// Resume lets a paused guest go on. Resuming a running guest does nothing.
+// Resume lets a paused guest go on, as Pause stops it. Resuming a running guest
+// does nothing.
 func (m *Machine) Resume() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if err := m.usable(); err != nil {
+	if err := m.steerable(); err != nil {
 		return err
 	}
 	if !m.paused {
@@ -173,6 +183,15 @@ func (m *Machine) Resume() error {
 	}
 	m.paused = false
 	return m.run()
+}
+
+// steerable refuses to pause or resume a guest that stands still for a move, or
+// has ended. Precondition: mu is held.
+func (m *Machine) steerable() error {
+	if !m.ended && m.move != nil && !m.move.halted {
+		return nil
+	}
+	return m.usable()
 }
 
 // usable refuses what cannot be done while the guest moves, or after its end.
@@ -218,6 +237,13 @@ func (m *Machine) AskToStop() error {
 		t.RequestStop()
 	}
 	return m.instance.board.button.Press()
+}
+
+// current is the state as it was told last.
+func (m *Machine) current() State {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.state
 }
 
 // alive tells whether there is a guest that can go on without a supervisor.

@@ -33,7 +33,7 @@ const (
 	MethodAsk      = "ask"      // migration.Query → migration.Answer: what became of a commit, by dialling the target anew
 	MethodArriving = "arriving" // Arriving → Claimed, files: claims the name of a guest that wants in, and opens what it works on
 	MethodDial     = "dial"     // Dial → nil, one file: connects to the host side of the vsock
-	MethodRuns     = "runs"     // nil → nil: the guest that arrived runs
+	MethodRuns     = "runs"     // State → nil: the guest that arrived is ours, and runs unless it is paused
 	MethodEnded    = "ended"    // Ending → nil: the guest is no more; the process exits after the answer
 	NoteProgress   = "progress" // migration.Progress
 	NoteState      = "state"    // State

@@ -18,8 +18,9 @@ type move struct {
 	once   sync.Once
 	why    string
 	done   chan struct{} // closed when it is over
-	halted bool
-	token  uint64 // by which the target knows the images; 0: a snapshot, which hands nothing over
+	halted bool          // the guest stands still for the move
+	still  bool          // it did so before: it was paused when its state was saved
+	token  uint64        // by which the target knows the images; 0: a snapshot, which hands nothing over
 }
 
 var _ migration.Guest = (*move)(nil)
@@ -99,18 +100,27 @@ func (v *move) Pause(ctx context.Context) error {
 }
 
 // Save returns the state of everything but memory, and hands the images over:
-// from here on the target may lock them.
+// from here on the target may lock them. A guest that a person paused is paused
+// wherever this state is restored.
 func (v *move) Save() ([]migration.Section, error) {
 	// Before the state: a snapshot too must not be newer than its disks.
 	if err := v.m.backs.sync(); err != nil {
 		return nil, err
 	}
 	sections, err := v.m.instance.save()
-	if err != nil || v.token == 0 {
-		return sections, err
+	if err != nil {
+		return nil, err
 	}
 	v.m.mu.Lock()
 	defer v.m.mu.Unlock()
+	if v.still = v.m.paused; v.still {
+		if sections, err = markPaused(sections); err != nil {
+			return nil, err
+		}
+	}
+	if v.token == 0 {
+		return sections, nil
+	}
 	v.m.handed = true
 	return sections, v.m.backs.unlock()
 }
@@ -183,8 +193,12 @@ func (v *move) presync() time.Duration {
 // saveCost forecasts pausing and saving, as building this machine measured it.
 func (m *Machine) saveCost() time.Duration { return m.instance.saveCost }
 
-// reason names why a move was cancelled, where it was not by a person.
-func (v *move) reason(r migration.Result) migration.Result {
+// settle corrects a result: it names why a move was cancelled, where it was not
+// by a person, and a guest that stood still anyway had no downtime.
+func (v *move) settle(r migration.Result) migration.Result {
+	if v.still {
+		r.DowntimeMS, r.Downtime = 0, migration.Downtime{}
+	}
 	if r.Outcome == migration.OutcomeCancelled && v.why != "" && v.why != "cancelled" {
 		r.Outcome, r.Reason = migration.OutcomeFailed, v.why
 	}

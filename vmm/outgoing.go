@@ -24,9 +24,6 @@ func (p *process) migrate(r *ipc.Request) (ipc.Reply, error) {
 	if err != nil {
 		return ipc.Reply{}, err
 	}
-	if m.isPaused() {
-		return ipc.Reply{}, badState("the guest is paused; this version moves running guests only", "resume it first: vmm resume "+m.plan.Name)
-	}
 	v, err := m.beginMove()
 	if err != nil {
 		return ipc.Reply{}, err
@@ -59,7 +56,7 @@ func (p *process) migrate(r *ipc.Request) (ipc.Reply, error) {
 			return a, err
 		},
 	})
-	outcome := Outcome{Result: v.reason(result)}
+	outcome := Outcome{Result: v.settle(result)}
 	if err != nil {
 		outcome.Error = crossing(err)
 	}
@@ -95,7 +92,7 @@ func (p *process) snapshot(r *ipc.Request) (ipc.Reply, error) {
 		Stream: r.Files[0], Guest: v, Memory: m.instance.memory, Description: d, Blobs: m.images.readers(),
 		Mode: migration.Precopy, SaveCost: m.saveCost, Cancel: v.cancel, Progress: p.progress, Accepted: began,
 	})
-	outcome := Outcome{Result: v.reason(result)}
+	outcome := Outcome{Result: v.settle(result)}
 	if err != nil {
 		outcome.Error = crossing(snapshotError(err))
 	}

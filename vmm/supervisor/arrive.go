@@ -99,8 +99,13 @@ func (s *supervisor) unclaim() {
 	}
 }
 
-// guestRuns notes that the guest that arrived runs here now.
-func (s *supervisor) guestRuns() error {
+// guestRuns notes that the guest that arrived is ours now: it runs, or is paused.
+func (s *supervisor) guestRuns(r *ipc.Request) error {
+	var st string
+	if err := r.Decode(&st); err != nil {
+		return err
+	}
+	s.setState(api.State(st))
 	if err := s.settle(); err != nil {
 		// The guest runs all the same; it keeps the name of the receiver.
 		s.log.Error("taking the guest's name", "error", err)
