@@ -36,8 +36,11 @@ type SendConfig struct {
 	// Cancel, when closed, cancels the move if the commit did not leave yet.
 	// After that it does nothing. It may be nil.
 	Cancel <-chan struct{}
-	// Progress is called now and then by one goroutine, never while the guest
-	// is paused for the switchover. It must return quickly. It may be nil.
+	// Continue, if not nil, has the move wait once the guest is paused, until it is
+	// closed, or the move is cancelled.
+	Continue <-chan struct{}
+	// Progress is called now and then by one goroutine, never inside the
+	// switchover, but when a wait for Continue begins and ends. It must return quickly. It may be nil.
 	Progress func(Progress)
 	// Accepted is when the move was asked for; total_ms counts from it. Now if zero.
 	Accepted time.Time

@@ -60,6 +60,7 @@ func newSender(c SendConfig, keep bool) *sender {
 		s.Accepted = s.start
 	}
 	s.machine = newSource(c.Mode, keep, c.DowntimeLimit)
+	s.machine.wait = c.Continue != nil
 	s.Description.Keep = keep
 	s.Description.Modes = []Mode{c.Mode}
 	s.interrupted, s.interrupt = context.WithCancel(context.Background())

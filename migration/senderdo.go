@@ -77,6 +77,8 @@ func (s *sender) execute(ctx context.Context, a sourceAction) (sourceInput, erro
 	case doPause:
 		s.report(PhaseStop)
 		return sourceInput{event: onPaused}, s.pause()
+	case doWait:
+		return s.wait()
 	case doSave:
 		return sourceInput{event: onSaved}, s.save()
 	case doLastCount:
@@ -253,12 +255,13 @@ func (s *sender) showPush() {
 	}
 }
 
-// pause stops the guest. From here on the peer must not be silent for long.
+// pause stops the guest. From here on the peer must not be silent for long,
+// unless the move waits.
 func (s *sender) pause() error {
 	patience := max(s.DowntimeLimit, pausePatience)
 	ctx, cancel := context.WithTimeout(s.interrupted, patience)
 	defer cancel()
-	if s.link != nil {
+	if s.link != nil && s.Continue == nil {
 		s.link.setSilence(switchSilence)
 	}
 	begin := time.Now()
@@ -267,6 +270,25 @@ func (s *sender) pause() error {
 	defer s.mu.Unlock()
 	s.times.kicked, s.times.paused = begin, time.Now()
 	return err
+}
+
+// wait ends when the move may go on, or when it ends. The time counts as
+// pausing: the guest stands still.
+func (s *sender) wait() (sourceInput, error) {
+	s.report(PhaseWait)
+	select {
+	case <-s.interrupted.Done():
+		return sourceInput{}, nil
+	case <-s.Continue:
+	}
+	s.report(PhaseStop)
+	if s.link != nil {
+		s.link.setSilence(switchSilence)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.times.paused = time.Now()
+	return sourceInput{event: onContinue}, nil
 }
 
 // save takes the state, encoded.

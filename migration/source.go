@@ -28,6 +28,7 @@ type source struct {
 	state    sourceState
 	mode     Mode
 	keep     bool // a copy: the guest goes on here, nothing is committed
+	wait     bool // once the guest is paused, until somebody continues the move
 	forecast forecast
 
 	round    int           // being sent, or to be sent next
@@ -147,13 +148,16 @@ func (s *source) pause(in sourceInput) ([]sourceAction, error) {
 // stop is what happens from the kick to the commit.
 func (s *source) stop(in sourceInput) ([]sourceAction, error) {
 	switch {
-	case s.state == sourcePausing && in.event == onPaused:
+	case s.state == sourcePausing && in.event == onPaused && s.wait:
+		return s.to(sourceWaiting, doWait)
+	case s.state == sourcePausing && in.event == onPaused, s.state == sourceWaiting && in.event == onContinue:
 		return s.to(sourceSaving, doSave)
 	case s.state == sourceSaving && in.event == onSaved:
 		s.tracking = true
 		return s.to(sourceLastCount, doLastCount)
 	case s.state == sourceLastCount && in.event == onLastCounted:
-		if s.mode == Precopy && s.forecast.abandon(in.now-s.pausedAt, in.pages) {
+		// A guest that stood still while somebody prepared the switch is not sent back.
+		if s.mode == Precopy && !s.wait && s.forecast.abandon(in.now-s.pausedAt, in.pages) {
 			s.paused = false
 			s.began, s.acked = in.now, false
 			return s.to(sourcePushing, doResume, doPush)

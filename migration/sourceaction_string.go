@@ -13,24 +13,25 @@ func _() {
 	_ = x[doCount-2]
 	_ = x[doPush-3]
 	_ = x[doPause-4]
-	_ = x[doSave-5]
-	_ = x[doLastCount-6]
-	_ = x[doFinish-7]
-	_ = x[doCommit-8]
-	_ = x[doRelease-9]
-	_ = x[doAbort-10]
-	_ = x[doInterrupt-11]
-	_ = x[doResume-12]
-	_ = x[doUntrack-13]
-	_ = x[doSeal-14]
-	_ = x[doAsk-15]
-	_ = x[doAskAgain-16]
-	_ = x[doEnd-17]
+	_ = x[doWait-5]
+	_ = x[doSave-6]
+	_ = x[doLastCount-7]
+	_ = x[doFinish-8]
+	_ = x[doCommit-9]
+	_ = x[doRelease-10]
+	_ = x[doAbort-11]
+	_ = x[doInterrupt-12]
+	_ = x[doResume-13]
+	_ = x[doUntrack-14]
+	_ = x[doSeal-15]
+	_ = x[doAsk-16]
+	_ = x[doAskAgain-17]
+	_ = x[doEnd-18]
 }
 
-const _sourceAction_name = "ReserveOfferCountPushPauseSaveLastCountFinishCommitReleaseAbortInterruptResumeUntrackSealAskAskAgainEnd"
+const _sourceAction_name = "ReserveOfferCountPushPauseWaitSaveLastCountFinishCommitReleaseAbortInterruptResumeUntrackSealAskAskAgainEnd"
 
-var _sourceAction_index = [...]uint8{0, 7, 12, 17, 21, 26, 30, 39, 45, 51, 58, 63, 72, 78, 85, 89, 92, 100, 103}
+var _sourceAction_index = [...]uint8{0, 7, 12, 17, 21, 26, 30, 34, 43, 49, 55, 62, 67, 76, 82, 89, 93, 96, 104, 107}
 
 func (i sourceAction) String() string {
 	idx := int(i) - 0

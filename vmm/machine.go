@@ -23,6 +23,7 @@ const (
 	StateRunning      State = "running"
 	StatePaused       State = "paused"
 	StateMigrating    State = "migrating"
+	StateWaiting      State = "waiting" // for somebody to continue the move; the guest is paused
 	StateRelinquished State = "relinquished"
 	StateInDoubt      State = "in_doubt"
 )
@@ -37,6 +38,8 @@ const pauseWithin = 2 * time.Second
 //	running ◄────────► paused  ─────────────► migrating ──► relinquished ──► (gone)
 //	   ▲      Resume             ◄─────────────  │              │
 //	   └──────────────────────────────────────────┘ failed       └──► in_doubt
+//
+// Migrating passes through waiting where a person is to continue the move.
 type Machine struct {
 	sys     *kvm.System
 	plan    Plan
@@ -200,6 +203,8 @@ func (m *Machine) usable() error {
 	switch {
 	case m.ended:
 		return badState("the guest has ended", "")
+	case m.state == StateWaiting:
+		return badState("the guest is paused, and waits to be switched over", "vmm migrate "+m.plan.Name+" --continue, or --cancel")
 	case m.move != nil:
 		return badState(fmt.Sprintf("the guest is %s", m.state), "wait until the move has ended, or cancel it: vmm migrate "+m.plan.Name+" --cancel")
 	}

@@ -22,6 +22,7 @@ const (
 	MethodEnd           = "end"            // Ending → nil: ends the machine now
 	MethodMigrate       = "migrate"        // Migrate → Outcome: answers when the move is decided
 	MethodCancel        = "cancel"         // nil → nil: cancels the move under way
+	MethodContinue      = "continue"       // nil → nil: continues the move that waits
 	MethodSnapshot      = "snapshot"       // one file → Outcome
 	MethodConsole       = "console"        // nil, one file → nil: attaches the connection
 	MethodVirtioConsole = "virtio-console" // nil, one file → nil: attaches the connection to the virtio console
@@ -107,6 +108,7 @@ type Migrate struct {
 	Target        string // for people
 	Mode          string
 	DowntimeLimit time.Duration
+	Wait          bool          // with the guest paused, until MethodContinue
 	Timeout       time.Duration // 0: none
 	Move          migration.MoveID
 	Epoch         uint64

@@ -16,6 +16,7 @@ type move struct {
 	m      *Machine
 	cancel chan struct{} // closed to cancel
 	once   sync.Once
+	resume chan struct{} // closed to continue a move that waits; nil: it does not wait
 	why    string
 	done   chan struct{} // closed when it is over
 	halted bool          // the guest stands still for the move
@@ -75,9 +76,28 @@ func (m *Machine) cancelMove() error {
 	return nil
 }
 
+// continueMove lets a move that waits go on.
+func (m *Machine) continueMove() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.state != StateWaiting {
+		return badState("no move waits to be continued", "a move waits at its switch with vmm migrate --pause-before-switchover; vmm ps tells when")
+	}
+	m.setState(StateMigrating)
+	close(m.move.resume)
+	return nil
+}
+
 // Pause stops the vCPUs and then the devices, which wait for what they have
-// submitted.
+// submitted. Where a person is to prepare the switch the disks are complete.
 func (v *move) Pause(ctx context.Context) error {
+	if err := v.halt(ctx); err != nil || v.resume == nil {
+		return err
+	}
+	return v.m.backs.sync()
+}
+
+func (v *move) halt(ctx context.Context) error {
 	m := v.m
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -173,6 +193,8 @@ func (v *move) follow(progress func(migration.Progress)) func(migration.Progress
 			m.setState(StateRelinquished)
 		case migration.PhaseInDoubt:
 			m.setState(StateInDoubt)
+		case migration.PhaseWait:
+			m.setState(StateWaiting)
 		case migration.PhaseReserve, migration.PhasePush, migration.PhaseStop:
 			m.setState(StateMigrating)
 		}

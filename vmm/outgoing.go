@@ -29,6 +29,9 @@ func (p *process) migrate(r *ipc.Request) (ipc.Reply, error) {
 		return ipc.Reply{}, err
 	}
 	v.token = imageToken(q.Move)
+	if q.Wait {
+		v.resume = make(chan struct{})
+	}
 	defer m.backs.forget(v.token)
 	if err := m.backs.witness(v.token); err != nil {
 		v.end()
@@ -49,7 +52,7 @@ func (p *process) migrate(r *ipc.Request) (ipc.Reply, error) {
 		Control: control, Bulk: bulk, Move: q.Move, Epoch: q.Epoch,
 		Guest: v, Memory: m.instance.memory, Description: d, Blobs: m.images.readers(),
 		Mode: mode, DowntimeLimit: q.DowntimeLimit, Timeout: q.Timeout, SaveCost: v.presync,
-		Cancel: v.cancel, Progress: v.follow(p.progress), Accepted: began,
+		Cancel: v.cancel, Continue: v.resume, Progress: v.follow(p.progress), Accepted: began,
 		Ask: func(ctx context.Context) (migration.Answer, error) {
 			var a migration.Answer
 			_, err := p.conn.Call(ctx, MethodAsk, query, &a)

@@ -101,6 +101,8 @@ func (p *process) handle(ctx context.Context, r *ipc.Request) (ipc.Reply, error)
 		return p.migrate(r)
 	case MethodCancel:
 		return ipc.Reply{}, m.cancelMove()
+	case MethodContinue:
+		return ipc.Reply{}, m.continueMove()
 	case MethodSnapshot:
 		return p.snapshot(r)
 	case MethodConsole, MethodVirtioConsole, MethodVsock:

@@ -16,9 +16,10 @@ func (a *app) migrateCommand() *cobra.Command {
 	mode := choice{word: api.ModePrecopy, among: []string{api.ModePrecopy, api.ModeStopcopy}}
 	limit := duration{d: 50 * time.Millisecond, min: time.Microsecond}
 	var timeout duration
-	var insecure, cancel bool
+	var insecure, wait bool
+	var orders orders
 	cmd := &cobra.Command{
-		Use:   "migrate NAME tcp:HOST:PORT [flags]\n  vmm migrate NAME --cancel",
+		Use:   "migrate NAME tcp:HOST:PORT [flags]\n  vmm migrate NAME --cancel\n  vmm migrate NAME --continue",
 		Short: "Move a running guest to a host where receive waits for it",
 		Long: `Move a running guest to a host where receive waits for it. When it returns 0 the guest runs there, and its
 process, name and socket here are gone. Ctrl-C cancels the move; the guest then goes on here.
@@ -27,7 +28,7 @@ Exit code: 0 completed; 1 failed or cancelled, the guest runs here; 2 usage; 3 i
 		Example:           "  vmm migrate alpha tcp:127.0.0.1:4444",
 		ValidArgsFunction: a.completeName,
 		Args: func(cmd *cobra.Command, args []string) error {
-			if cancel {
+			if orders.given() {
 				return takes("NAME")(cmd, args)
 			}
 			return takes("NAME", "TARGET")(cmd, args)
@@ -38,16 +39,12 @@ Exit code: 0 completed; 1 failed or cancelled, the guest runs here; 2 usage; 3 i
 	f.Var(&limit, "downtime-limit", "the guest is not stopped while a longer pause is forecast (precopy)")
 	f.Var(&timeout, "timeout", "cancel a move that has not been completed by then (default none)")
 	f.BoolVar(&insecure, "insecure", false, "send to an address that is not this host's own, without encryption")
-	f.BoolVar(&cancel, "cancel", false, "cancel the move of NAME that is under way")
+	f.BoolVar(&wait, "pause-before-switchover", false, "when the guest could be switched over, pause it and wait for --continue")
+	orders.flags(f)
 	a.jsonFlag(cmd)
 	cmd.RunE = a.do(func(cmd *cobra.Command, args []string) error {
-		if cancel {
-			for _, other := range []string{"mode", "downtime-limit", "timeout", "insecure"} {
-				if f.Changed(other) {
-					return usage("--cancel goes with no --%s", other)
-				}
-			}
-			return a.cancelMove(cmd.Context(), args[0])
+		if orders.given() {
+			return orders.give(cmd.Context(), a, f, args[0])
 		}
 		address, err := api.ParseAddress(args[1])
 		if err != nil {
@@ -61,29 +58,10 @@ Exit code: 0 completed; 1 failed or cancelled, the guest runs here; 2 usage; 3 i
 		}
 		return a.move(cmd.Context(), args[0], api.MigrateRequest{
 			Target: address.String(), Mode: mode.word, DowntimeLimitMS: api.Milliseconds(limit.d),
-			TimeoutMS: api.Milliseconds(timeout.d), Insecure: insecure,
+			TimeoutMS: api.Milliseconds(timeout.d), Insecure: insecure, PauseBeforeSwitchover: wait,
 		})
 	})
 	return cmd
-}
-
-func (a *app) cancelMove(ctx context.Context, name string) error {
-	client, err := a.machine(name)
-	if err != nil {
-		return err
-	}
-	if err := client.CancelMigrate(ctx); err != nil {
-		return err
-	}
-	if a.json {
-		a.emit(struct {
-			Name  string `json:"name"`
-			State string `json:"state"`
-		}{name, "cancelling"})
-		return nil
-	}
-	a.printLine(name)
-	return nil
 }
 
 // move migrates and reports; with --json also a move that did not begin is reported with an outcome.

@@ -80,6 +80,10 @@ var wrong = []string{
 	"migrate alpha tcp:127.0.0.1:1 --timeout -5s",
 	"migrate alpha tcp:127.0.0.1:1 --timeout soon",
 	"migrate --cancel",
+	"migrate --continue",
+	"migrate alpha tcp:127.0.0.1:1 --continue",
+	"migrate alpha --continue --cancel",
+	"migrate alpha --continue --pause-before-switchover",
 	"migrate alpha tcp:127.0.0.1:1 --cancel",
 	"migrate alpha --cancel --mode precopy",
 	"migrate alpha --cancel --timeout 1s",
@@ -128,8 +132,8 @@ var wrong = []string{
 // unbuilt are the contract's flags that later issues build.
 var unbuilt = []string{
 	"hugepages", "dirty-tracking", "fence-hook",
-	"tls", "allow-tsc-mismatch", "channels", "compress", "bandwidth", "throttle", "pause-before-switchover", "report",
-	"continue", "pull", "resolve",
+	"tls", "allow-tsc-mismatch", "channels", "compress", "bandwidth", "throttle", "report",
+	"pull", "resolve",
 }
 
 func TestUsageErrors(t *testing.T) {
@@ -193,7 +197,7 @@ func TestFlags(t *testing.T) {
 		"run":      {"name", "memory", "cpus", "cpu", "kernel", "initrd", "cmdline", "clock", "disk", "net", "balloon", "rng", "virtio-console", "vsock", "console", "detach", "json"},
 		"receive":  {"listen", "name", "insecure", "disk", "net", "console", "detach", "json"},
 		"restore":  {"disk", "net", "name", "console", "detach", "json"},
-		"migrate":  {"mode", "downtime-limit", "timeout", "insecure", "cancel", "json"},
+		"migrate":  {"mode", "downtime-limit", "timeout", "insecure", "pause-before-switchover", "cancel", "continue", "json"},
 		"snapshot": {"json"},
 		"demo":     {"memory", "rate", "moves", "mode", "json"},
 		"ps":       {"json"},

@@ -110,6 +110,45 @@ func TestSnapshotOfAPausedGuest(t *testing.T) {
 	wakes(t, ctx, w.Sites[0], trip.Observer, trip.Process)
 }
 
+// TestPauseBeforeSwitchover: the guest stands still, at the source, until the move is continued or cancelled.
+func TestPauseBeforeSwitchover(t *testing.T) {
+	ctx := within(t, 2*time.Minute)
+	w := newWorld(t, 2)
+	trip := boot(t, ctx, w, drive.Guest{CPUs: 2, Cmdline: busy})
+	failure(t, exec(t, ctx, w.Sites[0], 1, "migrate", "alpha", "--continue", "--json"), "bad_state")
+	begin := func() *moving {
+		t.Helper()
+		m := startMove(t, ctx, w, trip, "--pause-before-switchover")
+		failure(t, exec(t, ctx, w.Sites[0], 1, "migrate", "alpha", "--continue", "--json"), "bad_state")
+		if err := w.Lab.Hosts[1].Shape(0); err != nil {
+			t.Fatal(err)
+		}
+		until(t, ctx, "the move waits", func() bool {
+			list, err := w.Sites[0].PS(ctx)
+			return err == nil && len(list) == 1 && list[0].State == "waiting"
+		})
+		return m
+	}
+	m := begin()
+	failure(t, exec(t, ctx, w.Sites[0], 1, "resume", "alpha", "--json"), "bad_state")
+	failure(t, exec(t, ctx, w.Sites[0], 1, "stop", "alpha", "--json"), "bad_state")
+	state(t, ctx, w.Sites[1], "receiving")
+	exec(t, ctx, w.Sites[0], 0, "migrate", "alpha", "--cancel")
+	failedAtSource(t, m.end(t, ctx), "cancelled")
+	interrupted(t, ctx, m.target)
+	stays(t, ctx, trip)
+
+	m = begin()
+	exec(t, ctx, w.Sites[0], 0, "migrate", "alpha", "--continue")
+	if got := m.end(t, ctx); got.Outcome != "completed" || got.Downtime.PauseMS <= 0 {
+		t.Errorf("got %+v; want it completed", got)
+	}
+	if err := trip.Observer.WaitBeats(ctx, "target", 1, 40); err != nil {
+		t.Error(err)
+	}
+	ends(t, ctx, w.Sites[1], "alpha", trip.Observer, m.target)
+}
+
 // stillBeats wants the guest to run on where it is, whatever its machine does.
 func stillBeats(t *testing.T, ctx context.Context, trip *drive.Trip) {
 	t.Helper()

@@ -139,7 +139,7 @@ func (s *supervisor) mayStop() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch s.state {
-	case api.StateMigrating, api.StateRelinquished, api.StateInDoubt:
+	case api.StateMigrating, api.StateWaiting, api.StateRelinquished, api.StateInDoubt:
 		return api.Errorf(api.CodeBadState, "vmm migrate "+s.name.name+" --cancel, or vmm kill "+s.name.name,
 			"%q is %s", s.name.name, s.state)
 	}
