@@ -25,6 +25,8 @@ type SendConfig struct {
 	Mode        Mode                   // Precopy if empty
 	// DowntimeLimit bounds the forecast at which precopy stops the guest. 50 ms if 0.
 	DowntimeLimit time.Duration
+	// Bandwidth limits what Bulk carries while the guest runs, in bits a second. 0: none.
+	Bandwidth uint64
 	// Timeout cancels the move if it did not come to the commit. 0: none.
 	Timeout time.Duration
 	// SaveCost forecasts what Guest.Pause and Guest.Save take. It may be nil.

@@ -20,6 +20,7 @@ type sender struct {
 	ctl   *outlet // the link's, or the file's
 	bulk  *outlet // of Bulk, or the file's
 	pages *pageWriter
+	limit *limiter // of bulk while the guest runs; nil: none
 
 	// interrupt ends what is under way.
 	interrupted context.Context
@@ -71,6 +72,10 @@ func send(ctx context.Context, c SendConfig) (Result, error) {
 	s := newSender(c, false)
 	s.link = newLink(c.Control)
 	s.ctl, s.bulk = s.link.out, newOutlet(c.Bulk)
+	if c.Bandwidth > 0 {
+		s.limit = newLimiter(c.Bulk, c.Bandwidth, s.interrupted.Done())
+		s.bulk.through(s.limit)
+	}
 	s.pages = newPageWriter(s.bulk)
 	reader := make(chan struct{})
 	go func() {

@@ -197,6 +197,9 @@ func (s *sender) count() (sourceInput, error) {
 	if s.link != nil {
 		in.roundTrip = s.link.roundTrip()
 	}
+	if s.limit != nil {
+		in.line = lineRate(s.Bulk)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.machine.round > 0 {
@@ -233,6 +236,13 @@ func (s *sender) push(event sourceEvent, final bool) (sourceInput, error) {
 	s.pages.after = nil
 	if !final {
 		s.pages.after = s.showPush
+	}
+	switch {
+	case s.limit == nil:
+	case final: // every millisecond of it is downtime
+		s.bulk.through(s.Bulk)
+	default:
+		s.bulk.through(s.limit)
 	}
 	t, err := s.pages.round(n, final, s.tracker)
 	if err != nil {

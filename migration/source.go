@@ -18,6 +18,7 @@ type sourceInput struct {
 	rehearsal time.Duration // Reserved
 	save      time.Duration // Counted: forecast of pausing and saving
 	roundTrip time.Duration // Counted
+	line      float64       // Counted: bytes a second that the last round can have, 0: as those before
 }
 
 // source decides what a source does. It is a pure value: no clock, no I/O.
@@ -102,7 +103,7 @@ func (s *source) Step(in sourceInput) ([]sourceAction, error) {
 func (s *source) push(in sourceInput) ([]sourceAction, error) {
 	switch {
 	case s.state == sourceCounting && in.event == onCounted:
-		s.forecast.save = in.save
+		s.forecast.save, s.forecast.line = in.save, in.line
 		if in.roundTrip > 0 {
 			s.forecast.roundTrip = in.roundTrip
 		}

@@ -108,6 +108,7 @@ type Migrate struct {
 	Target        string // for people
 	Mode          string
 	DowntimeLimit time.Duration
+	Bandwidth     uint64        // bits a second while the guest runs; 0: no limit
 	Wait          bool          // with the guest paused, until MethodContinue
 	Timeout       time.Duration // 0: none
 	Move          migration.MoveID

@@ -16,6 +16,7 @@ func (a *app) migrateCommand() *cobra.Command {
 	mode := choice{word: api.ModePrecopy, among: []string{api.ModePrecopy, api.ModeStopcopy}}
 	limit := duration{d: 50 * time.Millisecond, min: time.Microsecond}
 	var timeout duration
+	var bandwidth bandwidth
 	var insecure, wait bool
 	var orders orders
 	cmd := &cobra.Command{
@@ -38,6 +39,7 @@ Exit code: 0 completed; 1 failed or cancelled, the guest runs here; 2 usage; 3 i
 	f.Var(&mode, "mode", "precopy sends memory while the guest runs, stopcopy pauses it first")
 	f.Var(&limit, "downtime-limit", "the guest is not stopped while a longer pause is forecast (precopy)")
 	f.Var(&timeout, "timeout", "cancel a move that has not been completed by then (default none)")
+	f.Var(&bandwidth, "bandwidth", "send memory no faster while the guest runs, in bits/s with k, M or G (default no limit)")
 	f.BoolVar(&insecure, "insecure", false, "send to an address that is not this host's own, without encryption")
 	f.BoolVar(&wait, "pause-before-switchover", false, "when the guest could be switched over, pause it and wait for --continue")
 	orders.flags(f)
@@ -58,7 +60,8 @@ Exit code: 0 completed; 1 failed or cancelled, the guest runs here; 2 usage; 3 i
 		}
 		return a.move(cmd.Context(), args[0], api.MigrateRequest{
 			Target: address.String(), Mode: mode.word, DowntimeLimitMS: api.Milliseconds(limit.d),
-			TimeoutMS: api.Milliseconds(timeout.d), Insecure: insecure, PauseBeforeSwitchover: wait,
+			TimeoutMS: api.Milliseconds(timeout.d), Insecure: insecure,
+			BandwidthBitsPerS: uint64(bandwidth), PauseBeforeSwitchover: wait,
 		})
 	})
 	return cmd

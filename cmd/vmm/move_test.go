@@ -45,6 +45,12 @@ func TestMigrateRequest(t *testing.T) {
 		"migrate alpha tcp:127.0.0.1:4444 --pause-before-switchover": {
 			Target: "tcp:127.0.0.1:4444", Mode: "precopy", DowntimeLimitMS: 50, PauseBeforeSwitchover: true,
 		},
+		"migrate alpha tcp:127.0.0.1:4444 --bandwidth 2.5G": {
+			Target: "tcp:127.0.0.1:4444", Mode: "precopy", DowntimeLimitMS: 50, BandwidthBitsPerS: 2_500_000_000,
+		},
+		"migrate alpha tcp:127.0.0.1:4444 --bandwidth 150k": {
+			Target: "tcp:127.0.0.1:4444", Mode: "precopy", DowntimeLimitMS: 50, BandwidthBitsPerS: 150_000,
+		},
 		"migrate alpha tcp:10.0.0.1:1 --insecure --mode stopcopy --downtime-limit 1.5ms --timeout 2m": {
 			Target: "tcp:10.0.0.1:1", Mode: "stopcopy", DowntimeLimitMS: 1.5, TimeoutMS: 120_000, Insecure: true,
 		},

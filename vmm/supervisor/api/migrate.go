@@ -15,7 +15,9 @@ type MigrateRequest struct {
 	Mode            string  `json:"mode"`   // ModePrecopy or ModeStopcopy
 	DowntimeLimitMS float64 `json:"downtime_limit_ms"`
 	TimeoutMS       float64 `json:"timeout_ms"` // 0: none
-	Insecure        bool    `json:"insecure"`   // needed when the target is not a loopback address
+	// BandwidthBitsPerS limits the sending of memory while the guest runs. 0: no limit.
+	BandwidthBitsPerS uint64 `json:"bandwidth_bits_per_s,omitempty"`
+	Insecure          bool   `json:"insecure"` // needed when the target is not a loopback address
 	// PauseBeforeSwitchover has the move wait, with the guest paused, until ContinueMigrate.
 	PauseBeforeSwitchover bool `json:"pause_before_switchover,omitempty"`
 }
