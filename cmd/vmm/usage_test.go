@@ -83,6 +83,7 @@ var wrong = []string{
 	"migrate --continue",
 	"migrate alpha tcp:127.0.0.1:1 --continue",
 	"migrate alpha --continue --cancel",
+	"migrate alpha --cancel --report /tmp/x",
 	"migrate alpha --cancel --bandwidth 1G",
 	"migrate alpha tcp:127.0.0.1:1 --bandwidth 0",
 	"migrate alpha tcp:127.0.0.1:1 --bandwidth 99k",
@@ -140,8 +141,7 @@ var wrong = []string{
 // unbuilt are the contract's flags that later issues build.
 var unbuilt = []string{
 	"hugepages", "dirty-tracking", "fence-hook",
-	"tls", "allow-tsc-mismatch", "channels", "compress", "throttle", "report",
-	"pull", "resolve",
+	"tls", "allow-tsc-mismatch", "channels", "compress", "throttle", "pull", "resolve",
 }
 
 func TestUsageErrors(t *testing.T) {
@@ -205,7 +205,7 @@ func TestFlags(t *testing.T) {
 		"run":      {"name", "memory", "cpus", "cpu", "kernel", "initrd", "cmdline", "clock", "disk", "net", "balloon", "rng", "virtio-console", "vsock", "console", "detach", "json"},
 		"receive":  {"listen", "name", "insecure", "disk", "net", "console", "detach", "json"},
 		"restore":  {"disk", "net", "name", "console", "detach", "json"},
-		"migrate":  {"mode", "downtime-limit", "timeout", "bandwidth", "insecure", "pause-before-switchover", "cancel", "continue", "json"},
+		"migrate":  {"mode", "downtime-limit", "timeout", "bandwidth", "insecure", "pause-before-switchover", "report", "cancel", "continue", "json"},
 		"snapshot": {"json"},
 		"demo":     {"memory", "rate", "moves", "mode", "json"},
 		"ps":       {"json"},
