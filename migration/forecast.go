@@ -32,6 +32,7 @@ type forecast struct {
 	seen      time.Duration // likewise, as measured when a stop was abandoned; it fades with each round, lest one unlucky stop rule out every other
 	roundTrip time.Duration
 
+	line  float64          // bytes a second of the last round, where those before are held back
 	bytes [8]uint64        // of the latest rounds, newest first
 	times [8]time.Duration // likewise
 	extra int              // rounds made although the limit was kept
@@ -71,6 +72,7 @@ func (f *forecast) pagesTime(pages uint64) time.Duration {
 	if bw == 0 {
 		return 0
 	}
+	bw = max(bw, f.line)
 	return time.Duration(float64(pages*guestmem.PageSize) / bw * float64(time.Second))
 }
 

@@ -26,6 +26,7 @@ const (
 	PhaseReserve Phase = "reserve"
 	PhasePush    Phase = "push"
 	PhaseStop    Phase = "stop"
+	PhaseWait    Phase = "wait" // the guest is paused until somebody continues the move
 	PhaseCommit  Phase = "commit"
 	PhaseInDoubt Phase = "in_doubt"
 	PhaseRelease Phase = "release"
@@ -81,7 +82,7 @@ type Round struct {
 
 // Downtime splits the downtime into its parts, which add up to it.
 type Downtime struct {
-	PauseMS  float64 `json:"pause_ms"`  // kick to all vCPUs stopped and devices quiet
+	PauseMS  float64 `json:"pause_ms"`  // kick to all vCPUs stopped and devices quiet, and the wait to be continued
 	PagesMS  float64 `json:"pages_ms"`  // finding, sending and placing the last pages
 	StateMS  float64 `json:"state_ms"`  // saving and restoring the state
 	CommitMS float64 `json:"commit_ms"` // commit and the durable record

@@ -22,6 +22,7 @@ type sender struct {
 	ctl       *outlet // the link's, or the file's
 	bulk      *outlet // of Bulk, or the file's
 	pages     *pageWriter
+	limit     *limiter      // of bulk while the guest runs; nil: none
 	urgent    net.Conn      // nil: the mode does not pull
 	urgentOut *outlet       // of urgent
 	reader    chan struct{} // closed when nobody reads the link any more
@@ -75,6 +76,7 @@ func newSender(c SendConfig, keep bool) *sender {
 		s.Accepted = s.start
 	}
 	s.machine = newSource(c.Mode, keep, c.DowntimeLimit)
+	s.machine.wait = c.Continue != nil
 	s.Description.Keep = keep
 	s.Description.Modes = []Mode{c.Mode}
 	if c.Dial == nil && c.Mode == Auto {
@@ -88,6 +90,10 @@ func send(ctx context.Context, c SendConfig) (Result, error) {
 	s := newSender(c, false)
 	s.link = newLink(c.Control)
 	s.ctl, s.bulk = s.link.out, newOutlet(c.Bulk)
+	if c.Bandwidth > 0 {
+		s.limit = newLimiter(c.Bulk, c.Bandwidth, s.interrupted.Done())
+		s.bulk.through(s.limit)
+	}
 	s.pages = newPageWriter(s.bulk)
 	s.readFrom(s.link)
 	result, err := s.run(ctx)

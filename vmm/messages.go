@@ -24,6 +24,7 @@ const (
 	MethodJoin          = "join"           // Join, one file → nil: a further connection of the move that a guest comes by
 	MethodFetch         = "fetch"          // nil → nil: fetches all that a guest misses; does not wait for it
 	MethodCancel        = "cancel"         // nil → nil: cancels the move under way
+	MethodContinue      = "continue"       // nil → nil: continues the move that waits
 	MethodSnapshot      = "snapshot"       // one file → Outcome
 	MethodConsole       = "console"        // nil, one file → nil: attaches the connection
 	MethodVirtioConsole = "virtio-console" // nil, one file → nil: attaches the connection to the virtio console
@@ -36,7 +37,7 @@ const (
 	MethodReach    = "reach"    // nil → nil, one file: connects to the target of the move under way
 	MethodArriving = "arriving" // Arriving → Claimed, files: claims the name of a guest that wants in, and opens what it works on
 	MethodDial     = "dial"     // Dial → nil, one file: connects to the host side of the vsock
-	MethodRuns     = "runs"     // nil → nil: the guest that arrived runs
+	MethodRuns     = "runs"     // State → nil: the guest that arrived is ours, and runs unless it is paused
 	MethodEnded    = "ended"    // Ending → nil: the guest is no more; the process exits after the answer
 	NoteProgress   = "progress" // migration.Progress
 	NoteState      = "state"    // State
@@ -116,6 +117,8 @@ type Migrate struct {
 	Target        string // for people
 	Mode          string
 	DowntimeLimit time.Duration
+	Bandwidth     uint64        // bits a second while the guest runs; 0: no limit
+	Wait          bool          // with the guest paused, until MethodContinue
 	Timeout       time.Duration // 0: none
 	Move          migration.MoveID
 	Epoch         uint64

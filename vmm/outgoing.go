@@ -24,14 +24,14 @@ func (p *process) migrate(r *ipc.Request) (ipc.Reply, error) {
 	if err != nil {
 		return ipc.Reply{}, err
 	}
-	if m.isPaused() {
-		return ipc.Reply{}, badState("the guest is paused; this version moves running guests only", "resume it first: vmm resume "+m.plan.Name)
-	}
 	v, err := m.beginMove()
 	if err != nil {
 		return ipc.Reply{}, err
 	}
 	v.token = imageToken(q.Move)
+	if q.Wait {
+		v.resume = make(chan struct{})
+	}
 	defer m.backs.forget(v.token)
 	if err := m.backs.witness(v.token); err != nil {
 		v.end()
@@ -51,8 +51,8 @@ func (p *process) migrate(r *ipc.Request) (ipc.Reply, error) {
 	result, err := migration.Send(context.Background(), migration.SendConfig{
 		Control: control, Bulk: bulk, Move: q.Move, Epoch: q.Epoch,
 		Guest: v, Memory: m.instance.memory, Description: d, Blobs: m.images.readers(),
-		Mode: mode, DowntimeLimit: q.DowntimeLimit, Timeout: q.Timeout, SaveCost: v.presync,
-		Cancel: v.cancel, Progress: v.follow(p.progress), Accepted: began,
+		Mode: mode, DowntimeLimit: q.DowntimeLimit, Bandwidth: q.Bandwidth, Timeout: q.Timeout, SaveCost: v.presync,
+		Cancel: v.cancel, Continue: v.resume, Progress: v.follow(p.progress), Accepted: began,
 		Dial: func(ctx context.Context) (net.Conn, error) { return p.reach(ctx) },
 		Ask: func(ctx context.Context) (migration.Answer, error) {
 			var a migration.Answer
@@ -60,7 +60,7 @@ func (p *process) migrate(r *ipc.Request) (ipc.Reply, error) {
 			return a, err
 		},
 	})
-	outcome := Outcome{Result: v.reason(result)}
+	outcome := Outcome{Result: v.settle(result)}
 	if err != nil {
 		outcome.Error = crossing(err)
 	}
@@ -109,7 +109,7 @@ func (p *process) snapshot(r *ipc.Request) (ipc.Reply, error) {
 		Stream: r.Files[0], Guest: v, Memory: m.instance.memory, Description: d, Blobs: m.images.readers(),
 		Mode: migration.Precopy, SaveCost: m.saveCost, Cancel: v.cancel, Progress: p.progress, Accepted: began,
 	})
-	outcome := Outcome{Result: v.reason(result)}
+	outcome := Outcome{Result: v.settle(result)}
 	if err != nil {
 		outcome.Error = crossing(snapshotError(err))
 	}

@@ -108,6 +108,8 @@ func (p *process) handle(ctx context.Context, r *ipc.Request) (ipc.Reply, error)
 		return ipc.Reply{}, p.fetchAll(m)
 	case MethodCancel:
 		return ipc.Reply{}, m.cancelMove()
+	case MethodContinue:
+		return ipc.Reply{}, m.continueMove()
 	case MethodSnapshot:
 		return p.snapshot(r)
 	case MethodConsole, MethodVirtioConsole, MethodVsock:

@@ -142,15 +142,22 @@ func (t *target) Restore(sections []migration.Section) error {
 			return refusal(err)
 		}
 	}
+	sections, paused, err := takePaused(sections)
+	if err != nil {
+		return refusal(err)
+	}
 	report, err := t.m.instance.restore(sections, t.m.plan, t.m.wiring())
 	if err != nil {
 		return refusal(err)
 	}
+	t.m.mu.Lock()
+	t.m.paused = paused
+	t.m.mu.Unlock()
 	t.p.log.Info("restored", "tsc", report.TSC)
 	return nil
 }
 
-// Start runs the guest, and tells the supervisor so.
+// Start runs the guest, unless it came paused, and tells the supervisor that it is ours.
 func (t *target) Start() error {
 	if err := t.m.start(); err != nil {
 		return err
@@ -164,9 +171,10 @@ func (t *target) Start() error {
 	}
 	t.p.mu.Unlock()
 	t.told = make(chan struct{})
+	state := t.m.current()
 	go func() {
 		defer close(t.told)
-		_, _ = t.p.conn.Call(context.Background(), MethodRuns, nil, nil)
+		_, _ = t.p.conn.Call(context.Background(), MethodRuns, state, nil)
 	}()
 	return nil
 }
