@@ -15,7 +15,7 @@ const (
 	// OutcomeInDoubt: the commit left, and nobody knows whether it arrived. The guest
 	// at the source stays paused.
 	OutcomeInDoubt Outcome = "in_doubt"
-	// OutcomeLost: the target owns the guest and could not start it.
+	// OutcomeLost: the target owns the guest and could not start it, or was killed.
 	OutcomeLost Outcome = "lost"
 )
 

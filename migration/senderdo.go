@@ -326,6 +326,8 @@ func (s *sender) ask(ctx context.Context) (sourceInput, error) {
 		return sourceInput{event: onStarted}, nil
 	case NotStarted:
 		return sourceInput{event: onUnstarted}, nil
+	case Lost:
+		return sourceInput{event: onLost}, nil
 	}
 	return sourceInput{event: onUnknown}, nil
 }

@@ -32,12 +32,13 @@ func _() {
 	_ = x[onStarted-21]
 	_ = x[onUnstarted-22]
 	_ = x[onUnknown-23]
-	_ = x[sourceEvents-24]
+	_ = x[onLost-24]
+	_ = x[sourceEvents-25]
 }
 
-const _sourceEvent_name = "StartReservedRefusedOfferedCountedPushedRoundAckPausedPauseFailedSavedLastCountedFinishedPreparedRunningSealedFailedAbortLinkLostCancelTimeoutGiveUpStartedUnstartedUnknownsourceEvents"
+const _sourceEvent_name = "StartReservedRefusedOfferedCountedPushedRoundAckPausedPauseFailedSavedLastCountedFinishedPreparedRunningSealedFailedAbortLinkLostCancelTimeoutGiveUpStartedUnstartedUnknownLostsourceEvents"
 
-var _sourceEvent_index = [...]uint8{0, 5, 13, 20, 27, 34, 40, 48, 54, 65, 70, 81, 89, 97, 104, 110, 116, 121, 129, 135, 142, 148, 155, 164, 171, 183}
+var _sourceEvent_index = [...]uint8{0, 5, 13, 20, 27, 34, 40, 48, 54, 65, 70, 81, 89, 97, 104, 110, 116, 121, 129, 135, 142, 148, 155, 164, 171, 175, 187}
 
 func (i sourceEvent) String() string {
 	idx := int(i) - 0

@@ -72,6 +72,7 @@ const (
 	onStarted   // the answer of who knows
 	onUnstarted // the answer of who knows, a tombstone behind it
 	onUnknown   // no answer, or none that proves anything
+	onLost      // the answer of who knows: it started, and was killed
 	sourceEvents
 )
 

@@ -25,6 +25,7 @@ const (
 	StateMigrating    State = "migrating"
 	StateRelinquished State = "relinquished"
 	StateInDoubt      State = "in_doubt"
+	StateLost         State = "lost"
 )
 
 // pauseWithin bounds a pause: every exit is handled in microseconds.
@@ -36,7 +37,7 @@ const pauseWithin = 2 * time.Second
 //	           Pause            move begins
 //	running ◄────────► paused  ─────────────► migrating ──► relinquished ──► (gone)
 //	   ▲      Resume             ◄─────────────  │              │
-//	   └──────────────────────────────────────────┘ failed       └──► in_doubt
+//	   └──────────────────────────────────────────┘ failed       └──► in_doubt ──► lost
 type Machine struct {
 	sys     *kvm.System
 	plan    Plan
@@ -181,6 +182,10 @@ func (m *Machine) usable() error {
 	switch {
 	case m.ended:
 		return badState("the guest has ended", "")
+	case m.state == StateLost:
+		return badState("the guest is lost: what is here is older than what was killed at the target", "end it with vmm kill "+m.plan.Name+", and start it anew")
+	case m.state == StateInDoubt:
+		return badState("the guest is in_doubt", "bring the target's host or the network back, or decide: vmm migrate "+m.plan.Name+" --resolve source|target")
 	case m.move != nil:
 		return badState(fmt.Sprintf("the guest is %s", m.state), "wait until the move has ended, or cancel it: vmm migrate "+m.plan.Name+" --cancel")
 	}

@@ -49,7 +49,7 @@ const (
 	RoleName       = "name" // keeps the lock on the machine's name
 	RoleControl    = "control"
 	RoleBulk       = "bulk"
-	RoleRecord     = "record"
+	RoleRecord     = "record" // of the move, on this side
 	RoleStream     = "stream"
 )
 
@@ -79,7 +79,8 @@ type Arriving struct {
 	CPUs        int
 	MemoryBytes uint64
 	Devices     []Device
-	Token       uint64 // that its source's locks show on each image; 0: no source holds them
+	Move        migration.MoveID // zero: a snapshot
+	Token       uint64           // that its source's locks show on each image; 0: no source holds them
 }
 
 // Claimed is the name that the guest will have here, with the files for it: the
@@ -117,6 +118,7 @@ type Migrate struct {
 type Outcome struct {
 	Result migration.Result
 	Error  *ipc.Error // why it did not complete
+	Left   bool       // nothing of the guest is here any more: the process ends
 }
 
 // fileSet is the files of a message by role.

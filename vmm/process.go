@@ -15,6 +15,7 @@ import (
 	"github.com/ferryvmm/ferry/internal/kvm"
 	"github.com/ferryvmm/ferry/internal/resident"
 	"github.com/ferryvmm/ferry/vcpu"
+	"github.com/ferryvmm/ferry/vmm/record"
 )
 
 // process is the machine process: the guest that it has, or is about to have.
@@ -30,6 +31,7 @@ type process struct {
 	mu      sync.Mutex // guards what follows
 	machine *Machine
 	held    []*os.File // open for as long as the process lives
+	sworn   *os.File   // the record by which the guest came here; nil: it began here
 }
 
 // current returns the guest, nil if there is none yet.
@@ -41,6 +43,19 @@ func (p *process) current() *Machine {
 
 // end ends the process with e.
 func (p *process) end(e Ending) { p.once.Do(func() { p.ends <- e }) }
+
+// farewell notes that the guest ended in order, for a source that may still ask.
+func (p *process) farewell() {
+	p.mu.Lock()
+	f := p.sworn
+	p.mu.Unlock()
+	if f == nil {
+		return
+	}
+	if err := record.Decide(f, record.Ended, record.ByTarget); err != nil {
+		p.log.Warn("noting the guest's end in its ownership record", "error", err)
+	}
+}
 
 // note tells the supervisor the machine's state.
 func (p *process) note(s State) { _ = p.conn.Notify(NoteState, s) }

@@ -32,6 +32,7 @@ func Serve(socket, lock *os.File) int {
 	p.conn = ipc.New(socket, p.handle)
 	p.up.Done()
 	end := p.wait()
+	p.farewell()
 	if m := p.current(); m != nil {
 		m.close()
 	}

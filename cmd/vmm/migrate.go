@@ -16,9 +16,10 @@ func (a *app) migrateCommand() *cobra.Command {
 	mode := choice{word: api.ModePrecopy, among: []string{api.ModePrecopy, api.ModeStopcopy}}
 	limit := duration{d: 50 * time.Millisecond, min: time.Microsecond}
 	var timeout duration
+	resolve := choice{among: []string{string(api.OwnerSource), string(api.OwnerTarget)}}
 	var insecure, cancel bool
 	cmd := &cobra.Command{
-		Use:   "migrate NAME tcp:HOST:PORT [flags]\n  vmm migrate NAME --cancel",
+		Use:   "migrate NAME tcp:HOST:PORT [flags]\n  vmm migrate NAME --cancel\n  vmm migrate NAME --resolve source|target",
 		Short: "Move a running guest to a host where receive waits for it",
 		Long: `Move a running guest to a host where receive waits for it. When it returns 0 the guest runs there, and its
 process, name and socket here are gone. Ctrl-C cancels the move; the guest then goes on here.
@@ -27,7 +28,7 @@ Exit code: 0 completed; 1 failed or cancelled, the guest runs here; 2 usage; 3 i
 		Example:           "  vmm migrate alpha tcp:127.0.0.1:4444",
 		ValidArgsFunction: a.completeName,
 		Args: func(cmd *cobra.Command, args []string) error {
-			if cancel {
+			if cancel || resolve.word != "" {
 				return takes("NAME")(cmd, args)
 			}
 			return takes("NAME", "TARGET")(cmd, args)
@@ -39,15 +40,24 @@ Exit code: 0 completed; 1 failed or cancelled, the guest runs here; 2 usage; 3 i
 	f.Var(&timeout, "timeout", "cancel a move that has not been completed by then (default none)")
 	f.BoolVar(&insecure, "insecure", false, "send to an address that is not this host's own, without encryption")
 	f.BoolVar(&cancel, "cancel", false, "cancel the move of NAME that is under way")
+	f.Var(&resolve, "resolve", "decide who owns NAME, whose move is in doubt; given on the host whose copy is to be decided")
 	a.jsonFlag(cmd)
 	cmd.RunE = a.do(func(cmd *cobra.Command, args []string) error {
-		if cancel {
-			for _, other := range []string{"mode", "downtime-limit", "timeout", "insecure"} {
-				if f.Changed(other) {
-					return usage("--cancel goes with no --%s", other)
+		for _, word := range []string{"cancel", "resolve"} {
+			if !f.Changed(word) {
+				continue
+			}
+			for _, other := range []string{"mode", "downtime-limit", "timeout", "insecure", "cancel"} {
+				if other != word && f.Changed(other) {
+					return usage("--%s goes with no --%s", word, other)
 				}
 			}
+		}
+		if cancel {
 			return a.cancelMove(cmd.Context(), args[0])
+		}
+		if resolve.word != "" {
+			return a.resolveMove(cmd.Context(), args[0], api.Owner(resolve.word))
 		}
 		address, err := api.ParseAddress(args[1])
 		if err != nil {
@@ -80,6 +90,30 @@ func (a *app) cancelMove(ctx context.Context, name string) error {
 			Name  string `json:"name"`
 			State string `json:"state"`
 		}{name, "cancelling"})
+		return nil
+	}
+	a.printLine(name)
+	return nil
+}
+
+// resolveMove decides on a person's word who owns a guest.
+func (a *app) resolveMove(ctx context.Context, name string, owner api.Owner) error {
+	if err := api.CheckName(name); err != nil {
+		return err
+	}
+	dir, err := a.dir()
+	if err != nil {
+		return err
+	}
+	if err := a.resolve(ctx, dir, name, owner); err != nil {
+		return err
+	}
+	if a.json {
+		a.emit(struct {
+			Name  string    `json:"name"`
+			State string    `json:"state"`
+			Owner api.Owner `json:"owner"`
+		}{name, "resolved", owner})
 		return nil
 	}
 	a.printLine(name)

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/ferryvmm/ferry/migration"
-	"github.com/ferryvmm/ferry/vmm/record"
 )
 
 const (
@@ -35,7 +34,7 @@ type attempt struct {
 // an attempt, bulk joins it, ask is answered from the record.
 type acceptor struct {
 	listener *net.TCPListener
-	records  string
+	ledger   ledger
 	log      *slog.Logger
 	attempts chan *attempt // holds the one attempt that next has not taken yet
 
@@ -49,9 +48,9 @@ type acceptor struct {
 	group     sync.WaitGroup
 }
 
-func newAcceptor(l *net.TCPListener, records string, log *slog.Logger) *acceptor {
+func newAcceptor(l *net.TCPListener, records ledger, log *slog.Logger) *acceptor {
 	a := &acceptor{
-		listener: l, records: records, log: log,
+		listener: l, ledger: records, log: log,
 		attempts:  make(chan *attempt, 1),
 		strangers: make(chan struct{}, maxStrangers),
 		changed:   make(chan struct{}),
@@ -110,7 +109,10 @@ func (a *acceptor) sort(conn *net.TCPConn) {
 	case migration.RoleBulk:
 		err = a.join(hello, conn)
 	case migration.RoleAsk:
-		if err := migration.WriteAnswer(conn, migration.Query{Move: hello.Move, Epoch: hello.Epoch}, a.answer(hello)); err != nil {
+		q := migration.Query{Move: hello.Move, Epoch: hello.Epoch}
+		answer := a.ledger.settle(q)
+		a.log.Info("asked about a move", "move", q.Move, "answer", answer)
+		if err := migration.WriteAnswer(conn, q, answer); err != nil {
 			a.log.Warn("answering about a move", "error", err)
 		}
 		conn.Close()
@@ -236,26 +238,6 @@ func (a *acceptor) attemptOf(h migration.Hello) *attempt {
 			return nil
 		}
 	}
-}
-
-// answer says what the durable record proves about a commit.
-func (a *acceptor) answer(h migration.Hello) migration.Answer {
-	r, err := record.Find(a.records, h.Move)
-	if err != nil || r.Epoch != h.Epoch {
-		return migration.Unknown
-	}
-	switch r.State {
-	case record.Started:
-		return migration.Started
-	case record.Tombstone:
-		return migration.NotStarted
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.current != nil && a.current.hello.Move == h.Move {
-		return migration.Pending
-	}
-	return migration.Unknown
 }
 
 // next waits for an attempt with both its connections.

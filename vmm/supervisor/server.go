@@ -31,6 +31,7 @@ func newServer(s *supervisor) *server {
 	mux.HandleFunc("POST "+api.PathStop, v.stop)
 	mux.HandleFunc("POST "+api.PathKill, v.kill)
 	mux.HandleFunc("POST "+api.PathMigrate, v.migrate)
+	mux.HandleFunc("POST "+api.PathMigrateResolve, v.resolve)
 	mux.HandleFunc("POST "+api.PathSnapshot, v.snapshot)
 	mux.HandleFunc("GET "+api.PathConsole, v.console)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
