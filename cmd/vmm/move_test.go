@@ -287,6 +287,24 @@ func TestOrders(t *testing.T) {
 	}
 }
 
+func TestResolveCommand(t *testing.T) {
+	h := newHarness(t)
+	if got := h.run("migrate", "alpha", "--resolve", "source", "--json"); got != exitOK {
+		t.Errorf("got exit code %d (%s); want 0", got, h.stderr)
+	}
+	if diff := cmp.Diff([]any{"alpha to source"}, h.calls); diff != "" {
+		t.Errorf("calls (-want +got):\n%s", diff)
+	}
+	if got, want := h.stdout.String(), `{"name":"alpha","state":"resolved","owner":"source"}`+"\n"; got != want {
+		t.Errorf("got %q; want %q", got, want)
+	}
+	h = newHarness(t)
+	h.failure = api.Errorf(api.CodeBadState, "vmm ps", "alpha is running")
+	if got := h.run("migrate", "alpha", "--resolve", "target"); got != exitFailed || h.stdout.String() != "" {
+		t.Errorf("got exit code %d, %q on stdout; want 1 and nothing", got, h.stdout)
+	}
+}
+
 func TestSnapshot(t *testing.T) {
 	t.Chdir("/")
 	var request api.SnapshotRequest

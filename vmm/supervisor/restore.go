@@ -14,6 +14,7 @@ type RestoreConfig struct {
 	From    string // the snapshot's folder
 	Console Console
 	Places  Places
+	Guard   Guard
 	Started func(api.Started)
 }
 
@@ -30,6 +31,10 @@ func Restore(ctx context.Context, c RestoreConfig) (Exit, error) {
 	if err := openKVM(&files); err != nil {
 		return Exit{Code: 1}, err
 	}
+	guard, err := c.Guard.check(c.Dir)
+	if err != nil {
+		return Exit{Code: 1}, err
+	}
 	n, err := claimOr(c.Dir, c.Name, "restore")
 	if err != nil {
 		return Exit{Code: 1}, err
@@ -38,7 +43,7 @@ func Restore(ctx context.Context, c RestoreConfig) (Exit, error) {
 	if err != nil {
 		return Exit{Code: 1}, err
 	}
-	s.renames, s.places = c.Name == "", c.Places
+	s.renames, s.places, s.guard = c.Name == "", c.Places, guard
 	if err := s.restore(ctx, &files); err != nil {
 		s.abandon()
 		return Exit{Code: 1}, err
