@@ -122,6 +122,7 @@ func (m *Machine) run() error {
 		return err
 	}
 	m.console.SetInput(m.instance.board.serial)
+	m.instance.memory.Resume()
 	m.instance.board.resume()
 	if err := m.instance.cpus.Resume(); err != nil {
 		return err
@@ -234,6 +235,7 @@ func (m *Machine) halt(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, pauseWithin)
 	defer cancel()
 	i := m.instance
+	i.memory.Interrupt() // a device that waits for a missing page would not come to rest
 	answer, err := i.cpus.Pause(ctx)
 	if err == nil && answer != vcpu.Paused {
 		err = fmt.Errorf("%v", answer)
@@ -244,6 +246,7 @@ func (m *Machine) halt(ctx context.Context) error {
 		}
 	}
 	// Those that did stop go on.
+	i.memory.Resume()
 	i.board.resume()
 	return errors.Join(fmt.Errorf("pausing the guest: %w", err), i.cpus.Resume())
 }
