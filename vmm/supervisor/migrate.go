@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"os"
+	"sync"
 
 	"github.com/ferryvmm/ferry/internal/ipc"
 	"github.com/ferryvmm/ferry/migration"
@@ -80,8 +81,20 @@ func dialMove(ctx context.Context, addr api.Address) (*os.File, error) {
 // contract.md, while the machine goes on asking.
 func (s *supervisor) transfer(stream *api.Stream, move func(context.Context, *vmm.Outcome) error) (api.Result, error) {
 	doubt := make(chan api.Result, 1)
+	var mu sync.Mutex // guards open: a stream must not be written to behind its request
+	open := true
+	defer func() {
+		mu.Lock()
+		defer mu.Unlock()
+		open = false
+	}()
 	s.mu.Lock()
 	s.progress = func(p migration.Progress) {
+		mu.Lock()
+		defer mu.Unlock()
+		if !open {
+			return
+		}
 		_ = stream.Progress(toProgress(p))
 		if p.Undecided {
 			select {
