@@ -17,6 +17,7 @@ type Tracker struct {
 	region int
 	page   uint64
 	left   uint64 // pages of this round not yet yielded; in the first round an estimate
+	log    bitmap // what Sample reads into
 }
 
 // tracked is a region as its tracker sees it.
@@ -25,11 +26,12 @@ type tracked struct {
 	pending bitmap // to be yielded in this round
 	// seen holds the bits that were read from KVM's log and are still set there: those that may be cleared. It is a
 	// subset of pending. A bit that KVM sets later is not in it, so no change is lost.
-	seen bitmap
+	seen    bitmap
+	written bitmap // pages that Sample has seen written; nil without Watch
 }
 
-// Track starts KVM's dirty log on every slot. Without a VM only our own writes are tracked. Errors: ErrTracking, ErrClosed,
-// or the VM's; then no log is left running.
+// Track starts KVM's dirty log on every slot. Without a VM only our own writes are tracked. Errors: ErrTracking, ErrPulling,
+// ErrClosed, or the VM's; then no log is left running.
 func (m *Memory) Track() (*Tracker, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -38,6 +40,8 @@ func (m *Memory) Track() (*Tracker, error) {
 		return nil, ErrClosed
 	case m.tracker != nil:
 		return nil, ErrTracking
+	case m.pull.Load() != nil:
+		return nil, ErrPulling
 	}
 	t := &Tracker{m: m, regions: make([]tracked, len(m.regions))}
 	for i, r := range m.regions {

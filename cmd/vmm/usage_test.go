@@ -80,6 +80,19 @@ var wrong = []string{
 	"migrate alpha tcp:127.0.0.1:1 --timeout -5s",
 	"migrate alpha tcp:127.0.0.1:1 --timeout soon",
 	"migrate --cancel",
+	"migrate --continue",
+	"migrate alpha tcp:127.0.0.1:1 --continue",
+	"migrate alpha --continue --cancel",
+	"migrate alpha --cancel --report /tmp/x",
+	"migrate alpha --cancel --bandwidth 1G",
+	"migrate alpha tcp:127.0.0.1:1 --bandwidth 0",
+	"migrate alpha tcp:127.0.0.1:1 --bandwidth 99k",
+	"migrate alpha tcp:127.0.0.1:1 --bandwidth 10m",
+	"migrate alpha tcp:127.0.0.1:1 --bandwidth -1G",
+	"migrate alpha tcp:127.0.0.1:1 --bandwidth NaN",
+	"migrate alpha tcp:127.0.0.1:1 --bandwidth Inf",
+	"migrate alpha tcp:127.0.0.1:1 --bandwidth G",
+	"migrate alpha --continue --pause-before-switchover",
 	"migrate alpha tcp:127.0.0.1:1 --cancel",
 	"migrate alpha --cancel --mode precopy",
 	"migrate alpha --resolve",
@@ -134,8 +147,7 @@ var wrong = []string{
 // unbuilt are the contract's flags that later issues build.
 var unbuilt = []string{
 	"hugepages", "dirty-tracking",
-	"tls", "allow-tsc-mismatch", "channels", "compress", "bandwidth", "throttle", "pause-before-switchover", "report",
-	"continue", "pull",
+	"tls", "allow-tsc-mismatch", "channels", "compress", "throttle", "pull",
 }
 
 func TestUsageErrors(t *testing.T) {
@@ -199,7 +211,7 @@ func TestFlags(t *testing.T) {
 		"run":      {"name", "memory", "cpus", "cpu", "kernel", "initrd", "cmdline", "clock", "disk", "net", "balloon", "rng", "virtio-console", "vsock", "console", "fence-hook", "shared-records", "detach", "json"},
 		"receive":  {"listen", "name", "insecure", "disk", "net", "console", "fence-hook", "shared-records", "detach", "json"},
 		"restore":  {"disk", "net", "name", "console", "fence-hook", "shared-records", "detach", "json"},
-		"migrate":  {"mode", "downtime-limit", "timeout", "insecure", "cancel", "resolve", "json"},
+		"migrate":  {"mode", "downtime-limit", "timeout", "bandwidth", "insecure", "pause-before-switchover", "report", "cancel", "resolve", "continue", "json"},
 		"snapshot": {"json"},
 		"demo":     {"memory", "rate", "moves", "mode", "json"},
 		"ps":       {"json"},

@@ -86,10 +86,35 @@ func settleIn(dir string, q migration.Query) migration.Answer {
 	switch {
 	case err != nil:
 		return migration.Unknown
-	case r.State == record.Started && !living:
+	case r.State != record.Ended && !living:
 		return migration.Lost
 	}
 	return migration.Started
+}
+
+// pulled says to a source that wants to come back to a pull here why it cannot, as
+// far as the record of the move knows: "" if not at all.
+func (l ledger) pulled(q migration.Query) (code string) {
+	for _, dir := range []string{l.shared, l.own} {
+		if dir == "" {
+			continue
+		}
+		f, err := record.Open(dir, record.Target, q.Move)
+		if err != nil {
+			continue
+		}
+		defer f.Close()
+		living, lockErr := record.Living(f)
+		r, err := record.Read(f)
+		switch {
+		case err != nil || r.Epoch != q.Epoch:
+		case r.State == record.Complete || r.State == record.Ended:
+			return migration.CodeComplete
+		case r.State == record.Started && lockErr == nil && !living:
+			return migration.CodeLost
+		}
+	}
+	return ""
 }
 
 // entomb makes durable that a move to this host will never be started.

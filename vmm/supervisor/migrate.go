@@ -45,7 +45,8 @@ func (v *server) migrate(w http.ResponseWriter, r *http.Request) {
 	files.add(vmm.RoleRecord, own)
 	m := vmm.Migrate{
 		Move: d.query.Move, Target: q.Target, Mode: q.Mode, Epoch: d.query.Epoch,
-		DowntimeLimit: api.Duration(q.DowntimeLimitMS), Timeout: api.Duration(q.TimeoutMS), Roles: files.roles,
+		DowntimeLimit: api.Duration(q.DowntimeLimitMS), Timeout: api.Duration(q.TimeoutMS), Bandwidth: q.BandwidthBitsPerS, Wait: q.PauseBeforeSwitchover,
+		Roles: files.roles,
 	}
 	stream := api.NewStream(w)
 	result, err := v.s.transfer(stream, func(ctx context.Context, out *vmm.Outcome) error {

@@ -61,6 +61,9 @@ func (c *Client) Kill(ctx context.Context) error { return c.post(ctx, PathKill) 
 // it ended.
 func (c *Client) CancelMigrate(ctx context.Context) error { return c.post(ctx, PathMigrateCancel) }
 
+// ContinueMigrate lets the move go on that waits with the guest paused.
+func (c *Client) ContinueMigrate(ctx context.Context) error { return c.post(ctx, PathMigrateContinue) }
+
 // Resolve decides who owns a guest whose move is in doubt. It returns when the guest runs here, or is gone.
 func (c *Client) Resolve(ctx context.Context, r ResolveRequest) error {
 	return c.call(ctx, http.MethodPost, PathMigrateResolve, r, nil)
