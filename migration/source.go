@@ -263,7 +263,7 @@ func (s *source) afterCommit(in sourceInput) ([]sourceAction, error) {
 		}
 		// What is here is older than what was killed there: it is not resumed.
 		s.outcome, s.cause = OutcomeLost, ErrLost
-		return s.to(sourceCompleted, doUntrack, doEnd)
+		return s.to(sourceLost, doUntrack, doEnd)
 	case onUnknown:
 		if s.state != sourceInDoubt {
 			return nil, s.illegal(in)

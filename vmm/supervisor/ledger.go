@@ -86,7 +86,7 @@ func settleIn(dir string, q migration.Query) migration.Answer {
 	switch {
 	case err != nil:
 		return migration.Unknown
-	case r.State == record.Started && !living:
+	case r.State != record.Ended && !living:
 		return migration.Lost
 	}
 	return migration.Started
