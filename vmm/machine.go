@@ -51,6 +51,9 @@ type Machine struct {
 	note func(State)
 	// over is called once, when the guest has ended.
 	over func(Ending)
+	// closing is done when the machine goes away: a move waits for nothing then.
+	closing context.Context
+	leave   context.CancelFunc
 
 	mu       sync.Mutex // guards what follows; never held across KVM_RUN
 	state    State
@@ -68,8 +71,10 @@ type Machine struct {
 // newMachine builds the guest of a plan; nothing runs.
 func newMachine(sys *kvm.System, p Plan, im *images, backs *backends, hub *console.Hub, log *slog.Logger, note func(State), over func(Ending)) (*Machine, error) {
 	m := &Machine{sys: sys, plan: p, images: im, backs: backs, console: hub, log: log, note: note, over: over, state: StatePaused}
+	m.closing, m.leave = context.WithCancel(context.Background())
 	i, err := m.build()
 	if err != nil {
+		m.leave()
 		return nil, err
 	}
 	m.instance = i
@@ -258,12 +263,15 @@ func (m *Machine) alive() bool {
 	return !m.ended
 }
 
-// close ends the guest, whatever it is doing.
+// close ends the guest, whatever it is doing. A move under way ends first, for
+// it works on the guest's memory.
 func (m *Machine) close() {
 	m.mu.Lock()
 	m.ended = true
 	i := m.instance
 	m.mu.Unlock()
+	m.leave()
+	m.quitMove(guestEnded("the guest was ended"))
 	if err := i.close(); err != nil {
 		m.log.Error("closing the guest", "error", err)
 	}

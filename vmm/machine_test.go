@@ -334,7 +334,7 @@ func TestGuestThatEndsIsNotMoved(t *testing.T) {
 	if err := v.Resume(); err != nil {
 		t.Error(err)
 	}
-	v.end()
+	v.end(false)
 }
 
 func TestMovesAreCounted(t *testing.T) {

@@ -28,27 +28,26 @@ func (p *process) migrate(r *ipc.Request) (ipc.Reply, error) {
 	if err != nil {
 		return ipc.Reply{}, err
 	}
+	left := false
+	defer func() { v.end(left) }()
 	v.token = imageToken(q.Move)
 	if q.Wait {
 		v.resume = make(chan struct{})
 	}
 	defer m.backs.forget(v.token)
 	if err := m.backs.witness(v.token); err != nil {
-		v.end()
 		return ipc.Reply{}, err
 	}
 	control, bulk, err := moveConns(files)
 	if err != nil {
-		v.end()
 		return ipc.Reply{}, err
 	}
 	d, err := m.describe(m.plan.Moves + 1)
 	if err != nil {
-		v.end()
 		return ipc.Reply{}, err
 	}
 	query := migration.Query{Move: q.Move, Epoch: q.Epoch}
-	result, err := migration.Send(context.Background(), migration.SendConfig{
+	result, err := migration.Send(m.closing, migration.SendConfig{
 		Control: control, Bulk: bulk, Move: q.Move, Epoch: q.Epoch,
 		Guest: v, Memory: m.instance.memory, Description: d, Blobs: m.images.readers(),
 		Mode: mode, DowntimeLimit: q.DowntimeLimit, Bandwidth: q.Bandwidth, Timeout: q.Timeout, SaveCost: v.presync,
@@ -59,20 +58,17 @@ func (p *process) migrate(r *ipc.Request) (ipc.Reply, error) {
 			return a, err
 		},
 	})
-	outcome := Outcome{Result: v.settle(result)}
-	if err != nil {
-		outcome.Error = crossing(err)
-	}
 	switch result.Outcome {
 	case migration.OutcomeCompleted:
+		left = true
 		defer p.end(Ending{Code: 0, Reason: "moved to " + q.Target})
 	case migration.OutcomeLost:
+		left = true
 		defer p.end(Ending{Code: 3, Reason: "lost: " + result.Reason})
 	case migration.OutcomeInDoubt: // the guest stays as it is: paused, nobody's
-	default:
-		v.end()
+		left = true
 	}
-	return ipc.Reply{Body: outcome}, nil
+	return ipc.Reply{Body: v.outcome(result, err)}, nil
 }
 
 // snapshot writes a copy of the guest to the file that came.
@@ -86,20 +82,19 @@ func (p *process) snapshot(r *ipc.Request) (ipc.Reply, error) {
 	if err != nil {
 		return ipc.Reply{}, err
 	}
-	defer v.end()
+	defer v.end(false)
 	d, err := m.describe(m.plan.Moves)
 	if err != nil {
 		return ipc.Reply{}, err
 	}
-	result, err := migration.Save(context.Background(), migration.SaveConfig{
+	result, err := migration.Save(m.closing, migration.SaveConfig{
 		Stream: r.Files[0], Guest: v, Memory: m.instance.memory, Description: d, Blobs: m.images.readers(),
 		Mode: migration.Precopy, SaveCost: m.saveCost, Cancel: v.cancel, Progress: p.progress, Accepted: began,
 	})
-	outcome := Outcome{Result: v.settle(result)}
 	if err != nil {
-		outcome.Error = crossing(snapshotError(err))
+		err = snapshotError(err)
 	}
-	return ipc.Reply{Body: outcome}, nil
+	return ipc.Reply{Body: v.outcome(result, err)}, nil
 }
 
 // progress passes a report on to the supervisor.
