@@ -236,10 +236,14 @@ func (m *Machine) halt(ctx context.Context) error {
 }
 
 // AskToStop asks the guest to end: by the power button, and by the test device
-// if it has one.
+// if it has one. Whoever stands still for a move is not asked: the state that
+// would tell is saved already.
 func (m *Machine) AskToStop() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.move != nil && m.move.halted {
+		return nil
+	}
 	if m.paused {
 		return badState("a paused guest cannot be asked", "")
 	}

@@ -255,9 +255,9 @@ func (s *supervisor) wait(ctx context.Context) Exit {
 	select {
 	case <-p.gone:
 	case <-ctx.Done():
-		s.stop(p)
+		s.stop(p, nil)
 	case <-s.ends.terminal.asked():
-		s.stop(p)
+		s.stop(p, nil)
 	}
 	<-p.gone
 	return s.finish(s.verdict(p))
@@ -306,8 +306,9 @@ func (s *supervisor) abandon() {
 	s.finish(Exit{Code: 1})
 }
 
-// stop asks the guest to end and insists after stopPatience.
-func (s *supervisor) stop(p *process) {
+// stop asks the guest to end and insists after stopPatience, unless may, if it
+// is not nil, has an objection by then.
+func (s *supervisor) stop(p *process, may func() error) {
 	ctx, cancel := context.WithTimeout(context.Background(), stopPatience)
 	defer cancel()
 	if _, err := p.conn.Call(ctx, vmm.MethodStop, nil, nil); err != nil {
@@ -318,6 +319,12 @@ func (s *supervisor) stop(p *process) {
 			return
 		case <-ctx.Done():
 			s.log.Warn("the guest did not end when asked", "after", stopPatience)
+		}
+	}
+	if may != nil {
+		if err := may(); err != nil {
+			s.log.Warn("the guest is left to its move", "reason", err)
+			return
 		}
 	}
 	insist, cancel := context.WithTimeout(context.Background(), 2*time.Second)
