@@ -55,6 +55,9 @@ type Machine struct {
 	note func(State)
 	// over is called once, when the guest has ended.
 	over func(Ending)
+	// closing is done when the machine goes away: a move waits for nothing then.
+	closing context.Context
+	leave   context.CancelFunc
 
 	mu       sync.Mutex // guards what follows; never held across KVM_RUN
 	state    State
@@ -74,8 +77,10 @@ type Machine struct {
 // newMachine builds the guest of a plan; nothing runs.
 func newMachine(sys *kvm.System, p Plan, im *images, backs *backends, hub *console.Hub, log *slog.Logger, note func(State), over func(Ending)) (*Machine, error) {
 	m := &Machine{sys: sys, plan: p, images: im, backs: backs, console: hub, log: log, note: note, over: over, state: StatePaused}
+	m.closing, m.leave = context.WithCancel(context.Background())
 	i, err := m.build()
 	if err != nil {
+		m.leave()
 		return nil, err
 	}
 	m.instance = i
@@ -252,10 +257,14 @@ func (m *Machine) halt(ctx context.Context) error {
 }
 
 // AskToStop asks the guest to end: by the power button, and by the test device
-// if it has one.
+// if it has one. Whoever stands still for a move is not asked: the state that
+// would tell is saved already.
 func (m *Machine) AskToStop() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.move != nil && m.move.halted {
+		return nil
+	}
 	if m.paused {
 		return badState("a paused guest cannot be asked", "")
 	}
@@ -279,12 +288,15 @@ func (m *Machine) alive() bool {
 	return !m.ended
 }
 
-// close ends the guest, whatever it is doing.
+// close ends the guest, whatever it is doing. A move under way ends first, for
+// it works on the guest's memory.
 func (m *Machine) close() {
 	m.mu.Lock()
 	m.ended = true
 	i := m.instance
 	m.mu.Unlock()
+	m.leave()
+	m.quitMove(guestEnded("the guest was ended"))
 	if err := i.close(); err != nil {
 		m.log.Error("closing the guest", "error", err)
 	}

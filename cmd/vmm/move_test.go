@@ -155,6 +155,19 @@ func TestMigrateForPeople(t *testing.T) {
 	}
 }
 
+func TestMigrateOfAGuestThatEnds(t *testing.T) {
+	h := newHarness(t)
+	r := moved(api.OutcomeFailed)
+	r.Error = api.Errorf(api.CodeGuestEnded, "vmm ps", "the guest ended: powered off")
+	h.serve("alpha", stream(nil, r))
+	if got := h.run("migrate", "alpha", "tcp:127.0.0.1:1"); got != exitFailed {
+		t.Errorf("got exit code %d; want 1", got)
+	}
+	if got, want := h.stderr.String(), "vmm: failed: the guest ended: powered off\ntry: vmm ps\n"; got != want {
+		t.Errorf("got %q; want %q", got, want)
+	}
+}
+
 func TestMigrateThatDoesNotBegin(t *testing.T) {
 	refuse := func(w http.ResponseWriter, r *http.Request) {
 		api.WriteError(w, api.Errorf(api.CodeBadState, "wait", "alpha is being moved"))

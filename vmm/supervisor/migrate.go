@@ -83,7 +83,7 @@ func dialMove(ctx context.Context, addr api.Address) (*os.File, error) {
 // here, when it runs at its target.
 func (s *supervisor) transfer(stream *api.Stream, move func(context.Context, *vmm.Outcome) error) (api.Result, error) {
 	early := make(chan api.Result, 1) // of a move that goes on without who asked for it
-	var mu sync.Mutex // guards open: a stream must not be written to behind its request
+	var mu sync.Mutex                 // guards open: a stream must not be written to behind its request
 	open := true
 	defer func() {
 		mu.Lock()

@@ -276,9 +276,9 @@ func (s *supervisor) wait(ctx context.Context) Exit {
 	select {
 	case <-p.gone:
 	case <-ctx.Done():
-		s.stop(p)
+		s.stop(p, nil)
 	case <-s.ends.terminal.asked():
-		s.stop(p)
+		s.stop(p, nil)
 	}
 	<-p.gone
 	return s.finish(s.verdict(p))
@@ -333,8 +333,9 @@ func (s *supervisor) abandon() {
 	s.finish(Exit{Code: 1})
 }
 
-// stop asks the guest to end and insists after stopPatience.
-func (s *supervisor) stop(p *process) {
+// stop asks the guest to end and insists after stopPatience, unless may, if it
+// is not nil, has an objection by then.
+func (s *supervisor) stop(p *process, may func() error) {
 	if s.isLost() { // there is nobody to ask
 		p.kill()
 		<-p.gone
@@ -350,6 +351,12 @@ func (s *supervisor) stop(p *process) {
 			return
 		case <-ctx.Done():
 			s.log.Warn("the guest did not end when asked", "after", stopPatience)
+		}
+	}
+	if may != nil {
+		if err := may(); err != nil {
+			s.log.Warn("the guest is left to its move", "reason", err)
+			return
 		}
 	}
 	insist, cancel := context.WithTimeout(context.Background(), 2*time.Second)
