@@ -28,6 +28,12 @@ func (b atomicBitmap) setRange(from, to uint64) {
 	eachWord(from, to, func(w, mask uint64) { b[w].Or(mask) })
 }
 
+// set sets the bit of one page and tells whether it was not set before.
+func (b atomicBitmap) set(p uint64) bool {
+	bit := uint64(1) << (p % 64)
+	return b[p/64].Or(bit)&bit == 0
+}
+
 func (b atomicBitmap) get(p uint64) bool { return b[p/64].Load()&(1<<(p%64)) != 0 }
 
 // eachWord calls f for each word that holds bits of [from, to), with the mask of those bits.

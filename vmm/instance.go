@@ -96,14 +96,14 @@ func build(sys *kvm.System, p Plan, w wiring, ended func(cpu int, e vcpu.Ending)
 
 // attach gives the memory to the VM with the best dirty log that KVM offers.
 func attach(m *guestmem.Memory, vm *kvm.VM) error {
-	initiallySet, err := vm.EnableManualDirtyProtect()
+	_, err := vm.EnableManualDirtyProtect()
 	if errors.Is(err, kvm.ErrNotSupported) {
 		return m.AttachPlain(vm)
 	}
 	if err != nil {
 		return err
 	}
-	return m.Attach(vm, initiallySet)
+	return m.Attach(vm)
 }
 
 // load puts the guest's boot image into memory and points the first vCPU at it.
