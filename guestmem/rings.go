@@ -2,8 +2,8 @@ package guestmem
 
 import (
 	"fmt"
+	"slices"
 	"sync"
-	"sync/atomic"
 )
 
 // Rings are the dirty rings of a VM: each vCPU logs the pages that it writes in its own, and stands still while that is full, until
@@ -15,12 +15,12 @@ type Rings struct {
 	vm      RingVM
 	regions []*region
 
-	mu    sync.Mutex    // guards taken and cpu; held while rings are emptied and reset
+	mu    sync.Mutex    // guards all below; held while rings are emptied and reset
 	taken [][]takenPage // by vCPU: out of its ring, not known to be protected again yet
 	cpu   int           // whose ring is being emptied
 	take  func(slot uint32, page uint64)
 
-	logged []atomic.Uint64 // by vCPU
+	written, dirtied []uint64 // by vCPU: entries seen, and pages that were not dirty before
 }
 
 type takenPage struct {
@@ -30,7 +30,7 @@ type takenPage struct {
 
 // AttachRings is Attach for a VM with dirty rings for that many vCPUs. Error: ErrAttached, or the VM's.
 func (m *Memory) AttachRings(vm RingVM, cpus int) (*Rings, error) {
-	l := &Rings{vm: vm, regions: m.regions, taken: make([][]takenPage, cpus), logged: make([]atomic.Uint64, cpus)}
+	l := &Rings{vm: vm, regions: m.regions, taken: make([][]takenPage, cpus), written: make([]uint64, cpus), dirtied: make([]uint64, cpus)}
 	l.take = func(slot uint32, page uint64) {
 		l.taken[l.cpu] = append(l.taken[l.cpu], takenPage{slot, page})
 	}
@@ -40,20 +40,29 @@ func (m *Memory) AttachRings(vm RingVM, cpus int) (*Rings, error) {
 	return l, nil
 }
 
-// Collect empties the ring of one vCPU and returns how many pages it has dirtied since the last time; one that is dirty already does not
-// count. It is for the vCPU's own thread, whose ring is full or who wants to know, and waits for no tracker's work but that on rings:
-// about 1 us a page. After an error nothing is lost, but there may be no room.
-func (l *Rings) Collect(cpu int) (pages uint64, err error) {
+// Collect makes room in the ring of one vCPU: it is for the vCPU's own thread when that is full, and waits for no tracker's work but that on
+// rings. It takes about 1 us a page. After an error nothing is lost, but there may be no room.
+func (l *Rings) Collect(cpu int) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	before := l.logged[cpu].Load()
 	l.empty(cpu)
-	err = l.protect()
-	return l.logged[cpu].Load() - before, err
+	return l.protect()
 }
 
-// Logged is how many pages a vCPU has dirtied while it was logged, as far as they were taken from its ring, by a tracker or by Collect.
-func (l *Rings) Logged(cpu int) uint64 { return l.logged[cpu].Load() }
+// Written is how many entries a vCPU's ring has had. A page that it writes again may or may not count again. It makes no room.
+func (l *Rings) Written(cpu int) uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.empty(cpu)
+	return l.written[cpu]
+}
+
+// Dirtied is how many pages each vCPU has dirtied, as of the latest harvest or Collect; one that was dirty already is not counted.
+func (l *Rings) Dirtied() []uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.dirtied)
+}
 
 // harvest empties all rings.
 func (l *Rings) harvest([]tracked) error {
@@ -71,7 +80,7 @@ func (l *Rings) clear(*tracked, uint64, uint64) error { return nil }
 // empty takes all that is in a ring. Precondition: mu is held.
 func (l *Rings) empty(cpu int) {
 	l.cpu = cpu
-	l.vm.CollectDirty(cpu, l.take)
+	l.written[cpu] += uint64(l.vm.CollectDirty(cpu, l.take))
 }
 
 // protect has all that was taken protected again, and then marks it. Precondition: mu is held.
@@ -87,13 +96,11 @@ func (l *Rings) protect() error {
 		return fmt.Errorf("reset the dirty rings: %w", err)
 	}
 	for cpu, pages := range l.taken {
-		fresh := uint64(0)
 		for _, p := range pages {
 			if p.slot < uint32(len(l.regions)) && p.page < l.regions[p.slot].pages() && l.regions[p.slot].own.set(p.page) {
-				fresh++
+				l.dirtied[cpu]++
 			}
 		}
-		l.logged[cpu].Add(fresh)
 		l.taken[cpu] = pages[:0]
 	}
 	return nil

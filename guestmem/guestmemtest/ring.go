@@ -29,7 +29,7 @@ func (v *VM) push(id uint32, page uint64) error {
 			return nil
 		}
 		v.mu.Unlock()
-		_, err := v.full.Collect(cpu)
+		err := v.full.Collect(cpu)
 		v.mu.Lock()
 		if err != nil {
 			return err
