@@ -20,7 +20,7 @@ func (p *process) incoming(r *ipc.Request) (*target, Incoming, fileSet, error) {
 		files.close()
 		return nil, in, nil, err
 	}
-	t := &target{p: p, sys: sys, console: openConsole(files)}
+	t := &target{p: p, sys: sys, track: in.Tracking, console: openConsole(files)}
 	if in.Hello.Move != (migration.MoveID{}) {
 		t.token = imageToken(in.Hello.Move)
 	}

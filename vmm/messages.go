@@ -63,6 +63,8 @@ type Boot struct {
 type Incoming struct {
 	Hello migration.Hello // what the source said on the control connection
 	Roles []string        // of the files, in order
+
+	Tracking Tracking // of this host
 }
 
 // Arrival is how taking a guest in ended.

@@ -19,6 +19,7 @@ type ReceiveConfig struct {
 	Listen   string // tcp:HOST:PORT
 	Console  Console
 	Places   Places
+	Tracking vmm.Tracking
 	Insecure bool // required to listen elsewhere than on a loopback address
 	// Listening is called once with the real address.
 	Listening func(addr string)
@@ -56,7 +57,7 @@ func Receive(ctx context.Context, c ReceiveConfig) (Exit, error) {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	s.renames, s.places = c.Name == "", c.Places
+	s.renames, s.places, s.tracking = c.Name == "", c.Places, c.Tracking
 	s.listensAt("tcp:"+addr.String(), cancel)
 	r := &receiver{s: s, acceptor: newAcceptor(l, records, s.log), records: records, started: c.Started, ran: make(chan struct{})}
 	defer r.acceptor.close()
@@ -140,7 +141,7 @@ func (r *receiver) take(ctx context.Context, at *attempt, files *handOver) error
 	}
 	ended := make(chan error, 1)
 	var arrival vmm.Arrival
-	in := vmm.Incoming{Hello: at.hello, Roles: files.roles}
+	in := vmm.Incoming{Hello: at.hello, Roles: files.roles, Tracking: s.tracking}
 	s.onRuns(func() {
 		s.ends.handedOver()
 		s.mu.Lock()
