@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 )
 
 // Slots is what guest memory needs of a KVM virtual machine that nobody tracks.
@@ -40,6 +41,9 @@ const memLogDirtyPages = 1
 type Memory struct {
 	layout  Layout
 	regions []*region
+
+	// pull is there while pages may be missing: who looks at memory asks it first.
+	pull atomic.Pointer[Pull]
 
 	// mu guards the fields below and the regions' present bits. It is held for at most one chunk's worth of work.
 	mu      sync.Mutex
@@ -126,6 +130,9 @@ func (m *Memory) Close() error {
 	}
 	m.closed = true
 	var errs []error
+	if p := m.pull.Load(); p != nil {
+		errs = append(errs, p.Close())
+	}
 	for _, r := range m.regions {
 		errs = append(errs, r.close())
 	}

@@ -77,6 +77,29 @@ func (l *Rings) harvest([]tracked) error {
 // clear has nothing to do: what was harvested is protected already.
 func (l *Rings) clear(*tracked, uint64, uint64) error { return nil }
 
+// watch has nothing to do: what is written is in the rings.
+func (l *Rings) watch([]tracked) (bool, error) { return true, nil }
+
+// sample does not have the pages protected: a page need be seen once only.
+func (l *Rings) sample(regions []tracked) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for cpu := range l.taken {
+		l.empty(cpu)
+		for _, p := range l.taken[cpu] {
+			if p.slot < uint32(len(regions)) && p.page < regions[p.slot].pages() {
+				regions[p.slot].written.set(p.page)
+			}
+		}
+	}
+	for _, r := range regions {
+		for w := range r.own {
+			r.written[w] |= r.own[w].Load()
+		}
+	}
+	return nil
+}
+
 // empty takes all that is in a ring. Precondition: mu is held.
 func (l *Rings) empty(cpu int) {
 	l.cpu = cpu

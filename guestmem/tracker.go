@@ -8,10 +8,11 @@ import (
 
 // Tracker yields the pages that changed, in rounds: Harvest starts one, Next hands it out. It is used by one goroutine.
 type Tracker struct {
-	m       *Memory
-	regions []tracked
-	rounds  int
-	closed  bool
+	m        *Memory
+	regions  []tracked
+	rounds   int
+	closed   bool
+	watching bool // Sample counts
 
 	// region and page are where Next goes on.
 	region int
@@ -25,11 +26,12 @@ type tracked struct {
 	pending bitmap // to be yielded in this round
 	// seen holds the bits that were read from KVM's log and are still set there: those that may be cleared. It is a
 	// subset of pending. A bit that KVM sets later is not in it, so no change is lost.
-	seen bitmap
+	seen    bitmap
+	written bitmap // pages that Sample has seen written; nil without Watch
 }
 
-// Track starts KVM's dirty log on every slot. Without a VM only our own writes are tracked. Errors: ErrTracking, ErrClosed,
-// or the VM's; then no log is left running.
+// Track starts KVM's dirty log on every slot. Without a VM only our own writes are tracked. Errors: ErrTracking, ErrPulling,
+// ErrClosed, or the VM's; then no log is left running.
 func (m *Memory) Track() (*Tracker, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -38,6 +40,8 @@ func (m *Memory) Track() (*Tracker, error) {
 		return nil, ErrClosed
 	case m.tracker != nil:
 		return nil, ErrTracking
+	case m.pull.Load() != nil:
+		return nil, ErrPulling
 	}
 	t := &Tracker{m: m, regions: make([]tracked, len(m.regions))}
 	for i, r := range m.regions {

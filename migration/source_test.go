@@ -19,6 +19,9 @@ func sourceAt(t testing.TB, want sourceState, mode Mode, keep bool) source {
 	if mode == StopCopy {
 		script = slices.Delete(script, 3, 7)
 	}
+	if s.wait = want == sourceWaiting; s.wait {
+		script = slices.Insert(script, slices.Index(script, onPaused)+1, onContinue)
+	}
 	switch want {
 	case sourceInDoubt:
 		script = append(script, onLinkLost)
@@ -106,6 +109,7 @@ func TestSourceTransitions(t *testing.T) {
 		sourcePushing:   early,
 		sourceAcking:    with(unwinding(doUntrack), onRoundAck, sourceCounting, doCount),
 		sourcePausing:   with(unwinding(doResume, doUntrack), onPaused, sourceSaving, doSave),
+		sourceWaiting:   with(unwinding(doResume, doUntrack), onContinue, sourceSaving, doSave),
 		sourceSaving:    with(unwinding(doResume, doUntrack), onSaved, sourceLastCount, doLastCount),
 		sourceLastCount: with(unwinding(doResume, doUntrack), onLastCounted, sourceFinishing, doFinish),
 		sourceFinishing: finishing,
@@ -217,5 +221,23 @@ func TestStopIsAbandoned(t *testing.T) {
 	step(sourceInput{event: onRoundAck, round: uint32(s.round), now: 102 * time.Millisecond})
 	if got := step(sourceInput{event: onCounted, pages: 0}); got[0] != doPause {
 		t.Errorf("got %v; want a second stop", got)
+	}
+}
+
+// TestWaitIsNotAbandoned: somebody prepared the switch while the guest stood still; it takes place.
+func TestWaitIsNotAbandoned(t *testing.T) {
+	s := sourceAt(t, sourceWaiting, Precopy, false)
+	s.forecast.sent(1<<20, time.Second)
+	var acts []sourceAction
+	for _, in := range []sourceInput{
+		{event: onContinue, now: time.Minute}, {event: onSaved, now: time.Minute}, {event: onLastCounted, now: time.Minute, pages: 1000},
+	} {
+		var err error
+		if acts, err = s.Step(in); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff([]sourceAction{doFinish}, acts); diff != "" {
+		t.Errorf("actions (-want +got):\n%s", diff)
 	}
 }

@@ -79,6 +79,12 @@ func (m *Machine) reset() {
 		<-v.done
 		m.mu.Lock()
 	}
+	for m.pulling { // what is missing comes by itself, and is for nobody then
+		whole := m.whole
+		m.mu.Unlock()
+		<-whole
+		m.mu.Lock()
+	}
 	defer m.mu.Unlock()
 	if m.ended {
 		return

@@ -23,8 +23,10 @@ const (
 	StateRunning      State = "running"
 	StatePaused       State = "paused"
 	StateMigrating    State = "migrating"
+	StateWaiting      State = "waiting" // for somebody to continue the move; the guest is paused
 	StateRelinquished State = "relinquished"
 	StateInDoubt      State = "in_doubt"
+	StatePulling      State = "pulling" // it runs here, and pages of it are still at its source
 )
 
 // pauseWithin bounds a pause: every exit is handled in microseconds.
@@ -37,6 +39,8 @@ const pauseWithin = 2 * time.Second
 //	running ◄────────► paused  ─────────────► migrating ──► relinquished ──► (gone)
 //	   ▲      Resume             ◄─────────────  │              │
 //	   └──────────────────────────────────────────┘ failed       └──► in_doubt
+//
+// Migrating passes through waiting where a person is to continue the move.
 type Machine struct {
 	sys     *kvm.System
 	plan    Plan
@@ -53,9 +57,11 @@ type Machine struct {
 	mu       sync.Mutex // guards what follows; never held across KVM_RUN
 	state    State
 	instance *instance
-	paused   bool  // by a person, or for want of the images: a move that fails leaves it so
-	handed   bool  // the images are unlocked, for a target: the guest must not run without them
-	move     *move // the move or snapshot under way
+	paused   bool          // by a person, or for want of the images: a move that fails leaves it so
+	handed   bool          // the images are unlocked, for a target: the guest must not run without them
+	move     *move         // the move or snapshot under way
+	pulling  bool          // pages are missing: what touches one waits for it
+	whole    chan struct{} // closed when none is any more; nil before the first
 	ended    bool
 	readyAt  int64 // CLOCK_MONOTONIC, ns
 
@@ -118,7 +124,7 @@ func (m *Machine) run() error {
 	if err := m.instance.cpus.Resume(); err != nil {
 		return err
 	}
-	m.setState(StateRunning)
+	m.show(StateRunning)
 	return nil
 }
 
@@ -136,6 +142,14 @@ func (m *Machine) relock(within time.Duration) error {
 	return nil
 }
 
+// show is setState for who starts or stops the guest, while a move under way has
+// no more to say. Precondition: mu is held.
+func (m *Machine) show(s State) {
+	if m.state == StateRunning || m.state == StatePaused {
+		m.setState(s)
+	}
+}
+
 // setState notes and tells the state. Precondition: mu is held.
 func (m *Machine) setState(s State) {
 	if m.state != s {
@@ -144,36 +158,55 @@ func (m *Machine) setState(s State) {
 	}
 }
 
-// Pause stops the guest until Resume. Pausing a paused guest does nothing.
+// Pause stops the guest until Resume. Pausing a paused guest does nothing. A move
+// under way goes on, and the guest arrives paused.
 func (m *Machine) Pause(ctx context.Context) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if err := m.usable(); err != nil {
+	if err := m.steerable(); err != nil {
 		return err
 	}
 	if m.paused {
 		return nil
 	}
-	if err := m.halt(ctx); err != nil {
+	halt := m.halt
+	if m.pulling {
+		halt = m.hold
+	}
+	if err := halt(ctx); err != nil {
 		return err
 	}
 	m.paused = true
-	m.setState(StatePaused)
+	m.show(StatePaused)
 	return nil
 }
 
-// Resume lets a paused guest go on. Resuming a running guest does nothing.
+// Resume lets a paused guest go on, as Pause stops it. Resuming a running guest
+// does nothing.
 func (m *Machine) Resume() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if err := m.usable(); err != nil {
+	if err := m.steerable(); err != nil {
 		return err
 	}
 	if !m.paused {
 		return nil
 	}
 	m.paused = false
+	if m.pulling {
+		m.setState(StatePulling)
+		return m.instance.cpus.Resume()
+	}
 	return m.run()
+}
+
+// steerable refuses to pause or resume a guest that stands still for a move, or
+// has ended. Precondition: mu is held.
+func (m *Machine) steerable() error {
+	if !m.ended && m.move != nil && !m.move.halted {
+		return nil
+	}
+	return m.usable()
 }
 
 // usable refuses what cannot be done while the guest moves, or after its end.
@@ -182,6 +215,8 @@ func (m *Machine) usable() error {
 	switch {
 	case m.ended:
 		return badState("the guest has ended", "")
+	case m.state == StateWaiting:
+		return badState("the guest is paused, and waits to be switched over", "vmm migrate "+m.plan.Name+" --continue, or --cancel")
 	case m.move != nil:
 		return badState(fmt.Sprintf("the guest is %s", m.state), "wait until the move has ended, or cancel it: vmm migrate "+m.plan.Name+" --cancel")
 	}
@@ -219,6 +254,13 @@ func (m *Machine) AskToStop() error {
 		t.RequestStop()
 	}
 	return m.instance.board.button.Press()
+}
+
+// current is the state as it was told last.
+func (m *Machine) current() State {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.state
 }
 
 // alive tells whether there is a guest that can go on without a supervisor.

@@ -21,7 +21,10 @@ const (
 	MethodStop          = "stop"           // nil → nil: asks the guest to end; does not wait for it
 	MethodEnd           = "end"            // Ending → nil: ends the machine now
 	MethodMigrate       = "migrate"        // Migrate → Outcome: answers when the move is decided
+	MethodJoin          = "join"           // Join, one file → nil: a further connection of the move that a guest comes by
+	MethodFetch         = "fetch"          // nil → nil: fetches all that a guest misses; does not wait for it
 	MethodCancel        = "cancel"         // nil → nil: cancels the move under way
+	MethodContinue      = "continue"       // nil → nil: continues the move that waits
 	MethodSnapshot      = "snapshot"       // one file → Outcome
 	MethodConsole       = "console"        // nil, one file → nil: attaches the connection
 	MethodVirtioConsole = "virtio-console" // nil, one file → nil: attaches the connection to the virtio console
@@ -31,9 +34,10 @@ const (
 // What the machine asks of, or tells, the supervisor.
 const (
 	MethodAsk      = "ask"      // migration.Query → migration.Answer: what became of a commit, by dialling the target anew
+	MethodReach    = "reach"    // nil → nil, one file: connects to the target of the move under way
 	MethodArriving = "arriving" // Arriving → Claimed, files: claims the name of a guest that wants in, and opens what it works on
 	MethodDial     = "dial"     // Dial → nil, one file: connects to the host side of the vsock
-	MethodRuns     = "runs"     // nil → nil: the guest that arrived runs
+	MethodRuns     = "runs"     // State → nil: the guest that arrived is ours, and runs unless it is paused
 	MethodEnded    = "ended"    // Ending → nil: the guest is no more; the process exits after the answer
 	NoteProgress   = "progress" // migration.Progress
 	NoteState      = "state"    // State
@@ -51,6 +55,7 @@ const (
 	RoleBulk       = "bulk"
 	RoleRecord     = "record"
 	RoleStream     = "stream"
+	RoleUserfault  = "userfault"
 )
 
 // Boot asks for a new guest.
@@ -63,9 +68,13 @@ type Boot struct {
 type Incoming struct {
 	Hello migration.Hello // what the source said on the control connection
 	Roles []string        // of the files, in order
-
-	Tracking Tracking // of this host
+	// NoUserfault is why there is no RoleUserfault among them.
+	NoUserfault string
+	Tracking    Tracking // of this host
 }
+
+// Join says what a connection is for.
+type Join struct{ Role migration.Role }
 
 // Arrival is how taking a guest in ended.
 type Arrival struct {
@@ -109,6 +118,8 @@ type Migrate struct {
 	Target        string // for people
 	Mode          string
 	DowntimeLimit time.Duration
+	Bandwidth     uint64        // bits a second while the guest runs; 0: no limit
+	Wait          bool          // with the guest paused, until MethodContinue
 	Timeout       time.Duration // 0: none
 	Move          migration.MoveID
 	Epoch         uint64

@@ -16,10 +16,12 @@ type move struct {
 	m      *Machine
 	cancel chan struct{} // closed to cancel
 	once   sync.Once
+	resume chan struct{} // closed to continue a move that waits; nil: it does not wait
 	why    string
 	done   chan struct{} // closed when it is over
-	halted bool
-	token  uint64 // by which the target knows the images; 0: a snapshot, which hands nothing over
+	halted bool          // the guest stands still for the move
+	still  bool          // it did so before: it was paused when its state was saved
+	token  uint64        // by which the target knows the images; 0: a snapshot, which hands nothing over
 }
 
 var _ migration.Guest = (*move)(nil)
@@ -29,6 +31,9 @@ func (m *Machine) beginMove() (*move, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.usable(); err != nil {
+		return nil, err
+	}
+	if err := m.needWhole(); err != nil {
 		return nil, err
 	}
 	if m.leaving.Load() {
@@ -74,9 +79,28 @@ func (m *Machine) cancelMove() error {
 	return nil
 }
 
+// continueMove lets a move that waits go on.
+func (m *Machine) continueMove() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.state != StateWaiting {
+		return badState("no move waits to be continued", "a move waits at its switch with vmm migrate --pause-before-switchover; vmm ps tells when")
+	}
+	m.setState(StateMigrating)
+	close(m.move.resume)
+	return nil
+}
+
 // Pause stops the vCPUs and then the devices, which wait for what they have
-// submitted.
+// submitted. Where a person is to prepare the switch the disks are complete.
 func (v *move) Pause(ctx context.Context) error {
+	if err := v.halt(ctx); err != nil || v.resume == nil {
+		return err
+	}
+	return v.m.backs.sync()
+}
+
+func (v *move) halt(ctx context.Context) error {
 	m := v.m
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -99,18 +123,27 @@ func (v *move) Pause(ctx context.Context) error {
 }
 
 // Save returns the state of everything but memory, and hands the images over:
-// from here on the target may lock them.
+// from here on the target may lock them. A guest that a person paused is paused
+// wherever this state is restored.
 func (v *move) Save() ([]migration.Section, error) {
 	// Before the state: a snapshot too must not be newer than its disks.
 	if err := v.m.backs.sync(); err != nil {
 		return nil, err
 	}
 	sections, err := v.m.instance.save()
-	if err != nil || v.token == 0 {
-		return sections, err
+	if err != nil {
+		return nil, err
 	}
 	v.m.mu.Lock()
 	defer v.m.mu.Unlock()
+	if v.still = v.m.paused; v.still {
+		if sections, err = markPaused(sections); err != nil {
+			return nil, err
+		}
+	}
+	if v.token == 0 {
+		return sections, nil
+	}
 	v.m.handed = true
 	return sections, v.m.backs.unlock()
 }
@@ -163,6 +196,8 @@ func (v *move) follow(progress func(migration.Progress)) func(migration.Progress
 			m.setState(StateRelinquished)
 		case migration.PhaseInDoubt:
 			m.setState(StateInDoubt)
+		case migration.PhaseWait:
+			m.setState(StateWaiting)
 		case migration.PhaseReserve, migration.PhasePush, migration.PhaseStop:
 			m.setState(StateMigrating)
 		}
@@ -183,8 +218,12 @@ func (v *move) presync() time.Duration {
 // saveCost forecasts pausing and saving, as building this machine measured it.
 func (m *Machine) saveCost() time.Duration { return m.instance.saveCost }
 
-// reason names why a move was cancelled, where it was not by a person.
-func (v *move) reason(r migration.Result) migration.Result {
+// settle corrects a result: it names why a move was cancelled, where it was not
+// by a person, and a guest that stood still anyway had no downtime.
+func (v *move) settle(r migration.Result) migration.Result {
+	if v.still {
+		r.DowntimeMS, r.Downtime = 0, migration.Downtime{}
+	}
 	if r.Outcome == migration.OutcomeCancelled && v.why != "" && v.why != "cancelled" {
 		r.Outcome, r.Reason = migration.OutcomeFailed, v.why
 	}

@@ -19,6 +19,9 @@ var _ migration.Record = (*oath)(nil)
 func (o *oath) Started() error   { return record.Decide(o.file, record.Started) }
 func (o *oath) Tombstone() error { return record.Decide(o.file, record.Tombstone) }
 
+// Complete makes durable that the guest has all of its memory here.
+func (o *oath) Complete() error { return record.Decide(o.file, record.Complete) }
+
 // Remove leaves the file to the supervisor, which can remove it.
 func (o *oath) Remove() error {
 	o.forget.Store(true)

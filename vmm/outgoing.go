@@ -24,14 +24,14 @@ func (p *process) migrate(r *ipc.Request) (ipc.Reply, error) {
 	if err != nil {
 		return ipc.Reply{}, err
 	}
-	if m.isPaused() {
-		return ipc.Reply{}, badState("the guest is paused; this version moves running guests only", "resume it first: vmm resume "+m.plan.Name)
-	}
 	v, err := m.beginMove()
 	if err != nil {
 		return ipc.Reply{}, err
 	}
 	v.token = imageToken(q.Move)
+	if q.Wait {
+		v.resume = make(chan struct{})
+	}
 	defer m.backs.forget(v.token)
 	if err := m.backs.witness(v.token); err != nil {
 		v.end()
@@ -51,15 +51,16 @@ func (p *process) migrate(r *ipc.Request) (ipc.Reply, error) {
 	result, err := migration.Send(context.Background(), migration.SendConfig{
 		Control: control, Bulk: bulk, Move: q.Move, Epoch: q.Epoch,
 		Guest: v, Memory: m.instance.memory, Description: d, Blobs: m.images.readers(),
-		Mode: mode, DowntimeLimit: q.DowntimeLimit, Timeout: q.Timeout, SaveCost: v.presync,
-		Cancel: v.cancel, Progress: v.follow(p.progress), Accepted: began,
+		Mode: mode, DowntimeLimit: q.DowntimeLimit, Bandwidth: q.Bandwidth, Timeout: q.Timeout, SaveCost: v.presync,
+		Cancel: v.cancel, Continue: v.resume, Progress: v.follow(p.progress), Accepted: began,
+		Dial: func(ctx context.Context) (net.Conn, error) { return p.reach(ctx) },
 		Ask: func(ctx context.Context) (migration.Answer, error) {
 			var a migration.Answer
 			_, err := p.conn.Call(ctx, MethodAsk, query, &a)
 			return a, err
 		},
 	})
-	outcome := Outcome{Result: v.reason(result)}
+	outcome := Outcome{Result: v.settle(result)}
 	if err != nil {
 		outcome.Error = crossing(err)
 	}
@@ -73,6 +74,19 @@ func (p *process) migrate(r *ipc.Request) (ipc.Reply, error) {
 		v.end()
 	}
 	return ipc.Reply{Body: outcome}, nil
+}
+
+// reach makes a further connection to the target.
+func (p *process) reach(ctx context.Context) (net.Conn, error) {
+	files, err := p.conn.Call(ctx, MethodReach, nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	if len(files) != 1 {
+		return nil, fmt.Errorf("dialling the target: got %d files; want 1", len(files))
+	}
+	defer files[0].Close()
+	return net.FileConn(files[0])
 }
 
 // snapshot writes a copy of the guest to the file that came.
@@ -95,7 +109,7 @@ func (p *process) snapshot(r *ipc.Request) (ipc.Reply, error) {
 		Stream: r.Files[0], Guest: v, Memory: m.instance.memory, Description: d, Blobs: m.images.readers(),
 		Mode: migration.Precopy, SaveCost: m.saveCost, Cancel: v.cancel, Progress: p.progress, Accepted: began,
 	})
-	outcome := Outcome{Result: v.reason(result)}
+	outcome := Outcome{Result: v.settle(result)}
 	if err != nil {
 		outcome.Error = crossing(snapshotError(err))
 	}

@@ -8,12 +8,14 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"time"
 
 	"github.com/ferryvmm/ferry/devices/console"
 	"github.com/ferryvmm/ferry/devices/virtio/vsock"
 	"github.com/ferryvmm/ferry/internal/ipc"
 	"github.com/ferryvmm/ferry/internal/kvm"
 	"github.com/ferryvmm/ferry/internal/resident"
+	"github.com/ferryvmm/ferry/migration"
 	"github.com/ferryvmm/ferry/vcpu"
 )
 
@@ -26,6 +28,12 @@ type process struct {
 	once sync.Once
 	// taking counts the guests that are being taken in.
 	taking sync.WaitGroup
+	// joined brings the later connections of a move that a guest comes by; fetch is closed
+	// when all that it misses is wanted, and ended when it is no more.
+	joined  chan migration.Joined
+	fetch   chan struct{}
+	ended   chan struct{}
+	fetches sync.Once
 
 	mu      sync.Mutex // guards what follows
 	machine *Machine
@@ -58,6 +66,35 @@ func (p *process) trim() {
 	if err := resident.Trim(); err != nil {
 		p.log.Warn("giving memory back", "error", err)
 	}
+}
+
+// maxJoined is more than the connections that a move has.
+const maxJoined = 8
+
+// over ends a pull under way: a guest that is no more misses nothing. It waits a
+// moment for the source to be told.
+func (p *process) over() {
+	close(p.ended)
+	told := make(chan struct{})
+	go func() {
+		defer close(told)
+		p.taking.Wait()
+	}()
+	t := time.NewTimer(answerWithin)
+	defer t.Stop()
+	select {
+	case <-told:
+	case <-t.C:
+	}
+}
+
+// fetchAll has the source send all that the guest misses.
+func (p *process) fetchAll(m *Machine) error {
+	if !m.isPulling() {
+		return badState("the guest misses no memory", "")
+	}
+	p.fetches.Do(func() { close(p.fetch) })
+	return nil
 }
 
 // scale gives the Go scheduler a P for every thread that may need one at once:

@@ -30,6 +30,9 @@ type target struct {
 	rehearsed time.Duration
 	runs      atomic.Bool
 	told      chan struct{} // closed when the supervisor knows that it runs
+
+	userfault   *os.File // /dev/userfaultfd; nil: no page may be missing
+	noUserfault string   // why
 }
 
 var (
@@ -98,6 +101,29 @@ func (t *target) Name() string { return t.m.plan.Name }
 // Memory is the guest's memory.
 func (t *target) Memory() *guestmem.Memory { return t.m.instance.memory }
 
+// Pull makes the memory ready to start with pages missing.
+func (t *target) Pull() (*guestmem.Pull, error) {
+	const remedy = "use --mode precopy; or let receive open /dev/userfaultfd (run it as root), on Linux 6.1 or later"
+	if t.userfault == nil {
+		return nil, refusal(&Failure{Code: "userfaultfd", Message: "the target cannot start a guest with memory missing: " + t.noUserfault, Remedy: remedy})
+	}
+	p, err := t.m.instance.memory.Pull(t.userfault)
+	if err != nil {
+		return nil, refusal(&Failure{Code: "userfaultfd", Message: fmt.Sprintf("the target cannot start a guest with memory missing: %v", err), Remedy: remedy})
+	}
+	return p, nil
+}
+
+// follow keeps the machine's state in step with a pull.
+func (t *target) follow(p migration.Progress) {
+	switch p.Phase {
+	case migration.PhasePull, migration.PhaseRejoin:
+		t.m.pulls(true)
+	case migration.PhaseRelease:
+		t.m.pulls(false)
+	}
+}
+
 // Rehearsal is what the rehearsed restore took.
 func (t *target) Rehearsal() time.Duration { return t.rehearsed }
 
@@ -117,15 +143,22 @@ func (t *target) Restore(sections []migration.Section) error {
 			return refusal(err)
 		}
 	}
+	sections, paused, err := takePaused(sections)
+	if err != nil {
+		return refusal(err)
+	}
 	report, err := t.m.instance.restore(sections, t.m.plan, t.m.wiring())
 	if err != nil {
 		return refusal(err)
 	}
+	t.m.mu.Lock()
+	t.m.paused = paused
+	t.m.mu.Unlock()
 	t.p.log.Info("restored", "tsc", report.TSC)
 	return nil
 }
 
-// Start runs the guest, and tells the supervisor so.
+// Start runs the guest, unless it came paused, and tells the supervisor that it is ours.
 func (t *target) Start() error {
 	if err := t.m.start(); err != nil {
 		return err
@@ -139,9 +172,10 @@ func (t *target) Start() error {
 	}
 	t.p.mu.Unlock()
 	t.told = make(chan struct{})
+	state := t.m.current()
 	go func() {
 		defer close(t.told)
-		_, _ = t.p.conn.Call(context.Background(), MethodRuns, nil, nil)
+		_, _ = t.p.conn.Call(context.Background(), MethodRuns, state, nil)
 	}()
 	return nil
 }
@@ -151,6 +185,9 @@ func (t *target) Start() error {
 func (t *target) settled() {
 	if t.told != nil {
 		<-t.told
+	}
+	if t.userfault != nil {
+		t.userfault.Close()
 	}
 }
 

@@ -42,6 +42,15 @@ func stream(reports []api.Progress, end api.Result) http.HandlerFunc {
 func TestMigrateRequest(t *testing.T) {
 	for line, want := range map[string]api.MigrateRequest{
 		"migrate alpha tcp:127.0.0.1:4444": {Target: "tcp:127.0.0.1:4444", Mode: "precopy", DowntimeLimitMS: 50},
+		"migrate alpha tcp:127.0.0.1:4444 --pause-before-switchover": {
+			Target: "tcp:127.0.0.1:4444", Mode: "precopy", DowntimeLimitMS: 50, PauseBeforeSwitchover: true,
+		},
+		"migrate alpha tcp:127.0.0.1:4444 --bandwidth 2.5G": {
+			Target: "tcp:127.0.0.1:4444", Mode: "precopy", DowntimeLimitMS: 50, BandwidthBitsPerS: 2_500_000_000,
+		},
+		"migrate alpha tcp:127.0.0.1:4444 --bandwidth 150k": {
+			Target: "tcp:127.0.0.1:4444", Mode: "precopy", DowntimeLimitMS: 50, BandwidthBitsPerS: 150_000,
+		},
 		"migrate alpha tcp:10.0.0.1:1 --insecure --mode stopcopy --downtime-limit 1.5ms --timeout 2m": {
 			Target: "tcp:10.0.0.1:1", Mode: "stopcopy", DowntimeLimitMS: 1.5, TimeoutMS: 120_000, Insecure: true,
 		},
@@ -255,21 +264,26 @@ func TestSecondSignalLeavesTheMove(t *testing.T) {
 	}
 }
 
-func TestCancelCommand(t *testing.T) {
-	h := newHarness(t)
-	var path string
-	h.serve("alpha", func(w http.ResponseWriter, r *http.Request) {
-		path = r.URL.Path
-		api.WriteAnswer(w, nil)
-	})
-	if got := h.run("migrate", "alpha", "--cancel", "--json"); got != exitOK {
-		t.Errorf("got exit code %d (%s); want 0", got, h.stderr)
-	}
-	if path != api.PathMigrateCancel {
-		t.Errorf("got a request for %q; want %q", path, api.PathMigrateCancel)
-	}
-	if got, want := h.stdout.String(), `{"name":"alpha","state":"cancelling"}`+"\n"; got != want {
-		t.Errorf("got %q; want %q", got, want)
+func TestOrders(t *testing.T) {
+	for order, want := range map[string]struct{ path, state string }{
+		"--cancel":   {api.PathMigrateCancel, "cancelling"},
+		"--continue": {api.PathMigrateContinue, "continuing"},
+	} {
+		h := newHarness(t)
+		var path string
+		h.serve("alpha", func(w http.ResponseWriter, r *http.Request) {
+			path = r.URL.Path
+			api.WriteAnswer(w, nil)
+		})
+		if got := h.run("migrate", "alpha", order, "--json"); got != exitOK {
+			t.Errorf("%s: got exit code %d (%s); want 0", order, got, h.stderr)
+		}
+		if path != want.path {
+			t.Errorf("%s: got a request for %q; want %q", order, path, want.path)
+		}
+		if got, want := h.stdout.String(), `{"name":"alpha","state":"`+want.state+`"}`+"\n"; got != want {
+			t.Errorf("%s: got %q; want %q", order, got, want)
+		}
 	}
 }
 

@@ -81,6 +81,19 @@ var wrong = []string{
 	"migrate alpha tcp:127.0.0.1:1 --timeout -5s",
 	"migrate alpha tcp:127.0.0.1:1 --timeout soon",
 	"migrate --cancel",
+	"migrate --continue",
+	"migrate alpha tcp:127.0.0.1:1 --continue",
+	"migrate alpha --continue --cancel",
+	"migrate alpha --cancel --report /tmp/x",
+	"migrate alpha --cancel --bandwidth 1G",
+	"migrate alpha tcp:127.0.0.1:1 --bandwidth 0",
+	"migrate alpha tcp:127.0.0.1:1 --bandwidth 99k",
+	"migrate alpha tcp:127.0.0.1:1 --bandwidth 10m",
+	"migrate alpha tcp:127.0.0.1:1 --bandwidth -1G",
+	"migrate alpha tcp:127.0.0.1:1 --bandwidth NaN",
+	"migrate alpha tcp:127.0.0.1:1 --bandwidth Inf",
+	"migrate alpha tcp:127.0.0.1:1 --bandwidth G",
+	"migrate alpha --continue --pause-before-switchover",
 	"migrate alpha tcp:127.0.0.1:1 --cancel",
 	"migrate alpha --cancel --mode precopy",
 	"migrate alpha --cancel --timeout 1s",
@@ -129,8 +142,7 @@ var wrong = []string{
 // unbuilt are the contract's flags that later issues build.
 var unbuilt = []string{
 	"hugepages", "fence-hook",
-	"tls", "allow-tsc-mismatch", "channels", "compress", "bandwidth", "throttle", "pause-before-switchover", "report",
-	"continue", "pull", "resolve",
+	"tls", "allow-tsc-mismatch", "channels", "compress", "throttle", "pull", "resolve",
 }
 
 func TestUsageErrors(t *testing.T) {
@@ -194,7 +206,7 @@ func TestFlags(t *testing.T) {
 		"run":      {"name", "memory", "cpus", "cpu", "kernel", "initrd", "cmdline", "clock", "dirty-tracking", "disk", "net", "balloon", "rng", "virtio-console", "vsock", "console", "detach", "json"},
 		"receive":  {"listen", "name", "insecure", "dirty-tracking", "disk", "net", "console", "detach", "json"},
 		"restore":  {"dirty-tracking", "disk", "net", "name", "console", "detach", "json"},
-		"migrate":  {"mode", "downtime-limit", "timeout", "insecure", "cancel", "json"},
+		"migrate":  {"mode", "downtime-limit", "timeout", "bandwidth", "insecure", "pause-before-switchover", "report", "cancel", "continue", "json"},
 		"snapshot": {"json"},
 		"demo":     {"memory", "rate", "moves", "mode", "json"},
 		"ps":       {"json"},

@@ -3,7 +3,10 @@ package guestmemtest
 
 import (
 	"fmt"
+	"os"
 	"sync"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/ferryvmm/ferry/guestmem"
 )
@@ -41,6 +44,7 @@ type VM struct {
 
 type slot struct {
 	gpa, size uint64
+	hva       uintptr
 	mem       []byte
 	log, read []uint64 // the dirty log, nil when off, and the bits user space has read since it cleared them; with rings a page in log can be written unseen
 }
@@ -95,6 +99,42 @@ func (v *VM) Write(p []byte, gpa uint64) error {
 	return fmt.Errorf("guest write to [%#x, +%#x): no such memory", gpa, len(p))
 }
 
+// Load fills p with what the guest reads at gpa. It is a system call that touches the guest mapping, so that a page fault is
+// nothing that Go code waits in.
+func (v *VM) Load(p []byte, gpa uint64) error { return v.touch(unix.ProcessVMReadv, p, gpa) }
+
+// Store is Write as Load is to reading; the dirty log does not learn of it.
+func (v *VM) Store(p []byte, gpa uint64) error { return v.touch(unix.ProcessVMWritev, p, gpa) }
+
+func (v *VM) touch(call func(int, []unix.Iovec, []unix.RemoteIovec, uint) (int, error), p []byte, gpa uint64) error {
+	hva, err := v.address(gpa, uint64(len(p)))
+	if err != nil {
+		return err
+	}
+	local := []unix.Iovec{{Base: &p[0]}}
+	local[0].SetLen(len(p))
+	n, err := call(os.Getpid(), local, []unix.RemoteIovec{{Base: hva, Len: len(p)}}, 0)
+	if err == nil && n != len(p) {
+		err = fmt.Errorf("%d bytes of %d", n, len(p))
+	}
+	if err != nil {
+		return fmt.Errorf("guest access to [%#x, +%#x): %w", gpa, len(p), err)
+	}
+	return nil
+}
+
+// address is that of guest memory in the guest mapping.
+func (v *VM) address(gpa, size uint64) (uintptr, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, s := range v.slots {
+		if gpa >= s.gpa && gpa-s.gpa+size <= s.size {
+			return s.hva + uintptr(gpa-s.gpa), nil
+		}
+	}
+	return 0, fmt.Errorf("guest access to [%#x, +%#x): no such memory", gpa, size)
+}
+
 // Mistakes lists what real KVM accepts, but loses changes by.
 func (v *VM) Mistakes() []error {
 	v.mu.Lock()
@@ -125,7 +165,7 @@ func (v *VM) SetMemoryRegion(id, flags uint32, gpa, size uint64, hva uintptr) er
 		delete(v.slots, id)
 		return nil
 	}
-	s := &slot{gpa: gpa, size: size, mem: memoryAt(hva, size)}
+	s := &slot{gpa: gpa, size: size, hva: hva, mem: memoryAt(hva, size)}
 	if flags&1 != 0 {
 		words := size / guestmem.PageSize / 64
 		s.log, s.read = make([]uint64, words), make([]uint64, words)

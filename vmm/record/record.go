@@ -38,6 +38,7 @@ const (
 	Reserved State = iota + 1
 	Started
 	Tombstone
+	Complete // Started, and all of its memory is here
 )
 
 var (
@@ -83,7 +84,7 @@ func Decode(b []byte) (Record, error) {
 	r.State = State(binary.LittleEndian.Uint32(b[12:]))
 	copy(r.Move[:], b[16:])
 	r.Epoch = binary.LittleEndian.Uint64(b[32:])
-	if r.State < Reserved || r.State > Tombstone {
+	if r.State < Reserved || r.State > Complete {
 		return r, ErrCorrupt
 	}
 	return r, nil
@@ -125,7 +126,7 @@ func Decide(f *os.File, s State) error {
 	if r.State == s {
 		return nil
 	}
-	if r.State != Reserved {
+	if r.State != Reserved && !(r.State == Started && s == Complete) {
 		return fmt.Errorf("%w: %v, not %v", ErrDecided, r.State, s)
 	}
 	r.State = s

@@ -11,11 +11,12 @@ func _() {
 	_ = x[Reserved-1]
 	_ = x[Started-2]
 	_ = x[Tombstone-3]
+	_ = x[Complete-4]
 }
 
-const _State_name = "ReservedStartedTombstone"
+const _State_name = "ReservedStartedTombstoneComplete"
 
-var _State_index = [...]uint8{0, 8, 15, 24}
+var _State_index = [...]uint8{0, 8, 15, 24, 32}
 
 func (i State) String() string {
 	idx := int(i) - 1

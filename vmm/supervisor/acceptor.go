@@ -28,6 +28,7 @@ type attempt struct {
 	hello   migration.Hello
 	control *net.TCPConn
 	bulk    chan *net.TCPConn // holds the one bulk connection until next takes it
+	later   chan later        // those that come later, for the machine
 	joined  bool              // it came; guarded by acceptor.mu
 }
 
@@ -42,7 +43,8 @@ type acceptor struct {
 	mu      sync.Mutex // guards what follows
 	current *attempt
 	changed chan struct{} // closed when current changes
-	full    bool          // a guest runs here: only asks are answered
+	full    bool          // a guest runs here
+	arrived *attempt      // by which it came, while its source may come back
 
 	strangers chan struct{}
 	closing   chan struct{} // closed by close
@@ -109,6 +111,8 @@ func (a *acceptor) sort(conn *net.TCPConn) {
 		err = a.begin(hello, conn)
 	case migration.RoleBulk:
 		err = a.join(hello, conn)
+	case migration.RoleUrgent, migration.RoleRejoin:
+		err = a.pass(hello, conn)
 	case migration.RoleAsk:
 		if err := migration.WriteAnswer(conn, migration.Query{Move: hello.Move, Epoch: hello.Epoch}, a.answer(hello)); err != nil {
 			a.log.Warn("answering about a move", "error", err)
@@ -146,7 +150,7 @@ func (a *acceptor) refuse(conn *net.TCPConn, err error) {
 
 // begin starts an attempt, one at a time.
 func (a *acceptor) begin(h migration.Hello, conn *net.TCPConn) error {
-	at := &attempt{hello: h, control: conn, bulk: make(chan *net.TCPConn, 1)}
+	at := &attempt{hello: h, control: conn, bulk: make(chan *net.TCPConn, 1), later: make(chan later, maxLater)}
 	a.idle()
 	a.mu.Lock()
 	if a.full || a.current != nil {
@@ -185,6 +189,9 @@ func (a *acceptor) idle() {
 
 // join gives a bulk connection to its attempt.
 func (a *acceptor) join(h migration.Hello, conn *net.TCPConn) error {
+	if a.arrivedBy(h) != nil {
+		return a.pass(h, conn)
+	}
 	at := a.attemptOf(h)
 	if at == nil {
 		return &migration.Refusal{Code: "unknown_move", Message: "no such move is being received here", Remedy: "start the move again"}
@@ -201,10 +208,54 @@ func (a *acceptor) join(h migration.Hello, conn *net.TCPConn) error {
 	return nil
 }
 
+// arrivedBy is the attempt by which the guest that runs here came, if it is that of a hello.
+func (a *acceptor) arrivedBy(h migration.Hello) *attempt {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if at := a.arrived; at != nil && at.hello.Move == h.Move && at.hello.Epoch == h.Epoch {
+		return at
+	}
+	return nil
+}
+
+// pass gives a connection that comes later to the machine of its move. A source
+// that comes back is told if there is nothing to come back for.
+func (a *acceptor) pass(h migration.Hello, conn *net.TCPConn) error {
+	at := a.arrivedBy(h)
+	if at == nil && h.Role == migration.RoleRejoin {
+		return a.whyNot(h)
+	}
+	if at == nil {
+		at = a.attemptOf(h)
+	}
+	if at == nil {
+		return &migration.Refusal{Code: "unknown_move", Message: "no such move is being received here", Remedy: "start the move again"}
+	}
+	_ = conn.SetDeadline(time.Time{})
+	select {
+	case at.later <- later{h.Role, conn}:
+		return nil
+	default:
+		return &migration.Refusal{Code: "protocol", Message: "this move has too many connections", Remedy: "start the move again"}
+	}
+}
+
+// whyNot says what the record knows of a move that has no machine here.
+func (a *acceptor) whyNot(h migration.Hello) error {
+	r, err := record.Find(a.records, h.Move)
+	if err == nil && r.Epoch == h.Epoch && r.State == record.Complete {
+		return &migration.Refusal{Code: migration.CodeComplete, Message: "the guest has all of its memory here"}
+	}
+	return &migration.Refusal{Code: "unknown_move", Message: "the guest of this move is not here"}
+}
+
 // done ends the current attempt; full says that its guest runs here now.
 func (a *acceptor) done(full bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if full {
+		a.arrived = a.current
+	}
 	a.set(nil)
 	a.full = full
 }
@@ -245,7 +296,7 @@ func (a *acceptor) answer(h migration.Hello) migration.Answer {
 		return migration.Unknown
 	}
 	switch r.State {
-	case record.Started:
+	case record.Started, record.Complete:
 		return migration.Started
 	case record.Tombstone:
 		return migration.NotStarted

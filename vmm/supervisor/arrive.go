@@ -99,8 +99,13 @@ func (s *supervisor) unclaim() {
 	}
 }
 
-// guestRuns notes that the guest that arrived runs here now.
-func (s *supervisor) guestRuns() error {
+// guestRuns notes that the guest that arrived is ours now: it runs, or is paused.
+func (s *supervisor) guestRuns(r *ipc.Request) error {
+	var st string
+	if err := r.Decode(&st); err != nil {
+		return err
+	}
+	s.setState(api.State(st))
 	if err := s.settle(); err != nil {
 		// The guest runs all the same; it keeps the name of the receiver.
 		s.log.Error("taking the guest's name", "error", err)
@@ -134,7 +139,7 @@ func (s *supervisor) mayStop() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch s.state {
-	case api.StateMigrating, api.StateRelinquished, api.StateInDoubt:
+	case api.StateMigrating, api.StateWaiting, api.StateRelinquished, api.StateInDoubt:
 		return api.Errorf(api.CodeBadState, "vmm migrate "+s.name.name+" --cancel, or vmm kill "+s.name.name,
 			"%q is %s", s.name.name, s.state)
 	}

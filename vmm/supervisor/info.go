@@ -22,6 +22,9 @@ func (s *supervisor) info(ctx context.Context) (api.Machine, error) {
 		return m, nil
 	}
 	m.PID = p.cmd.Process.Pid
+	if m.State == api.StateReceiving {
+		return m, nil // no guest is there to tell of
+	}
 	var f vmm.Facts
 	if _, err := p.conn.Call(ctx, vmm.MethodInfo, nil, &f); err != nil {
 		return m, fromMachine(err)

@@ -36,7 +36,7 @@ func (v *server) migrate(w http.ResponseWriter, r *http.Request) {
 	}
 	m := vmm.Migrate{
 		Move: migration.NewMoveID(), Target: q.Target, Mode: q.Mode, Epoch: firstEpoch,
-		DowntimeLimit: api.Duration(q.DowntimeLimitMS), Timeout: api.Duration(q.TimeoutMS),
+		DowntimeLimit: api.Duration(q.DowntimeLimitMS), Timeout: api.Duration(q.TimeoutMS), Bandwidth: q.BandwidthBitsPerS, Wait: q.PauseBeforeSwitchover,
 	}
 	var files handOver
 	defer files.close()

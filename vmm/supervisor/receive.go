@@ -141,7 +141,10 @@ func (r *receiver) take(ctx context.Context, at *attempt, files *handOver) error
 	}
 	ended := make(chan error, 1)
 	var arrival vmm.Arrival
-	in := vmm.Incoming{Hello: at.hello, Roles: files.roles, Tracking: s.tracking}
+	in := vmm.Incoming{Hello: at.hello, Tracking: s.tracking, NoUserfault: openUserfault(files)}
+	in.Roles = files.roles
+	over := make(chan struct{})
+	go r.pass(p, at, over)
 	s.onRuns(func() {
 		s.ends.handedOver()
 		s.mu.Lock()
@@ -152,6 +155,7 @@ func (r *receiver) take(ctx context.Context, at *attempt, files *handOver) error
 	})
 	go func() {
 		_, err := p.conn.Call(context.WithoutCancel(ctx), vmm.MethodReceive, in, &arrival, files.files...)
+		close(over)
 		if err == nil && arrival.Forget {
 			// The source never asks about this move again.
 			if err := record.Remove(r.records, at.hello.Move); err != nil {
@@ -161,7 +165,7 @@ func (r *receiver) take(ctx context.Context, at *attempt, files *handOver) error
 		if err == nil && arrival.Failure != nil {
 			err = arrival.Failure
 		}
-		if err == nil {
+		if err == nil && arrival.Forget {
 			r.acceptor.listener.Close() // released: there is nothing left to answer
 		}
 		ended <- fromMachine(err)

@@ -69,6 +69,7 @@ func Run(ctx context.Context, c RunConfig) (Exit, error) {
 		s.abandon()
 		return Exit{Code: 1}, err
 	}
+	s.setState(api.StateRunning)
 	notifyStarted(c.Started, s.runs())
 	return s.wait(ctx), nil
 }

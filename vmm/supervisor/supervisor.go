@@ -154,12 +154,11 @@ func (s *supervisor) describeLocked(cpus int, memory uint64) error {
 	}.write(s.name)
 }
 
-// runs notes that the guest runs here from now on.
+// runs notes that the guest is here from now on.
 func (s *supervisor) runs() api.Started {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.startedAt = time.Now()
-	s.state = api.StateRunning
 	go s.trim()
 	return api.Started{Name: s.name.name, PID: s.proc.cmd.Process.Pid, Socket: s.name.path("sock")}
 }
@@ -238,6 +237,8 @@ func (s *supervisor) serveMachine(ctx context.Context, r *ipc.Request) (ipc.Repl
 		return ipc.Reply{}, nil
 	case vmm.NoteProgress:
 		return ipc.Reply{}, s.noteProgress(r)
+	case vmm.MethodReach:
+		return s.reach(ctx)
 	case vmm.MethodAsk:
 		return s.ask(ctx, r)
 	case vmm.MethodArriving:
@@ -245,7 +246,7 @@ func (s *supervisor) serveMachine(ctx context.Context, r *ipc.Request) (ipc.Repl
 	case vmm.MethodDial:
 		return s.dial(ctx, r)
 	case vmm.MethodRuns:
-		return ipc.Reply{}, s.guestRuns()
+		return ipc.Reply{}, s.guestRuns(r)
 	}
 	return ipc.Reply{}, fmt.Errorf("machine asked %q", r.Method)
 }

@@ -61,6 +61,9 @@ func (c *Client) Kill(ctx context.Context) error { return c.post(ctx, PathKill) 
 // it ended.
 func (c *Client) CancelMigrate(ctx context.Context) error { return c.post(ctx, PathMigrateCancel) }
 
+// ContinueMigrate lets the move go on that waits with the guest paused.
+func (c *Client) ContinueMigrate(ctx context.Context) error { return c.post(ctx, PathMigrateContinue) }
+
 // Migrate moves the guest and returns when the move ended, one way or another. It calls progress, if not nil, for every
 // report, on the calling goroutine. An error is returned only when the move did not begin, or when its end could not be
 // learned (code CodeConnectionLost: the move may have completed); a move that failed is a Result with Error set.

@@ -11,6 +11,7 @@ const (
 	StatePaused       State = "paused"
 	StateReceiving    State = "receiving"    // waits for a guest, or is being sent one
 	StateMigrating    State = "migrating"    // the guest runs here while it is sent away
+	StateWaiting      State = "waiting"      // source: the guest is paused, and the move waits to be continued
 	StateRelinquished State = "relinquished" // source: the commit may have left, the guest no longer runs here
 	StateInDoubt      State = "in_doubt"     // source: nobody could say yet which side owns the guest
 	StateLost         State = "lost"         // the only owner was killed

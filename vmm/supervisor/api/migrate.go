@@ -15,7 +15,11 @@ type MigrateRequest struct {
 	Mode            string  `json:"mode"`   // ModePrecopy or ModeStopcopy
 	DowntimeLimitMS float64 `json:"downtime_limit_ms"`
 	TimeoutMS       float64 `json:"timeout_ms"` // 0: none
-	Insecure        bool    `json:"insecure"`   // needed when the target is not a loopback address
+	// BandwidthBitsPerS limits the sending of memory while the guest runs. 0: no limit.
+	BandwidthBitsPerS uint64 `json:"bandwidth_bits_per_s,omitempty"`
+	Insecure          bool   `json:"insecure"` // needed when the target is not a loopback address
+	// PauseBeforeSwitchover has the move wait, with the guest paused, until ContinueMigrate.
+	PauseBeforeSwitchover bool `json:"pause_before_switchover,omitempty"`
 }
 
 // SnapshotRequest asks a machine to write its guest to a directory.
@@ -37,7 +41,7 @@ const (
 
 // Progress is one report of a move under way.
 type Progress struct {
-	Phase              string  `json:"phase"` // reserve, push, stop, commit, in_doubt, release
+	Phase              string  `json:"phase"` // reserve, push, stop, wait, commit, in_doubt, release
 	Round              int     `json:"round"` // from 0, the first pass over all data
 	SentBytes          uint64  `json:"sent_bytes"`
 	RemainingBytes     uint64  `json:"remaining_bytes"` // data still to be sent, as known now
@@ -75,7 +79,7 @@ type Round struct {
 
 // Downtime splits downtime_ms into its parts.
 type Downtime struct {
-	PauseMS  float64 `json:"pause_ms"`  // kick to all vCPUs stopped and devices quiet
+	PauseMS  float64 `json:"pause_ms"`  // kick to all vCPUs stopped and devices quiet, and the wait of --pause-before-switchover
 	PagesMS  float64 `json:"pages_ms"`  // last pages
 	StateMS  float64 `json:"state_ms"`  // saving, sending and restoring the state
 	CommitMS float64 `json:"commit_ms"` // commit and the durable record
