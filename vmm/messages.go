@@ -124,6 +124,7 @@ type Migrate struct {
 	Move          migration.MoveID
 	Epoch         uint64
 	Roles         []string // of the files, in order
+	Throttle      int      // percent at most; 0: never
 }
 
 // Outcome is how a move or a snapshot ended.

@@ -142,7 +142,7 @@ var wrong = []string{
 // unbuilt are the contract's flags that later issues build.
 var unbuilt = []string{
 	"hugepages", "fence-hook",
-	"tls", "allow-tsc-mismatch", "channels", "compress", "throttle", "pull", "resolve",
+	"tls", "allow-tsc-mismatch", "channels", "compress", "pull", "resolve",
 }
 
 func TestUsageErrors(t *testing.T) {
@@ -206,7 +206,7 @@ func TestFlags(t *testing.T) {
 		"run":      {"name", "memory", "cpus", "cpu", "kernel", "initrd", "cmdline", "clock", "dirty-tracking", "disk", "net", "balloon", "rng", "virtio-console", "vsock", "console", "detach", "json"},
 		"receive":  {"listen", "name", "insecure", "dirty-tracking", "disk", "net", "console", "detach", "json"},
 		"restore":  {"dirty-tracking", "disk", "net", "name", "console", "detach", "json"},
-		"migrate":  {"mode", "downtime-limit", "timeout", "bandwidth", "insecure", "pause-before-switchover", "report", "cancel", "continue", "json"},
+		"migrate":  {"mode", "downtime-limit", "timeout", "bandwidth", "throttle", "insecure", "pause-before-switchover", "report", "cancel", "continue", "json"},
 		"snapshot": {"json"},
 		"demo":     {"memory", "rate", "moves", "mode", "json"},
 		"ps":       {"json"},

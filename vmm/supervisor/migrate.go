@@ -8,6 +8,7 @@ import (
 
 	"github.com/ferryvmm/ferry/internal/ipc"
 	"github.com/ferryvmm/ferry/migration"
+	"github.com/ferryvmm/ferry/vcpu"
 	"github.com/ferryvmm/ferry/vmm"
 	"github.com/ferryvmm/ferry/vmm/supervisor/api"
 )
@@ -30,6 +31,10 @@ func (v *server) migrate(w http.ResponseWriter, r *http.Request) {
 		api.WriteError(w, err)
 		return
 	}
+	if p := q.ThrottlePercent; p < 0 || p > vcpu.MaxThrottle {
+		api.WriteError(w, api.Errorf(api.CodeBadRequest, "see docs/cli.md for the API", "a throttle of %d percent is not between 0 and %d", p, vcpu.MaxThrottle))
+		return
+	}
 	if v.s.machine() == nil {
 		api.WriteError(w, api.Errorf(api.CodeBadState, "wait until a guest has arrived", "no guest runs here yet"))
 		return
@@ -37,6 +42,7 @@ func (v *server) migrate(w http.ResponseWriter, r *http.Request) {
 	m := vmm.Migrate{
 		Move: migration.NewMoveID(), Target: q.Target, Mode: q.Mode, Epoch: firstEpoch,
 		DowntimeLimit: api.Duration(q.DowntimeLimitMS), Timeout: api.Duration(q.TimeoutMS), Bandwidth: q.BandwidthBitsPerS, Wait: q.PauseBeforeSwitchover,
+		Throttle: q.ThrottlePercent,
 	}
 	var files handOver
 	defer files.close()
