@@ -47,6 +47,7 @@ const pauseWithin = 2 * time.Second
 type Machine struct {
 	sys     *kvm.System
 	plan    Plan
+	track   Tracking
 	images  *images
 	backs   *backends
 	console *console.Hub
@@ -75,8 +76,8 @@ type Machine struct {
 }
 
 // newMachine builds the guest of a plan; nothing runs.
-func newMachine(sys *kvm.System, p Plan, im *images, backs *backends, hub *console.Hub, log *slog.Logger, note func(State), over func(Ending)) (*Machine, error) {
-	m := &Machine{sys: sys, plan: p, images: im, backs: backs, console: hub, log: log, note: note, over: over, state: StatePaused}
+func newMachine(sys *kvm.System, p Plan, k Tracking, im *images, backs *backends, hub *console.Hub, log *slog.Logger, note func(State), over func(Ending)) (*Machine, error) {
+	m := &Machine{sys: sys, plan: p, track: k, images: im, backs: backs, console: hub, log: log, note: note, over: over, state: StatePaused}
 	m.closing, m.leave = context.WithCancel(context.Background())
 	i, err := m.build()
 	if err != nil {
@@ -89,7 +90,7 @@ func newMachine(sys *kvm.System, p Plan, im *images, backs *backends, hub *conso
 
 func (m *Machine) build() (*instance, error) {
 	var i *instance
-	i, err := build(m.sys, m.plan, m.wiring(), func(cpu int, e vcpu.Ending) { go m.died(i, cpu, e) })
+	i, err := build(m.sys, m.plan, m.track, m.wiring(), func(cpu int, e vcpu.Ending) { go m.died(i, cpu, e) })
 	return i, err
 }
 

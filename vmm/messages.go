@@ -70,6 +70,7 @@ type Incoming struct {
 	Roles []string        // of the files, in order
 	// NoUserfault is why there is no RoleUserfault among them.
 	NoUserfault string
+	Tracking    Tracking // of this host
 }
 
 // Join says what a connection is for.
@@ -124,6 +125,7 @@ type Migrate struct {
 	Move          migration.MoveID
 	Epoch         uint64
 	Roles         []string // of the files, in order
+	Throttle      int      // percent at most; 0: never
 }
 
 // Outcome is how a move or a snapshot ended.

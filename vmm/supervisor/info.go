@@ -30,7 +30,7 @@ func (s *supervisor) info(ctx context.Context) (api.Machine, error) {
 		return m, fromMachine(err)
 	}
 	m.CPUs, m.MemoryBytes, m.ResidentBytes = f.CPUs, f.MemoryBytes, f.ResidentBytes
-	m.CPU = f.CPU
+	m.CPU, m.DirtyTracking = f.CPU, string(f.DirtyTracking)
 	for _, d := range f.Devices {
 		m.Devices = append(m.Devices, at.describe(d))
 	}

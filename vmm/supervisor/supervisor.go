@@ -60,6 +60,7 @@ type supervisor struct {
 	claimed   *name                    // the name claimed for it
 	guest     vmm.Arriving             // what is said to arrive
 	arrived   func()                   // called when it runs
+	tracking  vmm.Tracking             // of a guest that arrives
 	places    Places                   // where a guest that arrives finds what it works on
 	attached  *attachments             // what the guest works on
 	quit      func()                   // ends the waiting of a receiver

@@ -45,6 +45,8 @@ type Machine struct {
 	Moves        int      `json:"moves"`         // completed moves of this guest so far
 	Socket       string   `json:"socket"`
 	Listening    string   `json:"listening,omitempty"` // the address a receiving machine listens on
+
+	DirtyTracking string `json:"dirty_tracking"` // how the guest's writes are logged here: bitmap or ring
 }
 
 // Started is what run, receive and restore report once the guest runs, and what a detached start returns.
