@@ -45,21 +45,27 @@ var whole = map[phase]row{
 		"source-machine": only(dead), "source-both": only(dead), "source-supervisor": only(atTarget),
 		"target-machine": only(atSource), "target-both": only(atSource), "target-supervisor": only(atSource),
 	}, atSource),
+	// A target's machine may have the guest before it notices that it is alone.
+	stopping: cuts(row{
+		"source-machine": only(dead), "source-both": only(dead), "source-supervisor": only(atTarget),
+		"target-machine": only(atSource), "target-both": only(atSource), "target-supervisor": only(atSource, atTarget),
+	}, atSource),
 	// The commit may leave, and then is not lost with who sent it.
 	prepared: cuts(row{
 		"source-machine": only(dead, atTarget), "source-both": only(dead, atTarget), "source-supervisor": only(atTarget),
 		"target-machine": only(atSource), "target-both": only(atSource), "target-supervisor": only(atSource, atTarget),
 	}, atSource),
-	// The target hears that its source is gone on one connection, and the commit on another.
+	// It is on its way: who is killed here was killed before it left.
 	committed: cuts(row{
-		"source-machine": only(dead, atTarget), "source-both": only(dead, atTarget), "source-supervisor": only(atTarget),
+		"source-machine": only(dead), "source-both": only(dead), "source-supervisor": only(atTarget),
 		"target-machine": only(atSource), "target-both": only(atSource), "target-supervisor": only(atSource, atTarget),
 	}, atSource),
-	// The target is making it durable.
+	// The target makes it durable, and may have said so.
 	deciding: cuts(row{
 		"source-machine": only(dead, atTarget), "source-both": only(dead, atTarget), "source-supervisor": only(atTarget),
-		"target-machine": only(atSource, lost), "target-both": only(atSource, lost), "target-supervisor": only(atSource, atTarget),
+		"target-machine": only(atSource, lost, dead), "target-both": only(atSource, lost, dead), "target-supervisor": only(atSource, atTarget),
 	}, atSource, atTarget),
+	// Who is killed here was killed before it said that it runs the guest.
 	started: cuts(row{
 		"source-machine": only(atTarget), "source-both": only(atTarget), "source-supervisor": only(atTarget),
 		"target-machine": only(lost), "target-both": only(lost), "target-supervisor": only(atTarget),
@@ -73,10 +79,6 @@ var whole = map[phase]row{
 // parted is the expectation for moves that leave pages behind, from where that matters.
 var parted = map[phase]row{
 	prepared: cuts(row{
-		"source-machine": only(dead, bereaved), "source-both": only(dead, waiting), "source-supervisor": only(atTarget),
-		"target-machine": only(atSource), "target-both": only(atSource), "target-supervisor": only(atSource, atTarget),
-	}, atSource),
-	committed: cuts(row{
 		"source-machine": only(dead, bereaved), "source-both": only(dead, waiting), "source-supervisor": only(atTarget),
 		"target-machine": only(atSource), "target-both": only(atSource), "target-supervisor": only(atSource, atTarget),
 	}, atSource),

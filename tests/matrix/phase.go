@@ -11,6 +11,7 @@ type phase int
 // The phases, in order.
 const (
 	pushing   phase = iota // the guest is the source's alone
+	stopping               // likewise, and it stands still
 	prepared               // the source has been told that it may commit
 	committed              // the commit has left the source, and not reached the target
 	deciding               // it has reached the target
@@ -22,7 +23,7 @@ const (
 )
 
 func (p phase) String() string {
-	return [...]string{"pushing", "prepared", "committed", "deciding", "started", "pulling", "tail", "pulled", "over"}[p]
+	return [...]string{"pushing", "stopping", "prepared", "committed", "deciding", "started", "pulling", "tail", "pulled", "over"}[p]
 }
 
 // control is a boundary of the control connection.
@@ -42,6 +43,7 @@ var landmarks = []struct {
 	{control(drive.FrameCommit, false, true), deciding},
 	{control(drive.FrameCommit, false, false), committed},
 	{control(drive.FramePrepared, true, true), prepared},
+	{control(drive.FrameState, false, false), stopping},
 }
 
 // phaseOf is the phase of a move that has come to these boundaries.

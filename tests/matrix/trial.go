@@ -130,6 +130,10 @@ func (t *trial) arm(ctx context.Context, p place, f fault) {
 		case f.cut != 0:
 			t.relay.Cut(f.cut)
 		default:
+			if f.machine && !p.After && p.Answer == (f.host == target) { // it dies before it says that
+				t.relay.Cut(drive.Reset)
+				t.relay.Heal()
+			}
 			procs := []*drive.Process{t.trip.Process, t.target}
 			if err := killOn(ctx, t.sites[f.host], procs[f.host], f); err != nil {
 				fmt.Fprintln(os.Stderr, err) // the cell then ends otherwise than it should
@@ -148,7 +152,7 @@ func (t *trial) states(ctx context.Context) (now [2]string, err error) {
 			return now, err
 		}
 		for _, m := range list {
-			if m.PID != 0 && m.State != "receiving" {
+			if m.PID != 0 { // a receiver has none unless a guest is on its way
 				now[i] = strings.TrimPrefix(now[i]+"+"+m.State, "+")
 			}
 		}
