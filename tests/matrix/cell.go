@@ -142,10 +142,11 @@ func (t *trial) finish(ctx context.Context, want []end) (end, error) {
 		default:
 			return false, nil
 		}
-		var err error
-		if now, err = t.states(ctx); err != nil {
+		then, err := t.states(ctx)
+		if err != nil {
 			return false, err
 		}
+		now = then
 		if now[source] == "running" && now[target] == "running" {
 			if then, err := t.states(ctx); err == nil && then[source] == "running" {
 				return false, fmt.Errorf("the guest runs twice: %v", then)

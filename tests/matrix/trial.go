@@ -76,10 +76,24 @@ func (t *trial) start(ctx context.Context) {
 		t.move, t.err = t.sites[source].Migrate(ctx, guestName, t.relay.Address(), append([]string{"--mode", t.mode.name}, t.mode.args...)...)
 		close(t.moved)
 		if t.err == nil && t.mode.stays && t.move.Code == 0 {
-			// What it says is not of interest: a fault may hit who is asked.
-			_, t.err = t.sites[target].Exec(ctx, "migrate", guestName, "--pull")
+			t.err = t.fetch(ctx)
 		}
 	}()
+}
+
+// fetch asks the target to fetch what the guest misses. Whether it can is not of
+// interest: a fault may hit who is asked.
+func (t *trial) fetch(ctx context.Context) error {
+	brief, cancel := context.WithTimeout(ctx, doubtWithin)
+	defer cancel()
+	err := until(brief, 5*lookEvery, "the target fetches the rest", func() (bool, error) {
+		d, err := t.sites[target].Exec(ctx, "migrate", guestName, "--pull")
+		return d.Code == 0 || t.target.Ended(), err
+	})
+	if brief.Err() != nil && ctx.Err() == nil {
+		return nil
+	}
+	return err
 }
 
 // record makes one undisturbed move, and returns what it came to.
@@ -130,13 +144,13 @@ func (t *trial) arm(ctx context.Context, p place, f fault) {
 		case f.cut != 0:
 			t.relay.Cut(f.cut)
 		default:
-			if f.machine && !p.After && p.Answer == (f.host == target) { // it dies before it says that
+			procs := []*drive.Process{t.trip.Process, t.target}
+			if err := killOn(ctx, procs[f.host], f); err != nil {
+				fmt.Fprintln(os.Stderr, err) // the cell then ends otherwise than it should
+			}
+			if f.machine && !p.After && p.Answer == (f.host == target) { // it died before it said that
 				t.relay.Cut(drive.Reset)
 				t.relay.Heal()
-			}
-			procs := []*drive.Process{t.trip.Process, t.target}
-			if err := killOn(ctx, t.sites[f.host], procs[f.host], f); err != nil {
-				fmt.Fprintln(os.Stderr, err) // the cell then ends otherwise than it should
 			}
 		}
 		t.hit <- at
