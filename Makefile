@@ -6,18 +6,20 @@ MOVES ?= 200
 GUEST ?= loadgen
 TIME  ?= 10m
 BENCH ?=
+MATRIX ?=
 
 # Packages whose tests run vCPUs or other processes: the race detector slows
 # them down so much that it would find other faults than theirs.
 NO_RACE := /(tests(/.*)?|vcpu|internal/kvm(/.*)?|guests/loadgen|vmm|vmm/supervisor)$$
 
-.PHONY: help demo build test check deps guest guest-fast race soak bench fuzz lint clean
+.PHONY: help demo build test check deps guest guest-fast race soak matrix bench fuzz lint clean
 
 help:
 	@echo 'make demo            boot a guest, move it there and back, show what happened'
 	@echo 'make build           build bin/vmm'
 	@echo 'make test            all that CI runs'
 	@echo 'make soak [MOVES=N] [GUEST=linux]  move one busy guest back and forth, everything verified'
+	@echo 'make matrix          every fault at every message of a move, in every mode; MATRIX="-mode hybrid -sample 50 -v"'
 	@echo 'make bench           boot, downtime, memory, network and disk, beside QEMU and gokvm; BENCH="-samples 1 -only net,disk"'
 	@echo 'make guest           build the Linux guest, both variants, into a cache; last two lines: vmlinux, initramfs'
 	@echo 'make fuzz [TIME=1h]  fuzz every decoder, TIME in all'
@@ -56,6 +58,9 @@ race:
 
 soak: build
 	@CGO_ENABLED=0 $(GO) run ./tests/soak -vmm $(BIN) -moves $(MOVES) -guest $(GUEST)
+
+matrix: build
+	@CGO_ENABLED=0 $(GO) run ./tests/matrix -vmm $(BIN) $(MATRIX)
 
 bench: deps guest-fast build
 	CGO_ENABLED=0 $(GO) test -run '^$$' -bench Pause -benchtime 300x ./vcpu

@@ -8,6 +8,8 @@ type mode struct {
 	stays bool     // they stay at the source until they are asked for
 }
 
+func (m mode) String() string { return m.name }
+
 // modes are the modes of the matrix, each with the bandwidth at which a move takes
 // about a second. auto has a link that is fast enough: it moves as precopy, with the
 // connections of one that may pull; what it does on a slow link is hybrid.

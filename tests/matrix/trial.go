@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -116,15 +117,9 @@ func record(ctx context.Context, vmm string, m mode) ([]place, error) {
 		return nil, fmt.Errorf("an undisturbed move: %w", err)
 	}
 	seen := t.relay.Seen()
-	if got := phaseOf(seen, m); got != over {
-		return nil, fmt.Errorf("an undisturbed move: got to %v; want it over", got)
-	}
-	var withPull bool
-	for _, b := range seen {
-		withPull = withPull || b.Type == drive.FramePulled
-	}
-	if withPull != m.pulls {
-		return nil, fmt.Errorf("an undisturbed move: got pages pulled: %v; want %v", withPull, m.pulls)
+	pulls := slices.ContainsFunc(seen, func(b drive.Boundary) bool { return b.Type == drive.FramePulled })
+	if got := phaseOf(seen, m); got != over || pulls != m.pulls {
+		return nil, fmt.Errorf("an undisturbed move: got to %v, with pages pulled: %v; want it over, with %v (%+v)", got, pulls, m.pulls, t.move)
 	}
 	t.trip.At, t.trip.Process = target, t.target
 	if err := errors.Join(t.trip.Verify(ctx), t.trip.Stop(ctx)); err != nil {
