@@ -44,7 +44,7 @@ func begin(ctx context.Context, vmm string, m mode) (*trial, error) {
 	}
 	var err error
 	t.trip, err = drive.Boot(ctx, t.sites, drive.Guest{
-		Name: guestName, Memory: 64, CPUs: 1, Cmdline: "fill=8 wss=4 rate=2 countreg=1",
+		Name: guestName, Memory: 64, CPUs: 1, Cmdline: m.guest,
 	})
 	if err == nil {
 		t.target, err = t.sites[target].Receive(t.trip.Observer, "target")
@@ -76,7 +76,7 @@ func (t *trial) start(ctx context.Context) {
 		defer close(t.ended)
 		t.move, t.err = t.sites[source].Migrate(ctx, guestName, t.relay.Address(), append([]string{"--mode", t.mode.name}, t.mode.args...)...)
 		close(t.moved)
-		if t.err == nil && t.mode.stays && t.move.Code == 0 {
+		if t.err == nil && t.mode.stays && t.move.Code != 1 {
 			t.err = t.fetch(ctx)
 		}
 	}()

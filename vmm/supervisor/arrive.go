@@ -116,7 +116,7 @@ func (s *supervisor) guestRuns(r *ipc.Request) error {
 	if err := r.Decode(&st); err != nil {
 		return err
 	}
-	s.setState(api.State(st))
+	s.setFirst(api.State(st))
 	if err := s.settle(); err != nil {
 		// The guest runs all the same; it keeps the name of the receiver.
 		s.log.Error("taking the guest's name", "error", err)

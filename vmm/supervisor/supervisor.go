@@ -210,6 +210,17 @@ func (s *supervisor) setState(st api.State) {
 	s.changed = make(chan struct{})
 }
 
+// setFirst is setState for the state in which a guest arrived: what the machine has
+// noted since is newer.
+func (s *supervisor) setFirst(st api.State) {
+	s.mu.Lock()
+	first := s.state == api.StateReceiving
+	s.mu.Unlock()
+	if first {
+		s.setState(st)
+	}
+}
+
 // noMachine notes that the machine process of a failed attempt is gone.
 func (s *supervisor) noMachine() {
 	s.mu.Lock()
