@@ -205,6 +205,11 @@ func (s *supervisor) isLost() bool {
 func (s *supervisor) setState(st api.State) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.setStateLocked(st)
+}
+
+// setStateLocked is setState. Precondition: mu is held.
+func (s *supervisor) setStateLocked(st api.State) {
 	s.state = st
 	close(s.changed)
 	s.changed = make(chan struct{})
@@ -214,10 +219,9 @@ func (s *supervisor) setState(st api.State) {
 // noted since is newer.
 func (s *supervisor) setFirst(st api.State) {
 	s.mu.Lock()
-	first := s.state == api.StateReceiving
-	s.mu.Unlock()
-	if first {
-		s.setState(st)
+	defer s.mu.Unlock()
+	if s.state == api.StateReceiving {
+		s.setStateLocked(st)
 	}
 }
 
