@@ -98,6 +98,19 @@ func TestEndedIsStartedForWhoAsks(t *testing.T) {
 	}
 }
 
+func TestNoteDoesNotUndo(t *testing.T) {
+	f := create(t, t.TempDir(), Record{Move: move})
+	if err := errors.Join(Note(f, Started, ByTarget), Note(f, Started, ByPerson)); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := Read(f); err != nil || r.State != Started || r.By != ByTarget {
+		t.Errorf("got %+v, %v; want it started, by the target", r, err)
+	}
+	if err := Note(f, Tombstone, ByTarget); !errors.Is(err, ErrDecided) {
+		t.Errorf("got %v of another decision; want ErrDecided", err)
+	}
+}
+
 func TestLivingAsLongAsADuplicateIsOpen(t *testing.T) {
 	dir := t.TempDir()
 	f := create(t, dir, Record{Move: move})
