@@ -50,7 +50,7 @@ const (
 	sourceCompleted
 	sourceUnwound   // the guest is at the source, as it was
 	sourceUndecided // nobody waits any more
-	sourceLost      // the target died with the guest
+	sourceLost      // the target died with pages missing
 	sourceStates    // their number
 )
 
@@ -88,7 +88,7 @@ const (
 	onFetch     // the target wants all that is missing
 	onRejoined  // there is a link again, and the source knows what is missing
 	onNotJoined // an attempt at that failed
-	onLost      // the target's machine is dead, with the guest that it had started
+	onLost      // the answer of who knows: it started, and was killed
 	sourceEvents
 )
 

@@ -27,6 +27,7 @@ const (
 	StateRelinquished State = "relinquished"
 	StateInDoubt      State = "in_doubt"
 	StatePulling      State = "pulling" // it runs here, and pages of it are still at its source
+	StateServing      State = "serving" // it runs at the target, and its memory is here until it is fetched
 	StateLost         State = "lost"
 )
 
@@ -41,7 +42,8 @@ const pauseWithin = 2 * time.Second
 //	   ▲      Resume             ◄─────────────  │              │
 //	   └──────────────────────────────────────────┘ failed       └──► in_doubt ──► lost
 //
-// Migrating passes through waiting where a person is to continue the move.
+// Migrating passes through waiting where a person is to continue the move. A guest that
+// arrived may be pulling before it is running.
 type Machine struct {
 	sys     *kvm.System
 	plan    Plan
@@ -215,12 +217,12 @@ func (m *Machine) usable() error {
 	switch {
 	case m.ended:
 		return badState("the guest has ended", "")
+	case m.state == StateWaiting:
+		return badState("the guest is paused, and waits to be switched over", "vmm migrate "+m.plan.Name+" --continue, or --cancel")
 	case m.state == StateLost:
 		return badState("the guest is lost: what is here is older than what was killed at the target", "end it with vmm kill "+m.plan.Name+", and start it anew")
 	case m.state == StateInDoubt:
 		return badState("the guest is in_doubt", "bring the target's host or the network back, or decide: vmm migrate "+m.plan.Name+" --resolve source|target")
-	case m.state == StateWaiting:
-		return badState("the guest is paused, and waits to be switched over", "vmm migrate "+m.plan.Name+" --continue, or --cancel")
 	case m.move != nil:
 		return badState(fmt.Sprintf("the guest is %s", m.state), "wait until the move has ended, or cancel it: vmm migrate "+m.plan.Name+" --cancel")
 	}

@@ -206,7 +206,9 @@ func (v *move) follow(progress func(migration.Progress)) func(migration.Progress
 		m := v.m
 		m.mu.Lock()
 		switch p.Phase {
-		case migration.PhaseCommit, migration.PhaseRelease:
+		case migration.PhaseServe:
+			m.setState(StateServing)
+		case migration.PhaseCommit, migration.PhaseRelease, migration.PhasePull, migration.PhaseRejoin:
 			m.setState(StateRelinquished)
 		case migration.PhaseInDoubt:
 			m.setState(StateInDoubt)

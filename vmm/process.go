@@ -103,13 +103,21 @@ func (p *process) over() {
 	}
 }
 
-// fetchAll has the source send all that the guest misses.
-func (p *process) fetchAll(m *Machine) error {
-	if !m.isPulling() {
-		return badState("the guest misses no memory", "")
+// fetchAll has the source send all that the guest misses, and waits for that.
+func (p *process) fetchAll(ctx context.Context, m *Machine) error {
+	m.mu.Lock()
+	pulling, whole := m.pulling, m.whole
+	m.mu.Unlock()
+	if !pulling {
+		return badState("all of the guest's memory is here", "")
 	}
 	p.fetches.Do(func() { close(p.fetch) })
-	return nil
+	select {
+	case <-whole:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // scale gives the Go scheduler a P for every thread that may need one at once:

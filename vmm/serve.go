@@ -106,7 +106,7 @@ func (p *process) handle(ctx context.Context, r *ipc.Request) (ipc.Reply, error)
 	case MethodMigrate:
 		return p.migrate(r)
 	case MethodFetch:
-		return ipc.Reply{}, p.fetchAll(m)
+		return ipc.Reply{}, p.fetchAll(ctx, m)
 	case MethodCancel:
 		return ipc.Reply{}, m.cancelMove()
 	case MethodContinue:

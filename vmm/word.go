@@ -28,7 +28,7 @@ func (w word) answer() migration.Answer {
 		return migration.Unknown
 	case r.State == record.Tombstone:
 		return migration.NotStarted
-	case r.Started():
+	case r.State == record.Started:
 		return migration.Started
 	}
 	return migration.Unknown

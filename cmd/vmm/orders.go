@@ -10,27 +10,30 @@ import (
 
 // orders are the flags of migrate that are for a move that is under way.
 type orders struct {
-	cancel, proceed bool
-	resolve         choice
+	cancel, proceed, pull bool
+	owner                 choice // of the guest; empty: not to be decided
 }
 
 func (o *orders) flags(f *pflag.FlagSet) {
 	f.BoolVar(&o.cancel, "cancel", false, "cancel the move of NAME that is under way")
-	o.resolve.among = []string{string(api.OwnerSource), string(api.OwnerTarget)}
-	f.Var(&o.resolve, "resolve", "decide who owns NAME, whose move is in doubt; given on the host whose copy is to be decided")
+	o.owner = choice{among: []string{string(api.OwnerSource), string(api.OwnerTarget)}}
 	f.BoolVar(&o.proceed, "continue", false, "continue the move of NAME that waits (--pause-before-switchover)")
+	f.BoolVar(&o.pull, "pull", false, "given at the target: fetch what is left of NAME's memory at its source (--mode remote)")
+	f.Var(&o.owner, "resolve", "decide who owns NAME, whose move is in doubt; given on the host whose copy is to be decided")
 }
 
 // given tells whether there is an order.
-func (o *orders) given() bool { return o.cancel || o.proceed || o.resolve.word != "" }
+func (o *orders) given() bool { return o.cancel || o.proceed || o.pull || o.owner.word != "" }
 
 // give gives the order to a machine; no flag may say more.
 func (o *orders) give(ctx context.Context, a *app, f *pflag.FlagSet, name string) error {
 	word, state, act := "cancel", "cancelling", (*api.Client).CancelMigrate
-	if o.proceed {
+	switch {
+	case o.proceed:
 		word, state, act = "continue", "continuing", (*api.Client).ContinueMigrate
-	}
-	if o.resolve.word != "" {
+	case o.pull:
+		word, state, act = "pull", "pulled", (*api.Client).Pull
+	case o.owner.word != "":
 		word = "resolve"
 	}
 	var err error
@@ -43,7 +46,7 @@ func (o *orders) give(ctx context.Context, a *app, f *pflag.FlagSet, name string
 		return err
 	}
 	if word == "resolve" {
-		return a.resolveMove(ctx, name, api.Owner(o.resolve.word))
+		return a.resolveMove(ctx, name, api.Owner(o.owner.word))
 	}
 	client, err := a.machine(name)
 	if err != nil {

@@ -147,7 +147,7 @@ var wrong = []string{
 // unbuilt are the contract's flags that later issues build.
 var unbuilt = []string{
 	"hugepages", "dirty-tracking",
-	"tls", "allow-tsc-mismatch", "channels", "compress", "throttle", "pull",
+	"tls", "allow-tsc-mismatch", "channels", "compress", "throttle",
 }
 
 func TestUsageErrors(t *testing.T) {
@@ -211,7 +211,7 @@ func TestFlags(t *testing.T) {
 		"run":      {"name", "memory", "cpus", "cpu", "kernel", "initrd", "cmdline", "clock", "disk", "net", "balloon", "rng", "virtio-console", "vsock", "console", "fence-hook", "shared-records", "detach", "json"},
 		"receive":  {"listen", "name", "insecure", "disk", "net", "console", "fence-hook", "shared-records", "detach", "json"},
 		"restore":  {"disk", "net", "name", "console", "fence-hook", "shared-records", "detach", "json"},
-		"migrate":  {"mode", "downtime-limit", "timeout", "bandwidth", "insecure", "pause-before-switchover", "report", "cancel", "resolve", "continue", "json"},
+		"migrate":  {"mode", "downtime-limit", "timeout", "bandwidth", "insecure", "pause-before-switchover", "report", "cancel", "continue", "pull", "resolve", "json"},
 		"snapshot": {"json"},
 		"demo":     {"memory", "rate", "moves", "mode", "json"},
 		"ps":       {"json"},

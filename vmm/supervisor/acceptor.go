@@ -224,8 +224,11 @@ func (a *acceptor) arrivedBy(h migration.Hello) *attempt {
 // that comes back is told if there is nothing to come back for.
 func (a *acceptor) pass(h migration.Hello, conn *net.TCPConn) error {
 	at := a.arrivedBy(h)
-	if at == nil && h.Role == migration.RoleRejoin {
-		return a.whyNot(h)
+	if h.Role == migration.RoleRejoin {
+		r := a.ledger.whole(migration.Query{Move: h.Move, Epoch: h.Epoch})
+		if at == nil || r.Code == migration.CodeComplete || r.Code == migration.CodeLost {
+			return r
+		}
 	}
 	if at == nil {
 		at = a.attemptOf(h)
@@ -240,17 +243,6 @@ func (a *acceptor) pass(h migration.Hello, conn *net.TCPConn) error {
 	default:
 		return &migration.Refusal{Code: "protocol", Message: "this move has too many connections", Remedy: "start the move again"}
 	}
-}
-
-// whyNot says what the record knows of a move that has no machine here.
-func (a *acceptor) whyNot(h migration.Hello) error {
-	switch a.ledger.pulled(migration.Query{Move: h.Move, Epoch: h.Epoch}) {
-	case migration.CodeComplete:
-		return &migration.Refusal{Code: migration.CodeComplete, Message: "the guest has all of its memory here"}
-	case migration.CodeLost:
-		return &migration.Refusal{Code: migration.CodeLost, Message: "the guest's machine here is dead"}
-	}
-	return &migration.Refusal{Code: "unknown_move", Message: "the guest of this move is not here"}
 }
 
 // done ends the current attempt; full says that its guest runs here now.

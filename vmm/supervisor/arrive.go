@@ -148,7 +148,7 @@ func (s *supervisor) mayStop() error {
 	case api.StateInDoubt:
 		return api.Errorf(api.CodeBadState, "vmm migrate "+s.name.name+" --resolve source|target, or vmm kill "+s.name.name,
 			"%q is %s", s.name.name, s.state)
-	case api.StateMigrating, api.StateWaiting, api.StateRelinquished:
+	case api.StateMigrating, api.StateWaiting, api.StateRelinquished, api.StateServing:
 		return api.Errorf(api.CodeBadState, "vmm migrate "+s.name.name+" --cancel, or vmm kill "+s.name.name,
 			"%q is %s", s.name.name, s.state)
 	}

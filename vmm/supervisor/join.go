@@ -48,7 +48,7 @@ func (s *supervisor) reach(ctx context.Context) (ipc.Reply, error) {
 	d := s.leaving
 	s.mu.Unlock()
 	if d == nil {
-		return ipc.Reply{}, errors.New("no move is under way")
+		return ipc.Reply{}, errors.New("the machine dials a target, and no move is under way")
 	}
 	ctx, cancel := context.WithTimeout(ctx, askWithin)
 	defer cancel()

@@ -86,35 +86,42 @@ func settleIn(dir string, q migration.Query) migration.Answer {
 	switch {
 	case err != nil:
 		return migration.Unknown
-	case r.State != record.Ended && !living:
+	case r.State == record.Started && !living:
 		return migration.Lost
 	}
 	return migration.Started
 }
 
-// pulled says to a source that wants to come back to a pull here why it cannot, as
-// far as the record of the move knows: "" if not at all.
-func (l ledger) pulled(q migration.Query) (code string) {
+// whole says what the records know of a guest that came with memory missing, and
+// whose machine is not here any more: the answer is a Refusal.
+func (l ledger) whole(q migration.Query) *migration.Refusal {
 	for _, dir := range []string{l.shared, l.own} {
 		if dir == "" {
 			continue
 		}
-		f, err := record.Open(dir, record.Target, q.Move)
-		if err != nil {
-			continue
-		}
-		defer f.Close()
-		living, lockErr := record.Living(f)
-		r, err := record.Read(f)
-		switch {
-		case err != nil || r.Epoch != q.Epoch:
-		case r.State == record.Complete || r.State == record.Ended:
-			return migration.CodeComplete
-		case r.State == record.Started && lockErr == nil && !living:
-			return migration.CodeLost
+		if r := wholeIn(dir, q); r != nil {
+			return r
 		}
 	}
-	return ""
+	return &migration.Refusal{Code: "unknown_move", Message: "the guest of this move is not here"}
+}
+
+func wholeIn(dir string, q migration.Query) *migration.Refusal {
+	f, err := record.Open(dir, record.Target, q.Move)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	living, lifeErr := record.Living(f)
+	r, err := record.Read(f)
+	switch {
+	case err != nil || r.Epoch != q.Epoch:
+	case r.State == record.Complete || r.State == record.Ended:
+		return &migration.Refusal{Code: migration.CodeComplete, Message: "the guest needs nothing from its source any more"}
+	case r.State == record.Started && lifeErr == nil && !living:
+		return &migration.Refusal{Code: migration.CodeLost, Message: "the machine of the guest is dead, and it had not all of its memory"}
+	}
+	return nil
 }
 
 // entomb makes durable that a move to this host will never be started.

@@ -45,8 +45,8 @@ func (v *server) migrate(w http.ResponseWriter, r *http.Request) {
 	files.add(vmm.RoleRecord, own)
 	m := vmm.Migrate{
 		Move: d.query.Move, Target: q.Target, Mode: q.Mode, Epoch: d.query.Epoch,
-		DowntimeLimit: api.Duration(q.DowntimeLimitMS), Timeout: api.Duration(q.TimeoutMS), Bandwidth: q.BandwidthBitsPerS, Wait: q.PauseBeforeSwitchover,
-		Roles: files.roles,
+		DowntimeLimit: api.Duration(q.DowntimeLimitMS), Timeout: api.Duration(q.TimeoutMS),
+		Bandwidth: q.BandwidthBitsPerS, Wait: q.PauseBeforeSwitchover, Roles: files.roles,
 	}
 	stream := api.NewStream(w)
 	result, err := v.s.transfer(stream, func(ctx context.Context, out *vmm.Outcome) error {
@@ -79,10 +79,11 @@ func dialMove(ctx context.Context, addr api.Address) (*os.File, error) {
 // transfer runs a move or a snapshot, reporting its progress on stream. It
 // returns when its outcome is known: for a guest that left, when its machine
 // and all that belongs to it are gone; for one in doubt, after the patience of
-// contract.md, while the machine goes on asking.
+// contract.md, while the machine goes on asking; for a guest whose memory stays
+// here, when it runs at its target.
 func (s *supervisor) transfer(stream *api.Stream, move func(context.Context, *vmm.Outcome) error) (api.Result, error) {
-	doubt := make(chan api.Result, 1)
-	var mu sync.Mutex // guards open: a stream must not be written to behind its request
+	early := make(chan api.Result, 1) // of a move that goes on without who asked for it
+	var mu sync.Mutex                 // guards open: a stream must not be written to behind its request
 	open := true
 	defer func() {
 		mu.Lock()
@@ -97,9 +98,15 @@ func (s *supervisor) transfer(stream *api.Stream, move func(context.Context, *vm
 			return
 		}
 		_ = stream.Progress(toProgress(p))
+		if p.Serving != nil {
+			select {
+			case early <- toResult(vmm.Outcome{Result: *p.Serving}):
+			default:
+			}
+		}
 		if p.Undecided {
 			select {
-			case doubt <- inDoubt():
+			case early <- inDoubt():
 			default:
 			}
 		}
@@ -128,7 +135,7 @@ func (s *supervisor) transfer(stream *api.Stream, move func(context.Context, *vm
 			<-s.finished // the guest has left: so does all that is its own
 		}
 		return toResult(e.outcome), nil
-	case r := <-doubt:
+	case r := <-early:
 		return r, nil
 	}
 }
