@@ -161,6 +161,9 @@ func (p *Pull) Miss(ranges []Range) error {
 	if p.missing.Store(int64(pages)); pages == 0 {
 		close(p.done)
 	}
+	if poisoning {
+		return p.spoil()
+	}
 	return nil
 }
 
