@@ -51,8 +51,8 @@ type Built interface {
 	// Restore loads the state; all memory is in place. It must refuse a
 	// section that it does not know unless that is Optional: see [Pick].
 	Restore([]Section) error
-	// Start lets the guest run: it returns once the first KVM_RUN may have
-	// begun. Record.Started is durable by then. An error means that nothing
+	// Start lets the guest run, unless its state says that it is paused: it
+	// returns once the first KVM_RUN may have begun. Record.Started is durable by then. An error means that nothing
 	// ran, and that nothing ever will: the guest is lost.
 	Start() error
 	// Discard gives everything back. It is called instead of Start, when no

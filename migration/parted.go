@@ -9,7 +9,7 @@ import (
 // and all of them after a link was lost in a pull.
 func (r *receiver) attend() {
 	defer r.wg.Done()
-	fetch := r.Fetch
+	fetch, ended := r.Fetch, r.Ended
 	for {
 		select {
 		case <-r.gone:
@@ -18,6 +18,9 @@ func (r *receiver) attend() {
 		case <-fetch:
 			fetch = nil
 			r.post(targetInput{event: gotFetch})
+		case <-ended:
+			ended = nil
+			r.post(targetInput{event: gotEnded})
 		case j := <-r.Joined:
 			r.join(j)
 		}

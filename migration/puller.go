@@ -47,7 +47,10 @@ func (r *receiver) preparePull(built Built) (*puller, error) {
 	case err != nil:
 		return nil, nil
 	}
-	return &puller{r: r, memory: memory, asked: make(map[uint64]time.Time)}, nil
+	p := &puller{r: r, memory: memory, asked: make(map[uint64]time.Time)}
+	p.wg.Add(1)
+	go p.serve()
+	return p, nil
 }
 
 // beginPull says what is missing and begins to serve faults, or gives up what was
@@ -63,8 +66,7 @@ func (r *receiver) beginPull() error {
 	if err := p.memory.Miss(r.bulk.pages.missing); err != nil {
 		return err
 	}
-	p.wg.Add(2)
-	go p.serve()
+	p.wg.Add(1)
 	go p.watch()
 	return nil
 }
@@ -250,8 +252,7 @@ func (p *puller) sayMissing(ctl *outlet) error {
 			return err
 		}
 		if len(missing) == 0 {
-			p.memory.Renew()
-			return nil
+			return p.memory.Renew()
 		}
 	}
 }

@@ -25,6 +25,11 @@ type SendConfig struct {
 	Mode        Mode                   // Precopy if empty
 	// DowntimeLimit bounds the forecast at which precopy stops the guest. 50 ms if 0.
 	DowntimeLimit time.Duration
+	// Bandwidth limits what Bulk carries while the guest runs, in bits a second. 0: none.
+	Bandwidth uint64
+	// Throttle is how much the guest, if it is a [Throttler], may be slowed down when rounds do not converge, in percent of its
+	// time from 0, never, to 99.
+	Throttle int
 	// Timeout cancels the move if it did not come to the commit; Auto and Hybrid
 	// then stop pushing, and the target pulls. 0: none.
 	Timeout time.Duration
@@ -41,8 +46,11 @@ type SendConfig struct {
 	// Cancel, when closed, cancels the move if the commit did not leave yet.
 	// After that it does nothing. It may be nil.
 	Cancel <-chan struct{}
-	// Progress is called now and then by one goroutine, never while the guest
-	// is paused for the switchover. It must return quickly. It may be nil.
+	// Continue, if not nil, has the move wait once the guest is paused, until it is
+	// closed, or the move is cancelled.
+	Continue <-chan struct{}
+	// Progress is called now and then by one goroutine, never inside the
+	// switchover, but when a wait for Continue begins and ends. It must return quickly. It may be nil.
 	Progress func(Progress)
 	// Accepted is when the move was asked for; total_ms counts from it. Now if zero.
 	Accepted time.Time

@@ -22,6 +22,7 @@ type sender struct {
 	ctl       *outlet // the link's, or the file's
 	bulk      *outlet // of Bulk, or the file's
 	pages     *pageWriter
+	limit     *limiter      // of bulk while the guest runs; nil: none
 	urgent    net.Conn      // nil: the mode does not pull
 	urgentOut *outlet       // of urgent
 	reader    chan struct{} // closed when nobody reads the link any more
@@ -36,6 +37,7 @@ type sender struct {
 	shown   time.Time
 	seal    func() error // a file: writes its end and syncs it
 	server  *server      // while the target pulls
+	fetched bool         // the target wants all that is missing
 	sampled time.Time    // when the dirty log was looked at last
 
 	owed        *owed         // what the target pulls; set before the server is made
@@ -51,11 +53,15 @@ type sender struct {
 	times      switchover
 	round      Round
 	rounds     rounds
+	summed     bool   // the last round is among the rounds
 	sentBefore uint64 // bytes, over connections that are no more
 	rejoins    int
 	faults     Faults
 	diverging  bool        // the guest was seen to write faster than the link takes
 	timer      *time.Timer // fires when the commit has been unanswered for undecidedAfter
+
+	throttle  throttle
+	throttled Throttled // at the end
 
 	progressMu sync.Mutex // Progress is never called twice at a time
 }
@@ -74,7 +80,9 @@ func newSender(c SendConfig, keep bool) *sender {
 	if s.Accepted.IsZero() {
 		s.Accepted = s.start
 	}
+	s.throttle.ceiling = c.Throttle
 	s.machine = newSource(c.Mode, keep, c.DowntimeLimit)
+	s.machine.wait = c.Continue != nil
 	s.Description.Keep = keep
 	s.Description.Modes = []Mode{c.Mode}
 	if c.Dial == nil && c.Mode == Auto {
@@ -88,6 +96,10 @@ func send(ctx context.Context, c SendConfig) (Result, error) {
 	s := newSender(c, false)
 	s.link = newLink(c.Control)
 	s.ctl, s.bulk = s.link.out, newOutlet(c.Bulk)
+	if c.Bandwidth > 0 {
+		s.limit = newLimiter(c.Bulk, c.Bandwidth, s.interrupted.Done())
+		s.bulk.through(s.limit)
+	}
 	s.pages = newPageWriter(s.bulk)
 	s.readFrom(s.link)
 	result, err := s.run(ctx)
@@ -134,6 +146,7 @@ func (s *sender) run(ctx context.Context) (Result, error) {
 		case !some:
 			<-s.wake
 		case act == doEnd:
+			s.speedUp()
 			return s.result()
 		default:
 			s.do(ctx, act)

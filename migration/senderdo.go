@@ -79,6 +79,8 @@ func (s *sender) execute(ctx context.Context, a sourceAction) (sourceInput, erro
 	case doPause:
 		s.report(PhaseStop)
 		return sourceInput{event: onPaused}, s.pause()
+	case doWait:
+		return s.wait()
 	case doSave:
 		return sourceInput{event: onSaved}, s.save()
 	case doLastCount:
@@ -101,7 +103,8 @@ func (s *sender) execute(ctx context.Context, a sourceAction) (sourceInput, erro
 		s.serve()
 		return sourceInput{}, nil
 	case doFetch:
-		s.server.push()
+		s.fetched = true
+		s.serve()
 		return sourceInput{}, nil
 	case doPart:
 		s.part()
@@ -226,6 +229,9 @@ func (s *sender) harvest() (uint64, error) {
 func (s *sender) count() (sourceInput, error) {
 	s.rest()
 	pages, err := s.harvest()
+	if err == nil {
+		err = s.slowDown(pages)
+	}
 	in := sourceInput{event: onCounted, pages: pages}
 	if s.SaveCost != nil {
 		in.save = s.SaveCost()
@@ -234,6 +240,9 @@ func (s *sender) count() (sourceInput, error) {
 		in.roundTrip = s.link.roundTrip()
 	}
 	in.diverging = s.diverging
+	if s.limit != nil {
+		in.line = lineRate(s.Bulk)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.machine.round > 0 {
@@ -271,6 +280,13 @@ func (s *sender) push(event sourceEvent, final bool, src pageSource) (sourceInpu
 	s.pages.after = nil
 	if !final {
 		s.pages.after = s.inPush
+	}
+	switch {
+	case s.limit == nil:
+	case final: // every millisecond of it is downtime
+		s.bulk.through(s.Bulk)
+	default:
+		s.bulk.through(s.limit)
 	}
 	t, err := s.pages.round(n, final, src)
 	if err != nil {
@@ -322,10 +338,12 @@ func (e *extentSource) Next(runs []guestmem.Run) (int, error) {
 // serve sends what is left by itself, unless it is to stay here.
 func (s *sender) serve() {
 	s.link.setSilence(pullSilence)
-	s.report(PhasePull)
-	if s.Mode != Remote {
-		s.server.push()
+	if s.Mode == Remote && !s.fetched {
+		s.report(PhaseServe)
+		return
 	}
+	s.report(PhasePull)
+	s.server.push()
 }
 
 // inPush is called after each frame of a round: it reports now and then, and
@@ -342,12 +360,13 @@ func (s *sender) showPush() {
 	}
 }
 
-// pause stops the guest. From here on the peer must not be silent for long.
+// pause stops the guest. From here on the peer must not be silent for long,
+// unless the move waits.
 func (s *sender) pause() error {
 	patience := max(s.DowntimeLimit, pausePatience)
 	ctx, cancel := context.WithTimeout(s.interrupted, patience)
 	defer cancel()
-	if s.link != nil {
+	if s.link != nil && s.Continue == nil {
 		s.link.setSilence(switchSilence)
 	}
 	begin := time.Now()
@@ -356,6 +375,25 @@ func (s *sender) pause() error {
 	defer s.mu.Unlock()
 	s.times.kicked, s.times.paused = begin, time.Now()
 	return err
+}
+
+// wait ends when the move may go on, or when it ends. The time counts as
+// pausing: the guest stands still.
+func (s *sender) wait() (sourceInput, error) {
+	s.report(PhaseWait)
+	select {
+	case <-s.interrupted.Done():
+		return sourceInput{}, nil
+	case <-s.Continue:
+	}
+	s.report(PhaseStop)
+	if s.link != nil {
+		s.link.setSilence(switchSilence)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.times.paused = time.Now()
+	return sourceInput{event: onContinue}, nil
 }
 
 // save takes the state, encoded.
@@ -415,6 +453,8 @@ func (s *sender) ask(ctx context.Context) (sourceInput, error) {
 		return sourceInput{event: onStarted}, nil
 	case NotStarted:
 		return sourceInput{event: onUnstarted}, nil
+	case Lost:
+		return sourceInput{event: onLost}, nil
 	}
 	return sourceInput{event: onUnknown}, nil
 }

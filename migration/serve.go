@@ -23,16 +23,20 @@ type server struct {
 	window       *window
 	cursor       atomic.Uint64 // address from which the push goes on
 	wg           sync.WaitGroup
-	pushing      bool // used by run's goroutine only
+	done         chan struct{} // closed when the server is
+	pushing      bool          // used by run's goroutine only
 }
 
 // newServer begins to answer what the target asks for.
 func (s *sender) newServer() *server {
-	v := &server{s: s, link: s.link, bulk: s.Bulk, urgent: s.urgent}
+	v := &server{s: s, link: s.link, bulk: s.Bulk, urgent: s.urgent, done: make(chan struct{})}
+	if s.Bandwidth > 0 {
+		s.bulk.through(newLimiter(s.Bulk, s.Bandwidth, v.done))
+	}
+	v.window = newWindow(s.bandwidth(), s.link.roundTrip())
 	v.wg.Add(2)
 	go v.answer()
 	go v.taken()
-	v.window = newWindow(s.bandwidth(), s.link.roundTrip())
 	return v
 }
 
@@ -46,6 +50,7 @@ func (s *sender) bandwidth() float64 {
 // close ends the server. Its connections must be closed, or about to be.
 func (v *server) close() {
 	v.window.end()
+	close(v.done)
 	v.bulk.Close()
 	v.urgent.Close()
 	v.wg.Wait()

@@ -20,6 +20,7 @@ type sourceInput struct {
 	diverging bool          // Counted: the guest was seen to write faster than the link takes
 	save      time.Duration // Counted: forecast of pausing and saving
 	roundTrip time.Duration // Counted
+	line      float64       // Counted: bytes a second that the last round can have, 0: as those before
 }
 
 // source decides what a source does. It is a pure value: no clock, no I/O.
@@ -30,6 +31,7 @@ type source struct {
 	state    sourceState
 	mode     Mode
 	keep     bool // a copy: the guest goes on here, nothing is committed
+	wait     bool // once the guest is paused, until somebody continues the move
 	forecast forecast
 
 	round    int           // being sent, or to be sent next
@@ -71,7 +73,7 @@ func (s *source) Step(in sourceInput) ([]sourceAction, error) {
 		return s.sealing(in)
 	case s.state == sourcePulling || s.state == sourceRejoining:
 		return s.pulling(in)
-	case in.event == onTimeout && s.mode.mayPull() && s.state > sourceNew && (s.canPull || s.state < sourceOffering):
+	case in.event == onTimeout && s.mode.mayPull() && s.state > sourceNew && s.state < sourcePausing && (s.canPull || s.state < sourceOffering):
 		// Out of time is no reason to give up, but to stop pushing.
 		s.overdue = true
 		return s.to(s.state, doCut)
@@ -116,7 +118,7 @@ func (s *source) Step(in sourceInput) ([]sourceAction, error) {
 func (s *source) push(in sourceInput) ([]sourceAction, error) {
 	switch {
 	case s.state == sourceCounting && in.event == onCounted:
-		s.forecast.save = in.save
+		s.forecast.save, s.forecast.line = in.save, in.line
 		if in.roundTrip > 0 {
 			s.forecast.roundTrip = in.roundTrip
 		}
@@ -172,7 +174,9 @@ func (s *source) pause(in sourceInput) ([]sourceAction, error) {
 // stop is what happens from the kick to the commit.
 func (s *source) stop(in sourceInput) ([]sourceAction, error) {
 	switch {
-	case s.state == sourcePausing && in.event == onPaused:
+	case s.state == sourcePausing && in.event == onPaused && s.wait:
+		return s.to(sourceWaiting, doWait)
+	case s.state == sourcePausing && in.event == onPaused, s.state == sourceWaiting && in.event == onContinue:
 		return s.to(sourceSaving, doSave)
 	case s.state == sourceSaving && in.event == onSaved:
 		s.tracking = true
@@ -181,7 +185,8 @@ func (s *source) stop(in sourceInput) ([]sourceAction, error) {
 		if s.pull {
 			return s.to(sourceFinishing, doSwitch)
 		}
-		if !s.mode.atOnce() && s.forecast.abandon(in.now-s.pausedAt, in.pages) {
+		// A guest that stood still while somebody prepared the switch is not sent back.
+		if !s.mode.atOnce() && !s.wait && s.forecast.abandon(in.now-s.pausedAt, in.pages) {
 			if s.canPull && s.mode != Precopy {
 				s.pull = true // rather than run on and try again
 				return s.to(sourceFinishing, doSwitch)
@@ -252,6 +257,13 @@ func (s *source) afterCommit(in sourceInput) ([]sourceAction, error) {
 		}
 		s.outcome, s.cause = OutcomeFailed, ErrNotStarted
 		return s.to(sourceUnwound, doResume, doUntrack, doEnd)
+	case onLost:
+		if s.state != sourceInDoubt {
+			return nil, s.illegal(in)
+		}
+		// What is here is older than what was killed there: it is not resumed.
+		s.outcome, s.cause = OutcomeLost, ErrLost
+		return s.to(sourceLost, doUntrack, doEnd)
 	case onUnknown:
 		if s.state != sourceInDoubt {
 			return nil, s.illegal(in)

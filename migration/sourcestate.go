@@ -8,7 +8,7 @@ package migration
 //	                       ▼           ▼                ▲
 //	                     Pausing ◄─────┤ within limits  │ too much was left:
 //	                       ▼           └────────────────┤ the stop is abandoned
-//	                     Saving ─► LastCount ───────────┘
+//	        (Waiting) ─► Saving ─► LastCount ───────────┘
 //	                                   ▼
 //	                     Finishing ─► Preparing ─► Committed ─► Completed
 //	                                   │               ▼           ▲
@@ -21,7 +21,7 @@ package migration
 //	                      copy to file ▼               ▼           │
 //	                                Sealing ───────► Unwound    (Undecided)
 //
-// From every state before Committed a failure leads to Unwound, with the guest
+// Waiting is passed only by a move that somebody is to continue. From every state before Committed a failure leads to Unwound, with the guest
 // at the source. Committed is the instant at which the commit may have left.
 // Where pages were left for the target to pull, the source serves them in Pulling, and
 // after a lost link tries for ever to come back from Rejoining.
@@ -37,15 +37,16 @@ const (
 	sourcePushing               // a round is sent
 	sourceAcking                // the target places its last pages
 	sourcePausing               // the guest may run or not
-	sourceSaving                // it is paused, from here on
-	sourceLastCount             // the last dirty pages are counted
-	sourceFinishing             // they and the state are sent
-	sourcePreparing             // the target restores
-	sourceCommitted             // relinquished
-	sourceInDoubt               // relinquished, and the link is lost
-	sourceSealing               // a copy: the guest runs on, the stream is being synced
-	sourcePulling               // the guest runs at the target, which fetches the rest
-	sourceRejoining             // likewise, but the link is lost
+	sourceWaiting               // it is paused, from here on; somebody is to let the move go on
+	sourceSaving
+	sourceLastCount // the last dirty pages are counted
+	sourceFinishing // they and the state are sent
+	sourcePreparing // the target restores
+	sourceCommitted // relinquished
+	sourceInDoubt   // relinquished, and the link is lost
+	sourceSealing   // a copy: the guest runs on, the stream is being synced
+	sourcePulling   // the guest runs at the target, which fetches the rest
+	sourceRejoining // likewise, but the link is lost
 	sourceCompleted
 	sourceUnwound   // the guest is at the source, as it was
 	sourceUndecided // nobody waits any more
@@ -67,6 +68,7 @@ const (
 	onRoundAck
 	onPaused
 	onPauseFailed
+	onContinue
 	onSaved
 	onLastCounted
 	onFinished
@@ -86,7 +88,7 @@ const (
 	onFetch     // the target wants all that is missing
 	onRejoined  // there is a link again, and the source knows what is missing
 	onNotJoined // an attempt at that failed
-	onLost      // the target's machine is dead
+	onLost      // the answer of who knows: it started, and was killed
 	sourceEvents
 )
 
@@ -100,6 +102,7 @@ const (
 	doCount
 	doPush
 	doPause
+	doWait // until the move may go on
 	doSave
 	doLastCount
 	doFinish // the last pages and the state

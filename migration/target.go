@@ -43,7 +43,7 @@ func (t *target) Step(in targetInput) ([]targetAction, error) {
 	switch in.event {
 	case gotFailed, gotAbort, gotLinkLost, gotCancel:
 		return t.end(in)
-	case gotPulled, gotFetch, gotRejoined:
+	case gotPulled, gotFetch, gotRejoined, gotEnded:
 		return t.pulling(in)
 	}
 	switch {
@@ -98,6 +98,12 @@ func (t *target) Step(in targetInput) ([]targetAction, error) {
 
 // pulling takes the events that concern missing pages.
 func (t *target) pulling(in targetInput) ([]targetAction, error) {
+	if in.event == gotEnded {
+		if t.state != targetPulling && t.state != targetParted {
+			return nil, nil
+		}
+		in.event = gotPulled
+	}
 	switch {
 	case in.event == gotPulled && t.state == targetPulling:
 		t.pull = false
@@ -111,8 +117,8 @@ func (t *target) pulling(in targetInput) ([]targetAction, error) {
 	case in.event == gotFetch && t.state == targetPulling:
 		t.fetch = true
 		return t.to(targetPulling, actSayFetch)
-	case in.event == gotFetch && t.state == targetParted:
-		t.fetch = true
+	case in.event == gotFetch:
+		t.fetch = t.fetch || t.state == targetParted
 		return nil, nil
 	case in.event == gotRejoined && t.state == targetParted && !t.pull:
 		return t.to(targetRunning, actSayMissing, actSayPulled)

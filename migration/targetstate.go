@@ -59,6 +59,7 @@ const (
 	gotPulled   // no page is missing any more
 	gotFetch    // somebody here wants all that is missing
 	gotRejoined // there is a link again
+	gotEnded    // the guest is no more: nothing is missing
 	gotFailed   // something here failed, or the peer broke the protocol
 	gotAbort    // the source gives up
 	gotLinkLost // a connection broke or was silent
