@@ -31,8 +31,13 @@ type puller struct {
 
 func newPuller(t testing.TB, layout guestmem.Layout) *puller {
 	t.Helper()
+	return newPullerOf(t, newMemory(t, layout))
+}
+
+func newPullerOf(t testing.TB, m *guestmem.Memory) *puller {
+	t.Helper()
 	dev := uffdtest.Open(t)
-	p := &puller{t: t, mem: newMemory(t, layout), vm: guestmemtest.NewVM(guestmemtest.Manual), told: make(chan uint64, 1<<16), end: make(chan error, 1)}
+	p := &puller{t: t, mem: m, vm: guestmemtest.NewVM(guestmemtest.Manual), told: make(chan uint64, 1<<16), end: make(chan error, 1)}
 	check(t, p.vm.Attach(p.mem))
 	pull, err := p.mem.Pull(dev)
 	check(t, err)
@@ -332,8 +337,13 @@ func second[T any](_ T, err error) error { return err }
 
 // Vcpus, devices and fillers at once: each page comes once, is never seen before, and never again after it was written to.
 func TestPullAtOnce(t *testing.T) {
+	t.Run("4K", func(t *testing.T) { pullAtOnce(t, newMemory(t, split)) })
+	t.Run("2M", func(t *testing.T) { pullAtOnce(t, newHuge(t, split)) })
+}
+
+func pullAtOnce(t *testing.T, m *guestmem.Memory) {
 	const total = 32 * mib / page
-	p := newPuller(t, split)
+	p := newPullerOf(t, m)
 	gpaOf := func(i uint64) uint64 {
 		if i >= total/2 {
 			return high + (i-total/2)*page
@@ -443,14 +453,20 @@ func TestPullAtOnce(t *testing.T) {
 
 // A guest that really runs, from its first instruction on in memory that is still elsewhere.
 func TestPullKVM(t *testing.T) {
+	t.Run("4K", func(t *testing.T) { pullKVM(t, newMemory(t, split), 17) })
+	t.Run("2M", func(t *testing.T) { pullKVM(t, newHuge(t, split), 2*2*mib/page) })
+}
+
+func pullKVM(t *testing.T, target *guestmem.Memory, pagesWanted int64) {
 	const base, writes = 8 * mib, 100
-	source, target := newMemory(t, split), newMemory(t, split)
+	source := newMemory(t, split)
 	check(t, source.WriteAt(writer, 0x1000))
 	for i := range uint64(32) { // what it writes into: two bytes a page
 		check(t, source.WriteAt(pages(1, 0xab), base+i*page))
 	}
 	dev := uffdtest.Open(t)
-	cpu, err := kvmAttach(t, target, false).CreateVCPU(0)
+	vm, _ := kvmAttach(t, target, "bitmap")
+	cpu, err := vm.CreateVCPU(0)
 	check(t, err)
 	t.Cleanup(func() { check(t, cpu.Close()) })
 	pull, err := target.Pull(dev)
@@ -488,8 +504,8 @@ func TestPullKVM(t *testing.T) {
 			t.Fatalf("exit: got %v %+v; want the port", got, cpu.Event())
 		}
 	}
-	if got := asked.Load(); got != 17 {
-		t.Errorf("got %d pages asked for; want the code and 16", got)
+	if got := asked.Load(); got != pagesWanted {
+		t.Errorf("got %d pages asked for; want the code's and the data's, %d", got, pagesWanted)
 	}
 	late := make([]byte, page)
 	for gpa := uint64(0); gpa < 16*mib; gpa += page {
