@@ -70,6 +70,12 @@ func (m *Memory) View(gpa, size uint64) ([]byte, error) {
 	return r.host.bytes[off : off+size : off+size], nil
 }
 
+// Check tells whether a view could be had: ErrOutside unless all of [gpa, gpa+size) is inside one region. It never waits.
+func (m *Memory) Check(gpa, size uint64) error {
+	_, _, err := m.find(gpa, size)
+	return err
+}
+
 // MarkDirty notes that [gpa, gpa+size) was written through a view. It must come after the bytes have landed. What is
 // outside guest memory is ignored.
 func (m *Memory) MarkDirty(gpa, size uint64) {

@@ -35,8 +35,9 @@ var (
 	// ErrNotStarted: the target proved that it did not start the guest after
 	// the commit. The guest is at the source.
 	ErrNotStarted = errors.New("the target did not start the guest")
-	// ErrLost: the target owns the guest by its record, and could not start it.
-	ErrLost = errors.New("the guest is lost: it was handed over, and could not be started")
+	// ErrLost: the target owns the guest by its record, and could not start it, or
+	// was killed. Start the guest anew, or restore a snapshot.
+	ErrLost = errors.New("the guest is lost: it was handed over, and could not be started or was killed")
 )
 
 // VersionError tells which versions each side speaks.

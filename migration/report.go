@@ -66,9 +66,36 @@ func (r *rounds) last() Round {
 func (s *sender) result() (Result, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if !s.times.prepared.IsZero() {
+		s.lastRoundEnded()
+	}
+	return s.sum(s.machine.outcome)
+}
+
+// lastRoundEnded notes the last round, once. The caller holds mu.
+func (s *sender) lastRoundEnded() {
+	if s.summed {
+		return
+	}
+	s.summed = true
+	s.round.MS = milliseconds(s.times.prepared.Sub(s.times.round) - s.times.restore)
+	s.rounds.add(s.round)
+}
+
+// serving is the result of a move whose guest runs at the target, with its memory here until it is fetched.
+func (s *sender) serving() *Result {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lastRoundEnded()
+	r, _ := s.sum(OutcomeCompleted)
+	return &r
+}
+
+// sum makes a result of what is known. The caller holds mu.
+func (s *sender) sum(o Outcome) (Result, error) {
 	m := &s.machine
 	r := Result{
-		Outcome:       m.outcome,
+		Outcome:       o,
 		ModeRequested: string(s.Mode),
 		Mode:          string(s.done()),
 		MemoryBytes:   s.Description.MemoryBytes,
@@ -77,10 +104,8 @@ func (s *sender) result() (Result, error) {
 		TotalMS:       milliseconds(time.Since(s.Accepted)),
 	}
 	if !s.times.prepared.IsZero() {
-		s.round.MS = milliseconds(s.times.prepared.Sub(s.times.round) - s.times.restore)
-		s.rounds.add(s.round)
 		down, parts := s.times.split()
-		if m.outcome == OutcomeCompleted {
+		if o == OutcomeCompleted {
 			r.DowntimeMS, r.Downtime = milliseconds(down), parts
 		}
 	}
@@ -135,6 +160,10 @@ func (s *sender) report(phase Phase) {
 	if s.Progress == nil {
 		return
 	}
+	var serving *Result
+	if phase == PhaseServe {
+		serving = s.serving()
+	}
 	s.mu.Lock()
 	f := &s.machine.forecast
 	p := Progress{
@@ -147,6 +176,9 @@ func (s *sender) report(phase Phase) {
 	}
 	if last := s.rounds.last(); last.MS > 0 {
 		p.DirtyBitsPerS = 8 * guestmem.PageSize * float64(last.DirtiedPages) / last.MS * 1000
+	}
+	if phase == PhaseServe {
+		p.Serving = serving
 	}
 	p.Undecided = phase == PhaseInDoubt && !s.times.committing.IsZero() && time.Since(s.times.committing) >= undecidedAfter
 	forecast := *f

@@ -15,7 +15,7 @@ const (
 	// OutcomeInDoubt: the commit left, and nobody knows whether it arrived. The guest
 	// at the source stays paused.
 	OutcomeInDoubt Outcome = "in_doubt"
-	// OutcomeLost: the target owns the guest and could not start it, or died before it had all of its memory.
+	// OutcomeLost: the target owns the guest and could not start it, or was killed, or died before it had all of its memory.
 	OutcomeLost Outcome = "lost"
 )
 
@@ -31,6 +31,7 @@ const (
 	PhaseInDoubt Phase = "in_doubt"
 	PhaseRelease Phase = "release"
 	PhasePull    Phase = "pull"   // the guest runs at the target, which fetches the rest
+	PhaseServe   Phase = "serve"  // likewise, and fetches only what the guest needs
 	PhaseRejoin  Phase = "rejoin" // likewise, but the link is lost
 )
 
@@ -49,6 +50,9 @@ type Progress struct {
 	// Undecided: the move has been in doubt for 10 s. Who waits for it should
 	// wait no longer; the asking goes on.
 	Undecided bool `json:"undecided,omitempty"`
+	// Serving, in PhaseServe, is how the move went: who asked for it need not wait for
+	// the memory.
+	Serving *Result `json:"serving,omitempty"`
 }
 
 // Result says how a move went. Fields that do not concern the side that

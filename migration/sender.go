@@ -37,6 +37,7 @@ type sender struct {
 	shown   time.Time
 	seal    func() error // a file: writes its end and syncs it
 	server  *server      // while the target pulls
+	fetched bool         // the target wants all that is missing
 	sampled time.Time    // when the dirty log was looked at last
 
 	owed        *owed         // what the target pulls; set before the server is made
@@ -52,6 +53,7 @@ type sender struct {
 	times      switchover
 	round      Round
 	rounds     rounds
+	summed     bool   // the last round is among the rounds
 	sentBefore uint64 // bytes, over connections that are no more
 	rejoins    int
 	faults     Faults

@@ -103,7 +103,8 @@ func (s *sender) execute(ctx context.Context, a sourceAction) (sourceInput, erro
 		s.serve()
 		return sourceInput{}, nil
 	case doFetch:
-		s.server.push()
+		s.fetched = true
+		s.serve()
 		return sourceInput{}, nil
 	case doPart:
 		s.part()
@@ -337,10 +338,12 @@ func (e *extentSource) Next(runs []guestmem.Run) (int, error) {
 // serve sends what is left by itself, unless it is to stay here.
 func (s *sender) serve() {
 	s.link.setSilence(pullSilence)
-	s.report(PhasePull)
-	if s.Mode != Remote {
-		s.server.push()
+	if s.Mode == Remote && !s.fetched {
+		s.report(PhaseServe)
+		return
 	}
+	s.report(PhasePull)
+	s.server.push()
 }
 
 // inPush is called after each frame of a round: it reports now and then, and
@@ -450,6 +453,8 @@ func (s *sender) ask(ctx context.Context) (sourceInput, error) {
 		return sourceInput{event: onStarted}, nil
 	case NotStarted:
 		return sourceInput{event: onUnstarted}, nil
+	case Lost:
+		return sourceInput{event: onLost}, nil
 	}
 	return sourceInput{event: onUnknown}, nil
 }

@@ -24,7 +24,7 @@ type server struct {
 	cursor       atomic.Uint64 // address from which the push goes on
 	wg           sync.WaitGroup
 	done         chan struct{} // closed when the server is
-	pushing      bool // used by run's goroutine only
+	pushing      bool          // used by run's goroutine only
 }
 
 // newServer begins to answer what the target asks for.

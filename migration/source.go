@@ -257,6 +257,13 @@ func (s *source) afterCommit(in sourceInput) ([]sourceAction, error) {
 		}
 		s.outcome, s.cause = OutcomeFailed, ErrNotStarted
 		return s.to(sourceUnwound, doResume, doUntrack, doEnd)
+	case onLost:
+		if s.state != sourceInDoubt {
+			return nil, s.illegal(in)
+		}
+		// What is here is older than what was killed there: it is not resumed.
+		s.outcome, s.cause = OutcomeLost, ErrLost
+		return s.to(sourceCompleted, doUntrack, doEnd)
 	case onUnknown:
 		if s.state != sourceInDoubt {
 			return nil, s.illegal(in)

@@ -88,7 +88,7 @@ const (
 	onFetch     // the target wants all that is missing
 	onRejoined  // there is a link again, and the source knows what is missing
 	onNotJoined // an attempt at that failed
-	onLost      // the target's machine is dead
+	onLost      // the answer of who knows: it started, and was killed
 	sourceEvents
 )
 

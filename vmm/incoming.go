@@ -24,7 +24,7 @@ func (p *process) incoming(r *ipc.Request) (*target, Incoming, fileSet, error) {
 	}
 	t := &target{p: p, sys: sys, track: in.Tracking, console: openConsole(files), userfault: files.take(RoleUserfault), noUserfault: in.NoUserfault}
 	if in.Hello.Move != (migration.MoveID{}) {
-		t.token = imageToken(in.Hello.Move)
+		t.move, t.token = in.Hello.Move, imageToken(in.Hello.Move)
 	}
 	return t, in, files, nil
 }
@@ -42,7 +42,9 @@ func (p *process) receive(ctx context.Context, r *ipc.Request) (ipc.Reply, error
 	if err != nil {
 		return ipc.Reply{}, err
 	}
-	oath := &oath{file: files.take(RoleRecord)}
+	t.record = files.take(RoleRecord)
+	defer t.unlessStarted()
+	oath := &oath{file: t.record}
 	_, err = migration.Receive(ctx, migration.ReceiveConfig{
 		Control: control, Bulk: bulk, Hello: in.Hello, Host: t, Record: oath,
 		Joined: p.joined, Fetch: p.fetch, Ended: p.ended, Progress: t.follow,

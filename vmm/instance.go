@@ -119,6 +119,9 @@ func (i *instance) load(p Plan, im *images) error {
 // close gives everything back, in the order against building.
 func (i *instance) close() error {
 	var errs []error
+	if i.memory != nil {
+		i.memory.Interrupt() // or a device would wait for a missing page for ever
+	}
 	if i.cpus != nil {
 		errs = append(errs, i.cpus.Close())
 	}

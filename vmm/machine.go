@@ -27,6 +27,8 @@ const (
 	StateRelinquished State = "relinquished"
 	StateInDoubt      State = "in_doubt"
 	StatePulling      State = "pulling" // it runs here, and pages of it are still at its source
+	StateServing      State = "serving" // it runs at the target, and its memory is here until it is fetched
+	StateLost         State = "lost"
 )
 
 // pauseWithin bounds a pause: every exit is handled in microseconds.
@@ -38,9 +40,10 @@ const pauseWithin = 2 * time.Second
 //	           Pause            move begins
 //	running ◄────────► paused  ─────────────► migrating ──► relinquished ──► (gone)
 //	   ▲      Resume             ◄─────────────  │              │
-//	   └──────────────────────────────────────────┘ failed       └──► in_doubt
+//	   └──────────────────────────────────────────┘ failed       └──► in_doubt ──► lost
 //
-// Migrating passes through waiting where a person is to continue the move.
+// Migrating passes through waiting where a person is to continue the move. A guest that
+// arrived may be pulling before it is running.
 type Machine struct {
 	sys     *kvm.System
 	plan    Plan
@@ -120,6 +123,7 @@ func (m *Machine) run() error {
 		return err
 	}
 	m.console.SetInput(m.instance.board.serial)
+	m.instance.memory.Resume()
 	m.instance.board.resume()
 	if err := m.instance.cpus.Resume(); err != nil {
 		return err
@@ -217,6 +221,10 @@ func (m *Machine) usable() error {
 		return badState("the guest has ended", "")
 	case m.state == StateWaiting:
 		return badState("the guest is paused, and waits to be switched over", "vmm migrate "+m.plan.Name+" --continue, or --cancel")
+	case m.state == StateLost:
+		return badState("the guest is lost: what is here is older than what was killed at the target", "end it with vmm kill "+m.plan.Name+", and start it anew")
+	case m.state == StateInDoubt:
+		return badState("the guest is in_doubt", "bring the target's host or the network back, or decide: vmm migrate "+m.plan.Name+" --resolve source|target")
 	case m.move != nil:
 		return badState(fmt.Sprintf("the guest is %s", m.state), "wait until the move has ended, or cancel it: vmm migrate "+m.plan.Name+" --cancel")
 	}
@@ -228,6 +236,7 @@ func (m *Machine) halt(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, pauseWithin)
 	defer cancel()
 	i := m.instance
+	i.memory.Interrupt() // a device that waits for a missing page would not come to rest
 	answer, err := i.cpus.Pause(ctx)
 	if err == nil && answer != vcpu.Paused {
 		err = fmt.Errorf("%v", answer)
@@ -238,6 +247,7 @@ func (m *Machine) halt(ctx context.Context) error {
 		}
 	}
 	// Those that did stop go on.
+	i.memory.Resume()
 	i.board.resume()
 	return errors.Join(fmt.Errorf("pausing the guest: %w", err), i.cpus.Resume())
 }

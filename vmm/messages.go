@@ -22,7 +22,7 @@ const (
 	MethodEnd           = "end"            // Ending → nil: ends the machine now
 	MethodMigrate       = "migrate"        // Migrate → Outcome: answers when the move is decided
 	MethodJoin          = "join"           // Join, one file → nil: a further connection of the move that a guest comes by
-	MethodFetch         = "fetch"          // nil → nil: fetches all that a guest misses; does not wait for it
+	MethodFetch         = "fetch"          // nil → nil: fetches all that a guest misses, and waits for it
 	MethodCancel        = "cancel"         // nil → nil: cancels the move under way
 	MethodContinue      = "continue"       // nil → nil: continues the move that waits
 	MethodSnapshot      = "snapshot"       // one file → Outcome
@@ -53,7 +53,7 @@ const (
 	RoleName       = "name" // keeps the lock on the machine's name
 	RoleControl    = "control"
 	RoleBulk       = "bulk"
-	RoleRecord     = "record"
+	RoleRecord     = "record" // of the move, on this side
 	RoleStream     = "stream"
 	RoleUserfault  = "userfault"
 )
@@ -90,7 +90,8 @@ type Arriving struct {
 	CPUs        int
 	MemoryBytes uint64
 	Devices     []Device
-	Token       uint64 // that its source's locks show on each image; 0: no source holds them
+	Move        migration.MoveID // zero: a snapshot
+	Token       uint64           // that its source's locks show on each image; 0: no source holds them
 }
 
 // Claimed is the name that the guest will have here, with the files for it: the
@@ -131,6 +132,7 @@ type Migrate struct {
 type Outcome struct {
 	Result migration.Result
 	Error  *ipc.Error // why it did not complete
+	Left   bool       // nothing of the guest is here any more: the process ends
 }
 
 // fileSet is the files of a message by role.

@@ -21,6 +21,7 @@ type move struct {
 	done   chan struct{} // closed when it is over
 	halted bool          // the guest stands still for the move
 	still  bool          // it did so before: it was paused when its state was saved
+	word   word          // of a move; not of a snapshot
 	token  uint64        // by which the target knows the images; 0: a snapshot, which hands nothing over
 }
 
@@ -57,7 +58,17 @@ func (v *move) end() {
 	} else if !m.ended {
 		m.setState(StateRunning)
 	}
+	if v.word.file != nil {
+		v.word.file.Close() // and so tells that the guest is not of this move any more
+	}
 	close(v.done)
+}
+
+// lose leaves the guest as it is, paused and of no use: its newer copy was killed.
+func (v *move) lose() {
+	v.m.mu.Lock()
+	defer v.m.mu.Unlock()
+	v.m.setState(StateLost)
 }
 
 // abort cancels the move, if it can still be.
@@ -75,7 +86,8 @@ func (m *Machine) cancelMove() error {
 	if m.move == nil {
 		return badState("no move is under way", "")
 	}
-	if m.state == StateRelinquished || m.state == StateInDoubt {
+	switch m.state {
+	case StateRelinquished, StateInDoubt, StateLost:
 		return badState("the guest has been handed over: it is too late to cancel", "see where it runs: vmm ps on the target")
 	}
 	m.move.abort("cancelled")
@@ -151,6 +163,7 @@ func (v *move) Save() ([]migration.Section, error) {
 		return sections, nil
 	}
 	v.m.handed = true
+	v.word.handed(true)
 	return sections, v.m.backs.unlock()
 }
 
@@ -163,6 +176,7 @@ func (v *move) Resume() error {
 		return nil
 	}
 	v.halted = false
+	v.word.handed(false)
 	if err := m.relock(relockWithin); err != nil {
 		return err
 	}
@@ -198,7 +212,9 @@ func (v *move) follow(progress func(migration.Progress)) func(migration.Progress
 		m := v.m
 		m.mu.Lock()
 		switch p.Phase {
-		case migration.PhaseCommit, migration.PhaseRelease:
+		case migration.PhaseServe:
+			m.setState(StateServing)
+		case migration.PhaseCommit, migration.PhaseRelease, migration.PhasePull, migration.PhaseRejoin:
 			m.setState(StateRelinquished)
 		case migration.PhaseInDoubt:
 			m.setState(StateInDoubt)

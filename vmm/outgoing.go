@@ -2,12 +2,14 @@ package vmm
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"time"
 
 	"github.com/ferryvmm/ferry/internal/ipc"
 	"github.com/ferryvmm/ferry/migration"
+	"github.com/ferryvmm/ferry/vmm/record"
 )
 
 // migrate sends the guest away. The process ends when it has left.
@@ -27,6 +29,11 @@ func (p *process) migrate(r *ipc.Request) (ipc.Reply, error) {
 	v, err := m.beginMove()
 	if err != nil {
 		return ipc.Reply{}, err
+	}
+	v.word = word{files.take(RoleRecord)}
+	if v.word.file == nil {
+		v.end()
+		return ipc.Reply{}, errors.New("no ownership record was handed over")
 	}
 	v.token = imageToken(q.Move)
 	if q.Wait {
@@ -55,20 +62,26 @@ func (p *process) migrate(r *ipc.Request) (ipc.Reply, error) {
 		Cancel: v.cancel, Continue: v.resume, Progress: v.follow(p.progress), Accepted: began,
 		Dial: func(ctx context.Context) (net.Conn, error) { return p.reach(ctx) },
 		Ask: func(ctx context.Context) (migration.Answer, error) {
-			var a migration.Answer
-			_, err := p.conn.Call(ctx, MethodAsk, query, &a)
-			return a, err
+			return v.word.ask(ctx, func(ctx context.Context) (a migration.Answer, err error) {
+				_, err = p.conn.Call(ctx, MethodAsk, query, &a)
+				return a, err
+			})
 		},
 	})
-	outcome := Outcome{Result: v.settle(result)}
+	outcome := Outcome{Result: v.word.explain(v.settle(result))}
 	if err != nil {
 		outcome.Error = crossing(err)
 	}
 	switch result.Outcome {
 	case migration.OutcomeCompleted:
-		defer p.end(Ending{Code: 0, Reason: "moved to " + q.Target})
-	case migration.OutcomeLost:
-		defer p.end(Ending{Code: 3, Reason: "lost: " + result.Reason})
+		outcome.Left = true
+		ending := Ending{Code: 0, Reason: "moved to " + q.Target}
+		if v.word.by() != record.ByTarget {
+			ending = Ending{Code: 3, Reason: "resolved away: a person decided that the guest runs at " + q.Target}
+		}
+		defer p.end(ending)
+	case migration.OutcomeLost: // its memory stays, for who wants to look into it
+		v.lose()
 	case migration.OutcomeInDoubt: // the guest stays as it is: paused, nobody's
 	default:
 		v.end()

@@ -17,6 +17,7 @@ import (
 	"github.com/ferryvmm/ferry/internal/resident"
 	"github.com/ferryvmm/ferry/migration"
 	"github.com/ferryvmm/ferry/vcpu"
+	"github.com/ferryvmm/ferry/vmm/record"
 )
 
 // process is the machine process: the guest that it has, or is about to have.
@@ -38,6 +39,7 @@ type process struct {
 	mu      sync.Mutex // guards what follows
 	machine *Machine
 	held    []*os.File // open for as long as the process lives
+	sworn   *os.File   // the record by which the guest came here; nil: it began here
 }
 
 // current returns the guest, nil if there is none yet.
@@ -49,6 +51,19 @@ func (p *process) current() *Machine {
 
 // end ends the process with e.
 func (p *process) end(e Ending) { p.once.Do(func() { p.ends <- e }) }
+
+// farewell notes that the guest ended in order, for a source that may still ask.
+func (p *process) farewell() {
+	p.mu.Lock()
+	f := p.sworn
+	p.mu.Unlock()
+	if f == nil {
+		return
+	}
+	if err := record.Decide(f, record.Ended, record.ByTarget); err != nil {
+		p.log.Warn("noting the guest's end in its ownership record", "error", err)
+	}
+}
 
 // note tells the supervisor the machine's state.
 func (p *process) note(s State) { _ = p.conn.Notify(NoteState, s) }
@@ -88,13 +103,21 @@ func (p *process) over() {
 	}
 }
 
-// fetchAll has the source send all that the guest misses.
-func (p *process) fetchAll(m *Machine) error {
-	if !m.isPulling() {
-		return badState("the guest misses no memory", "")
+// fetchAll has the source send all that the guest misses, and waits for that.
+func (p *process) fetchAll(ctx context.Context, m *Machine) error {
+	m.mu.Lock()
+	pulling, whole := m.pulling, m.whole
+	m.mu.Unlock()
+	if !pulling {
+		return badState("all of the guest's memory is here", "")
 	}
 	p.fetches.Do(func() { close(p.fetch) })
-	return nil
+	select {
+	case <-whole:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // scale gives the Go scheduler a P for every thread that may need one at once:

@@ -42,13 +42,6 @@ func (m *Machine) pulls(some bool) {
 	}
 }
 
-// isPulling tells whether pages of the guest are missing.
-func (m *Machine) isPulling() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.pulling
-}
-
 // needWhole refuses what wants all of the guest's memory. Precondition: mu is held.
 func (m *Machine) needWhole() error {
 	if m.pulling {

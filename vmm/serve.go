@@ -34,6 +34,7 @@ func Serve(socket, lock *os.File) int {
 	p.conn = ipc.New(socket, p.handle)
 	p.up.Done()
 	end := p.wait()
+	p.farewell()
 	if m := p.current(); m != nil {
 		p.over()
 		m.close()
@@ -105,7 +106,7 @@ func (p *process) handle(ctx context.Context, r *ipc.Request) (ipc.Reply, error)
 	case MethodMigrate:
 		return p.migrate(r)
 	case MethodFetch:
-		return ipc.Reply{}, p.fetchAll(m)
+		return ipc.Reply{}, p.fetchAll(ctx, m)
 	case MethodCancel:
 		return ipc.Reply{}, m.cancelMove()
 	case MethodContinue:

@@ -23,10 +23,12 @@ type target struct {
 	sys     *kvm.System
 	console *console.Hub
 	track   Tracking
-	token   uint64 // by which the source lets its images be known; 0: a snapshot
+	move    migration.MoveID // zero: a snapshot
+	token   uint64           // by which the source lets its images be known; 0: a snapshot
 
 	m         *Machine
 	lock      *os.File // keeps the guest's name
+	record    *os.File // of the move; nil: a snapshot
 	rehearsed time.Duration
 	runs      atomic.Bool
 	told      chan struct{} // closed when the supervisor knows that it runs
@@ -67,7 +69,7 @@ func (t *target) build(ctx context.Context, d migration.Description) (migration.
 	// The supervisor says which name the guest will have, and whether its
 	// memory fits.
 	var claimed Claimed
-	want := Arriving{Name: plan.Name, CPUs: plan.CPUs, MemoryBytes: plan.Layout.Size(), Devices: plan.devices(), Token: t.token}
+	want := Arriving{Name: plan.Name, CPUs: plan.CPUs, MemoryBytes: plan.Layout.Size(), Devices: plan.devices(), Move: t.move, Token: t.token}
 	got, err := t.p.conn.Call(ctx, MethodArriving, want, &claimed)
 	if err != nil {
 		return nil, err
@@ -170,6 +172,7 @@ func (t *target) Start() error {
 	if t.lock != nil {
 		t.p.held = append(t.p.held, t.lock)
 	}
+	t.p.sworn = t.record
 	t.p.mu.Unlock()
 	t.told = make(chan struct{})
 	state := t.m.current()
@@ -178,6 +181,14 @@ func (t *target) Start() error {
 		_, _ = t.p.conn.Call(context.Background(), MethodRuns, state, nil)
 	}()
 	return nil
+}
+
+// unlessStarted lets the record go of a guest that does not run here. That of
+// one that does stays open, and so tells that it lives.
+func (t *target) unlessStarted() {
+	if !t.runs.Load() {
+		t.record.Close()
+	}
 }
 
 // settled waits until the supervisor knows whether the guest runs, so that it

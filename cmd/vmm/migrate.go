@@ -13,7 +13,7 @@ import (
 )
 
 func (a *app) migrateCommand() *cobra.Command {
-	mode := choice{word: api.ModePrecopy, among: []string{api.ModePrecopy, api.ModeStopcopy}}
+	mode := choice{word: api.ModeAuto, among: api.Modes}
 	limit := duration{d: 50 * time.Millisecond, min: time.Microsecond}
 	var timeout duration
 	var bandwidth bandwidth
@@ -22,10 +22,18 @@ func (a *app) migrateCommand() *cobra.Command {
 	var report string
 	var orders orders
 	cmd := &cobra.Command{
-		Use:   "migrate NAME tcp:HOST:PORT [flags]\n  vmm migrate NAME --cancel\n  vmm migrate NAME --continue",
+		Use:   "migrate NAME tcp:HOST:PORT [flags]\n  vmm migrate NAME --cancel | --continue | --pull\n  vmm migrate NAME --resolve source|target",
 		Short: "Move a running guest to a host where receive waits for it",
 		Long: `Move a running guest to a host where receive waits for it. When it returns 0 the guest runs there, and its
 process, name and socket here are gone. Ctrl-C cancels the move; the guest then goes on here.
+
+Modes:
+  auto      precopy, or from where the guest is seen to write faster than the link takes: hybrid
+  precopy   memory is sent in rounds while the guest runs here; it is stopped for the last, short one
+  postcopy  the guest is stopped and starts there at once; memory follows, what it needs first
+  hybrid    memory is sent once while the guest runs here, what changed meanwhile follows as in postcopy
+  stopcopy  the guest is stopped, all memory is sent, and it starts there
+  remote    postcopy, but only what the guest needs follows, until vmm migrate NAME --pull there
 
 Exit code: 0 completed; 1 failed or cancelled, the guest runs here; 2 usage; 3 in doubt or lost.`,
 		Example:           "  vmm migrate alpha tcp:127.0.0.1:4444",
@@ -38,9 +46,9 @@ Exit code: 0 completed; 1 failed or cancelled, the guest runs here; 2 usage; 3 i
 		},
 	}
 	f := cmd.Flags()
-	f.Var(&mode, "mode", "precopy sends memory while the guest runs, stopcopy pauses it first")
+	f.Var(&mode, "mode", "how memory is sent: see above")
 	f.Var(&limit, "downtime-limit", "the guest is not stopped while a longer pause is forecast (precopy)")
-	f.Var(&timeout, "timeout", "cancel a move that has not been completed by then (default none)")
+	f.Var(&timeout, "timeout", "cancel a move that has not come to its switchover by then; auto and hybrid switch instead (default none)")
 	f.Var(&bandwidth, "bandwidth", "send memory no faster while the guest runs, in bits/s with k, M or G (default no limit)")
 	f.Var(&throttle, "throttle", "slow a guest that writes faster than the link takes, by up to so much of its time (precopy)")
 	f.BoolVar(&insecure, "insecure", false, "send to an address that is not this host's own, without encryption")
@@ -122,7 +130,7 @@ func (a *app) carry(ctx context.Context, name string, request api.MigrateRequest
 	result, err := a.attend(ctx, client, "the guest goes on here", func(ctx context.Context, p func(api.Progress)) (api.Result, error) {
 		return client.Migrate(ctx, request, p)
 	})
-	if err == nil && result.Outcome == api.OutcomeCompleted {
+	if err == nil && result.Outcome == api.OutcomeCompleted && result.Mode != api.ModeRemote {
 		if err := gone.Wait(ctx); err != nil {
 			result.Error = api.AsError(fmt.Errorf("the guest runs at %s, but its process here has not ended: %w", request.Target, err))
 		}

@@ -78,7 +78,7 @@ func TestMigrateRequest(t *testing.T) {
 func TestMigrateJSON(t *testing.T) {
 	fields := []string{
 		"downtime", "downtime_ms", "memory_bytes", "mode", "mode_requested", "outcome", "page_bytes", "reason",
-		"resident_bytes", "rounds", "sent_bytes", "target_name", "total_ms",
+		"resident_bytes", "rounds", "sent_bytes", "target_name", "throttle", "total_ms",
 	}
 	for outcome, want := range map[api.Outcome]int{
 		api.OutcomeCompleted: 0, api.OutcomeFailed: 1, api.OutcomeCancelled: 1, api.OutcomeInDoubt: 3, api.OutcomeLost: 3,
@@ -284,6 +284,24 @@ func TestOrders(t *testing.T) {
 		if got, want := h.stdout.String(), `{"name":"alpha","state":"`+want.state+`"}`+"\n"; got != want {
 			t.Errorf("%s: got %q; want %q", order, got, want)
 		}
+	}
+}
+
+func TestResolveCommand(t *testing.T) {
+	h := newHarness(t)
+	if got := h.run("migrate", "alpha", "--resolve", "source", "--json"); got != exitOK {
+		t.Errorf("got exit code %d (%s); want 0", got, h.stderr)
+	}
+	if diff := cmp.Diff([]any{"alpha to source"}, h.calls); diff != "" {
+		t.Errorf("calls (-want +got):\n%s", diff)
+	}
+	if got, want := h.stdout.String(), `{"name":"alpha","state":"resolved","owner":"source"}`+"\n"; got != want {
+		t.Errorf("got %q; want %q", got, want)
+	}
+	h = newHarness(t)
+	h.failure = api.Errorf(api.CodeBadState, "vmm ps", "alpha is running")
+	if got := h.run("migrate", "alpha", "--resolve", "target"); got != exitFailed || h.stdout.String() != "" {
+		t.Errorf("got exit code %d, %q on stdout; want 1 and nothing", got, h.stdout)
 	}
 }
 

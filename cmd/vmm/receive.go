@@ -54,7 +54,7 @@ Exit code: as for run.`,
 		defer stop()
 		return s.ended(a.receive(ctx, supervisor.ReceiveConfig{
 			Dir: dir, Name: string(s.name), Listen: address.String(), Console: s.console.Console, Insecure: insecure, Places: places.places(), Tracking: tracking(),
-			Listening: a.listening, Started: s.started,
+			Guard: s.guard, Listening: a.listening, Started: s.started,
 		}))
 	})
 	return cmd

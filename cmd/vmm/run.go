@@ -65,7 +65,7 @@ having counted anything wrong; 137 killed.`,
 		return s.ended(a.run(ctx, supervisor.RunConfig{
 			Dir: dir, Name: string(s.name), MemoryBytes: uint64(size), CPUs: cpus.n,
 			Kernel: kernel, Initrd: initrd, Cmdline: cmdline, CmdlineSet: f.Changed("cmdline"),
-			Console: s.console.Console, Clock: clock.word, Devices: devices.devices(), CPU: cpu, Tracking: tracking(), Started: s.started,
+			Console: s.console.Console, Clock: clock.word, Devices: devices.devices(), CPU: cpu, Tracking: tracking(), Guard: s.guard, Started: s.started,
 		}))
 	})
 	return cmd

@@ -96,6 +96,12 @@ var wrong = []string{
 	"migrate alpha --continue --pause-before-switchover",
 	"migrate alpha tcp:127.0.0.1:1 --cancel",
 	"migrate alpha --cancel --mode precopy",
+	"migrate alpha --resolve",
+	"migrate alpha --resolve nobody",
+	"migrate --resolve source",
+	"migrate alpha tcp:127.0.0.1:1 --resolve source",
+	"migrate alpha --resolve source --cancel",
+	"migrate alpha --resolve target --mode precopy",
 	"migrate alpha --cancel --timeout 1s",
 	"migrate alpha --cancel --insecure",
 	"migrate alpha --cancel --downtime-limit 1s",
@@ -141,8 +147,8 @@ var wrong = []string{
 
 // unbuilt are the contract's flags that later issues build.
 var unbuilt = []string{
-	"hugepages", "fence-hook",
-	"tls", "allow-tsc-mismatch", "channels", "compress", "pull", "resolve",
+	"hugepages",
+	"tls", "allow-tsc-mismatch", "channels", "compress",
 }
 
 func TestUsageErrors(t *testing.T) {
@@ -203,10 +209,10 @@ func TestUsageErrors(t *testing.T) {
 // TestFlags holds the whole of what is offered: a new flag belongs in docs/cli.md and here.
 func TestFlags(t *testing.T) {
 	want := map[string][]string{
-		"run":      {"name", "memory", "cpus", "cpu", "kernel", "initrd", "cmdline", "clock", "dirty-tracking", "disk", "net", "balloon", "rng", "virtio-console", "vsock", "console", "detach", "json"},
-		"receive":  {"listen", "name", "insecure", "dirty-tracking", "disk", "net", "console", "detach", "json"},
-		"restore":  {"dirty-tracking", "disk", "net", "name", "console", "detach", "json"},
-		"migrate":  {"mode", "downtime-limit", "timeout", "bandwidth", "throttle", "insecure", "pause-before-switchover", "report", "cancel", "continue", "json"},
+		"run":      {"name", "memory", "cpus", "cpu", "kernel", "initrd", "cmdline", "clock", "dirty-tracking", "disk", "net", "balloon", "rng", "virtio-console", "vsock", "console", "fence-hook", "shared-records", "detach", "json"},
+		"receive":  {"listen", "name", "insecure", "dirty-tracking", "disk", "net", "console", "fence-hook", "shared-records", "detach", "json"},
+		"restore":  {"dirty-tracking", "disk", "net", "name", "console", "fence-hook", "shared-records", "detach", "json"},
+		"migrate":  {"mode", "downtime-limit", "timeout", "bandwidth", "throttle", "insecure", "pause-before-switchover", "report", "cancel", "continue", "pull", "resolve", "json"},
 		"snapshot": {"json"},
 		"demo":     {"memory", "rate", "moves", "mode", "json"},
 		"ps":       {"json"},

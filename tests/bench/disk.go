@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/ferryvmm/ferry/internal/lab"
 	"github.com/ferryvmm/ferry/tests/qemu"
@@ -58,7 +59,7 @@ func (b bench) disk(ctx context.Context, r *results) (err error) {
 				ways = append(ways, b.qemuWay(" "+aio, disk(c.cache, aio)))
 			}
 		}
-		if *c.into, err = b.compare(ctx, l.Hosts[0], "virtio-blk, one queue, cache="+c.cache, diskLoads, ways); err != nil {
+		if *c.into, err = b.compare(ctx, l.Hosts[0], "virtio-blk, one queue, cache="+c.cache, slices.Clone(diskLoads), ways); err != nil {
 			return err
 		}
 	}

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/ferryvmm/ferry/migration"
-	"github.com/ferryvmm/ferry/vmm/record"
 )
 
 const (
@@ -36,7 +35,7 @@ type attempt struct {
 // an attempt, bulk joins it, ask is answered from the record.
 type acceptor struct {
 	listener *net.TCPListener
-	records  string
+	ledger   ledger
 	log      *slog.Logger
 	attempts chan *attempt // holds the one attempt that next has not taken yet
 
@@ -51,9 +50,9 @@ type acceptor struct {
 	group     sync.WaitGroup
 }
 
-func newAcceptor(l *net.TCPListener, records string, log *slog.Logger) *acceptor {
+func newAcceptor(l *net.TCPListener, records ledger, log *slog.Logger) *acceptor {
 	a := &acceptor{
-		listener: l, records: records, log: log,
+		listener: l, ledger: records, log: log,
 		attempts:  make(chan *attempt, 1),
 		strangers: make(chan struct{}, maxStrangers),
 		changed:   make(chan struct{}),
@@ -114,7 +113,10 @@ func (a *acceptor) sort(conn *net.TCPConn) {
 	case migration.RoleUrgent, migration.RoleRejoin:
 		err = a.pass(hello, conn)
 	case migration.RoleAsk:
-		if err := migration.WriteAnswer(conn, migration.Query{Move: hello.Move, Epoch: hello.Epoch}, a.answer(hello)); err != nil {
+		q := migration.Query{Move: hello.Move, Epoch: hello.Epoch}
+		answer := a.ledger.settle(q)
+		a.log.Info("asked about a move", "move", q.Move, "answer", answer)
+		if err := migration.WriteAnswer(conn, q, answer); err != nil {
 			a.log.Warn("answering about a move", "error", err)
 		}
 		conn.Close()
@@ -222,8 +224,11 @@ func (a *acceptor) arrivedBy(h migration.Hello) *attempt {
 // that comes back is told if there is nothing to come back for.
 func (a *acceptor) pass(h migration.Hello, conn *net.TCPConn) error {
 	at := a.arrivedBy(h)
-	if at == nil && h.Role == migration.RoleRejoin {
-		return a.whyNot(h)
+	if h.Role == migration.RoleRejoin {
+		r := a.ledger.whole(migration.Query{Move: h.Move, Epoch: h.Epoch})
+		if at == nil || r.Code == migration.CodeComplete || r.Code == migration.CodeLost {
+			return r
+		}
 	}
 	if at == nil {
 		at = a.attemptOf(h)
@@ -238,15 +243,6 @@ func (a *acceptor) pass(h migration.Hello, conn *net.TCPConn) error {
 	default:
 		return &migration.Refusal{Code: "protocol", Message: "this move has too many connections", Remedy: "start the move again"}
 	}
-}
-
-// whyNot says what the record knows of a move that has no machine here.
-func (a *acceptor) whyNot(h migration.Hello) error {
-	r, err := record.Find(a.records, h.Move)
-	if err == nil && r.Epoch == h.Epoch && r.State == record.Complete {
-		return &migration.Refusal{Code: migration.CodeComplete, Message: "the guest has all of its memory here"}
-	}
-	return &migration.Refusal{Code: "unknown_move", Message: "the guest of this move is not here"}
 }
 
 // done ends the current attempt; full says that its guest runs here now.
@@ -287,26 +283,6 @@ func (a *acceptor) attemptOf(h migration.Hello) *attempt {
 			return nil
 		}
 	}
-}
-
-// answer says what the durable record proves about a commit.
-func (a *acceptor) answer(h migration.Hello) migration.Answer {
-	r, err := record.Find(a.records, h.Move)
-	if err != nil || r.Epoch != h.Epoch {
-		return migration.Unknown
-	}
-	switch r.State {
-	case record.Started, record.Complete:
-		return migration.Started
-	case record.Tombstone:
-		return migration.NotStarted
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.current != nil && a.current.hello.Move == h.Move {
-		return migration.Pending
-	}
-	return migration.Unknown
 }
 
 // next waits for an attempt with both its connections.

@@ -4,6 +4,7 @@ import (
 	"os"
 
 	"github.com/ferryvmm/ferry/internal/ipc"
+	"github.com/ferryvmm/ferry/migration"
 	"github.com/ferryvmm/ferry/vmm"
 	"github.com/ferryvmm/ferry/vmm/supervisor/api"
 )
@@ -29,6 +30,11 @@ func (s *supervisor) arriving(r *ipc.Request) (ipc.Reply, error) {
 	if err != nil {
 		files.close()
 		return ipc.Reply{}, crossing(err)
+	}
+	if a.Move != (migration.MoveID{}) { // not from a snapshot
+		if err := s.guard.ledger.describe(a.Move, name, s.listensWhere()); err != nil {
+			s.log.Warn("noting the guest's name in its ownership record", "error", err)
+		}
 	}
 	return ipc.Reply{Body: vmm.Claimed{Name: name, Devices: at.devices, Roles: files.roles}, Files: files.files}, nil
 }
@@ -139,7 +145,10 @@ func (s *supervisor) mayStop() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch s.state {
-	case api.StateMigrating, api.StateWaiting, api.StateRelinquished, api.StateInDoubt:
+	case api.StateInDoubt:
+		return api.Errorf(api.CodeBadState, "vmm migrate "+s.name.name+" --resolve source|target, or vmm kill "+s.name.name,
+			"%q is %s", s.name.name, s.state)
+	case api.StateMigrating, api.StateWaiting, api.StateRelinquished, api.StateServing:
 		return api.Errorf(api.CodeBadState, "vmm migrate "+s.name.name+" --cancel, or vmm kill "+s.name.name,
 			"%q is %s", s.name.name, s.state)
 	}

@@ -45,11 +45,14 @@ func (r *receiver) pass(p *process, at *attempt, done <-chan struct{}) {
 // reach connects to the target of the move under way once more.
 func (s *supervisor) reach(ctx context.Context) (ipc.Reply, error) {
 	s.mu.Lock()
-	addr := s.target
+	d := s.leaving
 	s.mu.Unlock()
+	if d == nil {
+		return ipc.Reply{}, errors.New("the machine dials a target, and no move is under way")
+	}
 	ctx, cancel := context.WithTimeout(ctx, askWithin)
 	defer cancel()
-	f, err := dialMove(ctx, addr)
+	f, err := dialMove(ctx, d.address)
 	if err != nil {
 		return ipc.Reply{}, err
 	}

@@ -14,6 +14,7 @@ type RestoreConfig struct {
 	From    string // the snapshot's folder
 	Console Console
 	Places  Places
+	Guard   Guard
 	Started func(api.Started)
 
 	Tracking vmm.Tracking
@@ -32,6 +33,10 @@ func Restore(ctx context.Context, c RestoreConfig) (Exit, error) {
 	if err := openKVM(&files); err != nil {
 		return Exit{Code: 1}, err
 	}
+	guard, err := c.Guard.check(c.Dir)
+	if err != nil {
+		return Exit{Code: 1}, err
+	}
 	n, err := claimOr(c.Dir, c.Name, "restore")
 	if err != nil {
 		return Exit{Code: 1}, err
@@ -40,7 +45,8 @@ func Restore(ctx context.Context, c RestoreConfig) (Exit, error) {
 	if err != nil {
 		return Exit{Code: 1}, err
 	}
-	s.renames, s.places, s.tracking = c.Name == "", c.Places, c.Tracking
+	s.renames, s.places, s.guard = c.Name == "", c.Places, guard
+	s.tracking = c.Tracking
 	if err := s.restore(ctx, &files); err != nil {
 		s.abandon()
 		return Exit{Code: 1}, err

@@ -27,6 +27,11 @@ func toResult(o vmm.Outcome) api.Result {
 	for i, round := range r.Rounds {
 		out.Rounds[i] = api.Round(round)
 	}
+	out.PulledPages, out.UrgentPages, out.Rejoins = r.PulledPages, r.UrgentPages, r.Rejoins
+	out.Faults = api.Faults{Count: r.Faults.Count, P50US: r.Faults.P50US, P99US: r.Faults.P99US, MaxUS: r.Faults.MaxUS}
+	for _, b := range r.Faults.Histogram {
+		out.Faults.Histogram = append(out.Faults.Histogram, api.FaultBucket(b))
+	}
 	if e := o.Error; e != nil {
 		out.Error = &api.Error{Code: e.Code, Message: e.Message, Remedy: e.Remedy}
 	}

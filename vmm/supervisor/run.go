@@ -26,6 +26,7 @@ type RunConfig struct {
 	Console     Console
 	Clock       string // advance or freeze
 	Devices     Devices
+	Guard       Guard
 	CPU         string // host, baseline, or the path of a file that vmm cpu made
 	Tracking    vmm.Tracking
 	// Started is called once the guest runs.
@@ -51,6 +52,10 @@ func Run(ctx context.Context, c RunConfig) (Exit, error) {
 	if err := checkCapacity(c.MemoryBytes); err != nil {
 		return Exit{Code: 1}, err
 	}
+	guard, err := c.Guard.check(c.Dir)
+	if err != nil {
+		return Exit{Code: 1}, err
+	}
 	var files handOver
 	defer files.close()
 	if err := openBootFiles(&files, c); err != nil {
@@ -65,6 +70,7 @@ func Run(ctx context.Context, c RunConfig) (Exit, error) {
 	if err != nil {
 		return Exit{Code: 1}, err
 	}
+	s.guard = guard
 	if err := s.boot(ctx, config, c.Devices, &files); err != nil {
 		s.abandon()
 		return Exit{Code: 1}, err

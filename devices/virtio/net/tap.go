@@ -31,16 +31,16 @@ type socket struct {
 	broken error          // why waiting is not possible
 }
 
-// newSocket duplicates the descriptor of a file that does not block.
+// newSocket duplicates the descriptor of a file, and has the file not block from here on.
 func newSocket(f *os.File) (*socket, error) {
 	raw, err := f.SyscallConn()
 	if err != nil {
 		return nil, fmt.Errorf("queue of a tap: %w", err)
 	}
-	var fd, flags int
+	var fd int
 	var refused error
 	err = raw.Control(func(theirs uintptr) {
-		if flags, refused = unix.FcntlInt(theirs, unix.F_GETFL, 0); refused == nil {
+		if refused = unix.SetNonblock(int(theirs), true); refused == nil {
 			fd, refused = unix.FcntlInt(theirs, unix.F_DUPFD_CLOEXEC, 0)
 		}
 	})
@@ -48,12 +48,7 @@ func newSocket(f *os.File) (*socket, error) {
 		return nil, fmt.Errorf("queue of a tap: %w", err)
 	}
 	s := &socket{fd: fd}
-	if flags&unix.O_NONBLOCK == 0 {
-		err = errors.New("queue of a tap: want a file that does not block")
-	} else {
-		s.woken, err = virtio.NewKick()
-	}
-	if err != nil {
+	if s.woken, err = virtio.NewKick(); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	s.poll = [2]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}, {Fd: int32(s.woken.FD()), Events: unix.POLLIN}}

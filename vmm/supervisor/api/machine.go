@@ -12,6 +12,8 @@ const (
 	StateReceiving    State = "receiving"    // waits for a guest, or is being sent one
 	StateMigrating    State = "migrating"    // the guest runs here while it is sent away
 	StateWaiting      State = "waiting"      // source: the guest is paused, and the move waits to be continued
+	StatePulling      State = "pulling"      // target: the guest runs here, memory of it is still at its source
+	StateServing      State = "serving"      // source: the guest runs at its target, its memory stays here until it is fetched
 	StateRelinquished State = "relinquished" // source: the commit may have left, the guest no longer runs here
 	StateInDoubt      State = "in_doubt"     // source: nobody could say yet which side owns the guest
 	StateLost         State = "lost"         // the only owner was killed

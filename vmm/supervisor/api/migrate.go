@@ -6,13 +6,20 @@ import "time"
 const (
 	ModePrecopy  = "precopy"
 	ModeStopcopy = "stopcopy"
+	ModePostcopy = "postcopy"
+	ModeHybrid   = "hybrid"
+	ModeAuto     = "auto"
+	ModeRemote   = "remote"
 )
+
+// Modes are those that can be asked for.
+var Modes = []string{ModeAuto, ModePrecopy, ModePostcopy, ModeHybrid, ModeStopcopy, ModeRemote}
 
 // MigrateRequest asks a machine to move its guest. The move goes on when the requester goes away: only a cancel, its
 // timeout, or a failure ends it.
 type MigrateRequest struct {
 	Target          string  `json:"target"` // tcp:HOST:PORT
-	Mode            string  `json:"mode"`   // ModePrecopy or ModeStopcopy
+	Mode            string  `json:"mode"`   // one of Modes
 	DowntimeLimitMS float64 `json:"downtime_limit_ms"`
 	TimeoutMS       float64 `json:"timeout_ms"` // 0: none
 	// BandwidthBitsPerS limits the sending of memory while the guest runs. 0: no limit.
@@ -69,9 +76,28 @@ type Result struct {
 	TotalMS       float64  `json:"total_ms"`    // request accepted to release, at the source
 	DowntimeMS    float64  `json:"downtime_ms"` // first kick to receipt of running, source's clock
 	Downtime      Downtime `json:"downtime"`
+	PulledPages   uint64   `json:"pulled_pages"` // that came after the guest ran at the target
+	UrgentPages   uint64   `json:"urgent_pages"` // of them those that it waited for, or a device
+	Faults        Faults   `json:"faults"`
+	Rejoins       int      `json:"rejoins"` // links lost and made anew in pull
 	Error         *Error   `json:"error,omitempty"`
 
 	Throttle Throttled `json:"throttle"`
+}
+
+// Faults says how long the guest waited for pages that were missing at the target, from the request to the wake.
+type Faults struct {
+	Count     uint64        `json:"count"`
+	P50US     float64       `json:"p50_us"`
+	P99US     float64       `json:"p99_us"`
+	MaxUS     float64       `json:"max_us"`
+	Histogram []FaultBucket `json:"histogram,omitempty"`
+}
+
+// FaultBucket is one bar: how many waits lasted up to so many microseconds, and longer than the bar before.
+type FaultBucket struct {
+	UpToUS float64 `json:"up_to_us"`
+	Count  uint64  `json:"count"`
 }
 
 // Round is one pass over dirty memory.

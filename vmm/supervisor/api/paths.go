@@ -11,6 +11,8 @@ const (
 	PathMigrate         = "/v1/machine/migrate"          // POST MigrateRequest: stream
 	PathMigrateCancel   = "/v1/machine/migrate/cancel"   // POST
 	PathMigrateContinue = "/v1/machine/migrate/continue" // POST
+	PathMigratePull     = "/v1/machine/migrate/pull"     // POST: answers when the guest has all of its memory
+	PathMigrateResolve  = "/v1/machine/migrate/resolve"  // POST ResolveRequest: answers when the guest runs, or is gone
 	PathSnapshot        = "/v1/machine/snapshot"         // POST SnapshotRequest: stream
 	PathConsole         = "/v1/machine/console"          // GET with Upgrade: ferry-console, then raw bytes both ways
 )
