@@ -71,6 +71,10 @@ type Move struct {
 		CommitMS float64 `json:"commit_ms"`
 		ResumeMS float64 `json:"resume_ms"`
 	} `json:"downtime"`
+	Throttle struct {
+		MaxPercent int     `json:"max_percent"`
+		MS         float64 `json:"ms"`
+	} `json:"throttle"`
 	Error *Failure `json:"error"`
 
 	// Code is the exit code.

@@ -33,3 +33,31 @@ func TestTrackings(t *testing.T) {
 		})
 	}
 }
+
+// TestThrottle moves a guest that writes faster than the link takes, which no round would ever keep up with.
+func TestThrottle(t *testing.T) {
+	const link = 150_000_000 // bits a second
+	for _, kind := range []string{"bitmap", "ring"} {
+		t.Run(kind, func(t *testing.T) {
+			ctx := within(t, 2*time.Minute)
+			w := newWorld(t, 2)
+			trip := boot(t, ctx, w, drive.Guest{Cmdline: "fill=24 wss=16 rate=40", Args: []string{"--dirty-tracking", kind}})
+			if err := w.Lab.Hosts[1].Shape(link); err != nil {
+				t.Fatal(err)
+			}
+			m := completes(t, ctx, trip, "--mode", "precopy", "--throttle", "99", "--downtime-limit", "100ms")
+			t.Logf("throttled up to %d %% for %.0f ms of %.0f ms; %d rounds, downtime %.1f ms, gap %v", m.Throttle.MaxPercent, m.Throttle.MS,
+				m.TotalMS, len(m.Rounds), m.DowntimeMS, m.Gap())
+			if m.Throttle.MaxPercent == 0 || m.Throttle.MS <= 0 || m.Throttle.MS > m.TotalMS {
+				t.Errorf("got throttled %+v of %.0f ms; want some", m.Throttle, m.TotalMS)
+			}
+			if err := w.Lab.Hosts[1].Shape(0); err != nil {
+				t.Fatal(err)
+			}
+			if err := trip.Verify(ctx); err != nil {
+				t.Error(err)
+			}
+			stop(t, ctx, trip)
+		})
+	}
+}
