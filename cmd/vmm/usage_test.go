@@ -113,6 +113,14 @@ var wrong = []string{
 	"info",
 	"info alpha beta",
 	"info ../alpha",
+	"dirty-rate",
+	"dirty-rate alpha beta",
+	"dirty-rate ../alpha",
+	"dirty-rate alpha --duration 1",
+	"dirty-rate alpha --duration 0s",
+	"migrate alpha tcp:127.0.0.1:1 --throttle 100",
+	"migrate alpha tcp:127.0.0.1:1 --throttle -1",
+	"migrate alpha tcp:127.0.0.1:1 --throttle some",
 	"balloon",
 	"balloon alpha",
 	"balloon alpha 128M extra",
@@ -209,23 +217,24 @@ func TestUsageErrors(t *testing.T) {
 // TestFlags holds the whole of what is offered: a new flag belongs in docs/cli.md and here.
 func TestFlags(t *testing.T) {
 	want := map[string][]string{
-		"run":      {"name", "memory", "cpus", "cpu", "kernel", "initrd", "cmdline", "clock", "dirty-tracking", "disk", "net", "balloon", "rng", "virtio-console", "vsock", "console", "fence-hook", "shared-records", "detach", "json"},
-		"receive":  {"listen", "name", "insecure", "dirty-tracking", "disk", "net", "console", "fence-hook", "shared-records", "detach", "json"},
-		"restore":  {"dirty-tracking", "disk", "net", "name", "console", "fence-hook", "shared-records", "detach", "json"},
-		"migrate":  {"mode", "downtime-limit", "timeout", "bandwidth", "throttle", "insecure", "pause-before-switchover", "report", "cancel", "continue", "pull", "resolve", "json"},
-		"snapshot": {"json"},
-		"demo":     {"memory", "rate", "moves", "mode", "json"},
-		"ps":       {"json"},
-		"info":     {"json"},
-		"balloon":  {"json"},
-		"pause":    {"json"},
-		"resume":   {"json"},
-		"stop":     {"json"},
-		"kill":     {"json"},
-		"cpu":      {"json"},
-		"version":  {"json"},
-		"console":  nil,
-		"logs":     {"follow"},
+		"run":        {"name", "memory", "cpus", "cpu", "kernel", "initrd", "cmdline", "clock", "dirty-tracking", "disk", "net", "balloon", "rng", "virtio-console", "vsock", "console", "fence-hook", "shared-records", "detach", "json"},
+		"receive":    {"listen", "name", "insecure", "dirty-tracking", "disk", "net", "console", "fence-hook", "shared-records", "detach", "json"},
+		"restore":    {"dirty-tracking", "disk", "net", "name", "console", "fence-hook", "shared-records", "detach", "json"},
+		"migrate":    {"mode", "downtime-limit", "timeout", "bandwidth", "throttle", "insecure", "pause-before-switchover", "report", "cancel", "continue", "pull", "resolve", "json"},
+		"snapshot":   {"json"},
+		"demo":       {"memory", "rate", "moves", "mode", "json"},
+		"ps":         {"json"},
+		"info":       {"json"},
+		"balloon":    {"json"},
+		"dirty-rate": {"duration", "json"},
+		"pause":      {"json"},
+		"resume":     {"json"},
+		"stop":       {"json"},
+		"kill":       {"json"},
+		"cpu":        {"json"},
+		"version":    {"json"},
+		"console":    nil,
+		"logs":       {"follow"},
 	}
 	got := map[string][]string{}
 	for _, c := range newHarness(t).root().Commands() {
@@ -256,7 +265,7 @@ func TestHelp(t *testing.T) {
 				t.Errorf("%v: the help offers --%s, which is not built", args, flag)
 			}
 		}
-		for _, word := range []string{"doctor", "dirty-rate", "postcopy", "hybrid"} {
+		for _, word := range []string{"doctor", "postcopy", "hybrid"} {
 			if strings.Contains(h.stdout.String(), word) {
 				t.Errorf("%v: the help offers %s, which is not built", args, word)
 			}
