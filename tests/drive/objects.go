@@ -80,6 +80,10 @@ type Move struct {
 		P99US float64 `json:"p99_us"`
 		MaxUS float64 `json:"max_us"`
 	} `json:"faults"`
+	Throttle struct {
+		MaxPercent int     `json:"max_percent"`
+		MS         float64 `json:"ms"`
+	} `json:"throttle"`
 	Error *Failure `json:"error"`
 
 	// Code is the exit code.
