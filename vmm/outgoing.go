@@ -48,17 +48,17 @@ func (p *process) migrate(r *ipc.Request) (ipc.Reply, error) {
 		return ipc.Reply{}, err
 	}
 	query := migration.Query{Move: q.Move, Epoch: q.Epoch}
-	result, err := migration.Send(context.Background(), migration.SendConfig{
+	result, err := migration.Send(context.Background(), v.sending(migration.SendConfig{
 		Control: control, Bulk: bulk, Move: q.Move, Epoch: q.Epoch,
 		Guest: v, Memory: m.instance.memory, Description: d, Blobs: m.images.readers(),
-		Mode: mode, DowntimeLimit: q.DowntimeLimit, Timeout: q.Timeout, SaveCost: v.presync,
+		Mode: mode, DowntimeLimit: q.DowntimeLimit, Timeout: q.Timeout,
 		Cancel: v.cancel, Progress: v.follow(p.progress), Accepted: began,
 		Ask: func(ctx context.Context) (migration.Answer, error) {
 			var a migration.Answer
 			_, err := p.conn.Call(ctx, MethodAsk, query, &a)
 			return a, err
 		},
-	})
+	}))
 	outcome := Outcome{Result: v.reason(result)}
 	if err != nil {
 		outcome.Error = crossing(err)
@@ -91,10 +91,10 @@ func (p *process) snapshot(r *ipc.Request) (ipc.Reply, error) {
 	if err != nil {
 		return ipc.Reply{}, err
 	}
-	result, err := migration.Save(context.Background(), migration.SaveConfig{
+	result, err := migration.Save(context.Background(), v.saving(migration.SaveConfig{
 		Stream: r.Files[0], Guest: v, Memory: m.instance.memory, Description: d, Blobs: m.images.readers(),
-		Mode: migration.Precopy, SaveCost: m.saveCost, Cancel: v.cancel, Progress: p.progress, Accepted: began,
-	})
+		Mode: migration.Precopy, Cancel: v.cancel, Progress: p.progress, Accepted: began,
+	}))
 	outcome := Outcome{Result: v.reason(result)}
 	if err != nil {
 		outcome.Error = crossing(snapshotError(err))
