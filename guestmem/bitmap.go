@@ -1,6 +1,9 @@
 package guestmem
 
-import "sync/atomic"
+import (
+	"math/bits"
+	"sync/atomic"
+)
 
 // bitmap has one bit a page.
 type bitmap []uint64
@@ -8,6 +11,7 @@ type bitmap []uint64
 func newBitmap(pages uint64) bitmap { return make(bitmap, (pages+63)/64) }
 
 func (b bitmap) get(p uint64) bool { return b[p/64]&(1<<(p%64)) != 0 }
+func (b bitmap) set(p uint64)      { b[p/64] |= 1 << (p % 64) }
 func (b bitmap) drop(p uint64)     { b[p/64] &^= 1 << (p % 64) }
 
 // setRange sets, and dropRange clears, the bits of pages [from, to).
@@ -28,6 +32,12 @@ func (b atomicBitmap) setRange(from, to uint64) {
 	eachWord(from, to, func(w, mask uint64) { b[w].Or(mask) })
 }
 
+// set sets the bit of one page and tells whether it was not set before.
+func (b atomicBitmap) set(p uint64) bool {
+	bit := uint64(1) << (p % 64)
+	return b[p/64].Or(bit)&bit == 0
+}
+
 func (b atomicBitmap) get(p uint64) bool { return b[p/64].Load()&(1<<(p%64)) != 0 }
 
 // eachWord calls f for each word that holds bits of [from, to), with the mask of those bits.
@@ -38,4 +48,23 @@ func eachWord(from, to uint64, f func(w, mask uint64)) {
 		f(from/64, mask)
 		from += n
 	}
+}
+
+func (b atomicBitmap) dropRange(from, to uint64) {
+	eachWord(from, to, func(w, mask uint64) { b[w].And(^mask) })
+}
+
+// nextSet and nextClear return the first page of [from, to) whose bit is set, or clear, or to.
+func (b atomicBitmap) nextSet(from, to uint64) uint64   { return b.next(from, to, 0) }
+func (b atomicBitmap) nextClear(from, to uint64) uint64 { return b.next(from, to, ^uint64(0)) }
+
+// next finds the first bit of [from, to) that is set once flip is applied.
+func (b atomicBitmap) next(from, to, flip uint64) uint64 {
+	for from < to {
+		if word := (b[from/64].Load() ^ flip) >> (from % 64); word != 0 {
+			return min(to, from+uint64(bits.TrailingZeros64(word)))
+		}
+		from = from/64*64 + 64
+	}
+	return to
 }

@@ -21,6 +21,14 @@ var (
 	// ErrAttached reports that the memory has a VM already. A Memory serves one VM for life: build another.
 	ErrAttached = errors.New("memory is attached already")
 
+	// ErrPulling reports what cannot be done while pages may be missing: a second Pull, a Tracker. The caller should wait for
+	// the last page, and close the Pull.
+	ErrPulling = errors.New("memory is being pulled")
+
+	// ErrInterrupted reports that the wait for a missing page was ended by Interrupt. The caller should leave its request
+	// where it was, and try again after Resume.
+	ErrInterrupted = errors.New("the wait for a missing page was interrupted")
+
 	// ErrClosed reports a use after Close. It is a mistake of the caller.
 	ErrClosed = errors.New("guest memory is closed")
 )

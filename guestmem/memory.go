@@ -5,12 +5,18 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 )
 
-// VM is what guest memory needs of a KVM virtual machine.
-type VM interface {
+// Slots is what guest memory needs of a KVM virtual machine that nobody tracks.
+type Slots interface {
 	// SetMemoryRegion creates or changes slot; flags are KVM_MEM_*. The same gpa, size and hva change only the flags.
 	SetMemoryRegion(slot, flags uint32, gpa, size uint64, hva uintptr) error
+}
+
+// VM is a virtual machine that logs what its guest writes in a bitmap.
+type VM interface {
+	Slots
 	// DirtyLog fills bitmap, one bit a page, whole slot. On a VM without manual protection it also clears the log.
 	DirtyLog(slot uint32, bitmap []uint64) error
 	// ClearDirtyLog clears the pages set in bitmap, whose bit 0 is firstPage, and protects them again. firstPage and
@@ -18,28 +24,31 @@ type VM interface {
 	ClearDirtyLog(slot uint32, firstPage uint64, pages uint32, bitmap []uint64) error
 }
 
+// RingVM is a virtual machine that logs what its guest writes in a ring for each vCPU.
+type RingVM interface {
+	Slots
+	// CollectDirty takes what is in a vCPU's ring and returns the number of entries. What it took can be written without being
+	// logged until ResetDirtyRings.
+	CollectDirty(cpu int, page func(slot uint32, page uint64)) int
+	// ResetDirtyRings protects all pages that CollectDirty took.
+	ResetDirtyRings() error
+}
+
 // memLogDirtyPages is KVM_MEM_LOG_DIRTY_PAGES.
 const memLogDirtyPages = 1
-
-// logMode is how a VM's dirty log behaves. KVM cannot change it once a vCPU exists.
-type logMode int
-
-const (
-	logNone       logMode = iota // no VM: only our own writes are tracked
-	logPlain                     // reading the log clears it and protects every page again
-	logManual                    // reading leaves it; pages are cleared, and protected, a chunk at a time
-	logManualOnes                // the same, and it starts with every bit set and nothing protected
-)
 
 // Memory is a guest's RAM. Its methods may be called from several goroutines, Close excepted.
 type Memory struct {
 	layout  Layout
 	regions []*region
 
+	// pull is there while pages may be missing: who looks at memory asks it first.
+	pull atomic.Pointer[Pull]
+
 	// mu guards the fields below and the regions' present bits. It is held for at most one chunk's worth of work.
 	mu      sync.Mutex
-	vm      VM
-	mode    logMode
+	vm      Slots
+	log     dirtyLog // of vm; nil without one: only our own writes are tracked
 	tracker *Tracker
 	closed  bool
 }
@@ -80,18 +89,13 @@ func (m *Memory) DataBytes() (uint64, error) {
 }
 
 // Attach gives the guest mapping to a VM whose dirty log is cleared by hand (KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2), region
-// i in slot i. initiallySet says that the log of a slot starts with every bit set. Error: ErrAttached, or the VM's.
-func (m *Memory) Attach(vm VM, initiallySet bool) error {
-	if initiallySet {
-		return m.attach(vm, logManualOnes)
-	}
-	return m.attach(vm, logManual)
-}
+// i in slot i. Error: ErrAttached, or the VM's.
+func (m *Memory) Attach(vm VM) error { return m.attach(vm, &bitmapLog{vm: vm}) }
 
 // AttachPlain is Attach for a VM whose dirty log is cleared by reading it, because manual protection was not enabled.
-func (m *Memory) AttachPlain(vm VM) error { return m.attach(vm, logPlain) }
+func (m *Memory) AttachPlain(vm VM) error { return m.attach(vm, &bitmapLog{vm: vm, plain: true}) }
 
-func (m *Memory) attach(vm VM, mode logMode) error {
+func (m *Memory) attach(vm Slots, log dirtyLog) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch {
@@ -111,7 +115,7 @@ func (m *Memory) attach(vm VM, mode logMode) error {
 			return err
 		}
 	}
-	m.vm, m.mode = vm, mode
+	m.vm, m.log = vm, log
 	return nil
 }
 
@@ -126,6 +130,9 @@ func (m *Memory) Close() error {
 	}
 	m.closed = true
 	var errs []error
+	if p := m.pull.Load(); p != nil {
+		errs = append(errs, p.Close())
+	}
 	for _, r := range m.regions {
 		errs = append(errs, r.close())
 	}

@@ -8,10 +8,11 @@ import (
 
 // Tracker yields the pages that changed, in rounds: Harvest starts one, Next hands it out. It is used by one goroutine.
 type Tracker struct {
-	m       *Memory
-	regions []tracked
-	rounds  int
-	closed  bool
+	m        *Memory
+	regions  []tracked
+	rounds   int
+	closed   bool
+	watching bool // Sample counts
 
 	// region and page are where Next goes on.
 	region int
@@ -25,11 +26,12 @@ type tracked struct {
 	pending bitmap // to be yielded in this round
 	// seen holds the bits that were read from KVM's log and are still set there: those that may be cleared. It is a
 	// subset of pending. A bit that KVM sets later is not in it, so no change is lost.
-	seen bitmap
+	seen    bitmap
+	written bitmap // pages that Sample has seen written; nil without Watch
 }
 
-// Track starts KVM's dirty log on every slot. Without a VM only our own writes are tracked. Errors: ErrTracking, ErrClosed,
-// or the VM's; then no log is left running.
+// Track starts KVM's dirty log on every slot. Without a VM only our own writes are tracked. Errors: ErrTracking, ErrPulling,
+// ErrClosed, or the VM's; then no log is left running.
 func (m *Memory) Track() (*Tracker, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -38,6 +40,8 @@ func (m *Memory) Track() (*Tracker, error) {
 		return nil, ErrClosed
 	case m.tracker != nil:
 		return nil, ErrTracking
+	case m.pull.Load() != nil:
+		return nil, ErrPulling
 	}
 	t := &Tracker{m: m, regions: make([]tracked, len(m.regions))}
 	for i, r := range m.regions {
@@ -99,10 +103,13 @@ func (t *Tracker) Harvest() (pages uint64, err error) {
 	if err := t.usable(); err != nil {
 		return 0, err
 	}
-	for i := range t.regions {
-		if err := t.regions[i].harvest(t.m.vm, t.m.mode); err != nil {
+	if log := t.m.log; log != nil {
+		if err := log.harvest(t.regions); err != nil {
 			return 0, err
 		}
+	}
+	for _, r := range t.regions {
+		r.takeOwn()
 	}
 	if t.rounds == 0 {
 		for _, r := range t.regions {
@@ -125,26 +132,13 @@ func (t *Tracker) Harvest() (pages uint64, err error) {
 	return pages, nil
 }
 
-// harvest merges what KVM and our own writes have marked into pending. Marks of our own are dropped here, before the pages
-// are read; KVM's at Next.
-func (r *tracked) harvest(vm VM, mode logMode) error {
-	if mode != logNone {
-		if err := vm.DirtyLog(r.slot, r.seen); err != nil {
-			return fmt.Errorf("read the dirty log of slot %d: %w", r.slot, err)
-		}
-		for w, bits := range r.seen {
-			r.pending[w] |= bits
-		}
-		if mode == logPlain { // reading was clearing
-			clear(r.seen)
-		}
-	}
+// takeOwn merges what our own writes have marked into pending. The marks are dropped here, before the pages are read.
+func (r *tracked) takeOwn() {
 	for w := range r.own {
 		if r.own[w].Load() != 0 {
 			r.pending[w] |= r.own[w].Swap(0)
 		}
 	}
-	return nil
 }
 
 // Pending is the number of pages of this round that Next has not yielded. In the first round it is an estimate: the data

@@ -12,11 +12,12 @@ func _() {
 	_ = x[Pending-2]
 	_ = x[NotStarted-3]
 	_ = x[Started-4]
+	_ = x[Lost-5]
 }
 
-const _Answer_name = "unknownpendingnot_startedstarted"
+const _Answer_name = "unknownpendingnot_startedstartedlost"
 
-var _Answer_index = [...]uint8{0, 7, 14, 25, 32}
+var _Answer_index = [...]uint8{0, 7, 14, 25, 32, 36}
 
 func (i Answer) String() string {
 	idx := int(i) - 1

@@ -15,12 +15,15 @@ type Answer uint8
 const (
 	// Unknown proves nothing: there is no record, or it is damaged.
 	Unknown Answer = iota + 1 // unknown
-	// Pending: the move is still under way there. Ask again.
+	// Pending: the move is still under way there. Ask again. (Earlier versions
+	// said so; now a question about what is not decided decides it.)
 	Pending // pending
 	// NotStarted: a tombstone is durable; the guest will never start there.
 	NotStarted // not_started
 	// Started: the guest started there, or may have.
 	Started // started
+	// Lost: the guest started there, and its processes were killed.
+	Lost // lost
 )
 
 // Query is the question what became of a commit.
@@ -70,7 +73,7 @@ func readAnswer(r io.Reader, q Query) (Answer, error) {
 	if err := decode(head.Type, p, &m); err != nil {
 		return Unknown, err
 	}
-	if m.Query != q || m.Answer < Unknown || m.Answer > Started {
+	if m.Query != q || m.Answer < Unknown || m.Answer > Lost {
 		return Unknown, fmt.Errorf("%w: answer %d about %v, epoch %d", ErrProtocol, m.Answer, m.Query.Move, m.Query.Epoch)
 	}
 	return m.Answer, nil

@@ -19,6 +19,7 @@ func TestAsk(t *testing.T) {
 	}{
 		"started":     {func(c net.Conn) { migration.WriteAnswer(c, q, migration.Started) }, migration.Started, nil},
 		"not started": {func(c net.Conn) { migration.WriteAnswer(c, q, migration.NotStarted) }, migration.NotStarted, nil},
+		"lost":        {func(c net.Conn) { migration.WriteAnswer(c, q, migration.Lost) }, migration.Lost, nil},
 		"another": {func(c net.Conn) { migration.WriteAnswer(c, migration.Query{Move: q.Move, Epoch: 5}, migration.Started) },
 			migration.Unknown, migration.ErrProtocol},
 		"no answer":   {func(c net.Conn) { migration.WriteAnswer(c, q, 9) }, migration.Unknown, migration.ErrProtocol},

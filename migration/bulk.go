@@ -68,6 +68,9 @@ func (r *receiver) readBulk() {
 			r.roundEnded(round)
 		}
 	}
+	if len(r.bulk.pages.missing) > 0 {
+		r.pull.take(r.link, r.Bulk, r.bulk.in)
+	}
 }
 
 // roundEnded brings in that a round is in place.
@@ -79,5 +82,5 @@ func (r *receiver) roundEnded(round Round) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.rounds.add(round)
-	r.postLocked(targetInput{event: event})
+	r.postLocked(targetInput{event: event, left: len(r.bulk.pages.missing) > 0})
 }

@@ -24,14 +24,20 @@ var (
 	// ErrTimeout: the move did not come to its end in the time given. Allow
 	// more time or downtime, or let the guest write less.
 	ErrTimeout = errors.New("timeout")
+	// ErrNoPull: the target cannot start a guest with pages missing. Use another mode.
+	ErrNoPull = errors.New("the target cannot start a guest before all of its memory is there")
+	// ErrTargetLost: the target's machine died while pages of the guest were still
+	// here alone. Neither copy is whole.
+	ErrTargetLost = errors.New("the guest is lost: its machine at the target died before it had all of its memory")
 	// ErrInDoubt: the commit left and nobody could say whether it arrived.
 	// Bring the target's host back, or let a person decide.
 	ErrInDoubt = errors.New("in doubt whether the target started the guest")
 	// ErrNotStarted: the target proved that it did not start the guest after
 	// the commit. The guest is at the source.
 	ErrNotStarted = errors.New("the target did not start the guest")
-	// ErrLost: the target owns the guest by its record, and could not start it.
-	ErrLost = errors.New("the guest is lost: it was handed over, and could not be started")
+	// ErrLost: the target owns the guest by its record, and could not start it, or
+	// was killed. Start the guest anew, or restore a snapshot.
+	ErrLost = errors.New("the guest is lost: it was handed over, and could not be started or was killed")
 )
 
 // VersionError tells which versions each side speaks.

@@ -17,6 +17,10 @@ const (
 	// extraRounds bounds the rounds made only to shrink the downtime further
 	// below its limit.
 	extraRounds = 4
+	// divergence is how much of a round may be left for the next, as a share, before
+	// the rounds are held for vain: a half means that all rounds to come are as much
+	// as the one that is due.
+	divergence = 0.5
 )
 
 // forecast predicts the downtime if the guest were stopped now. It is a value
@@ -28,6 +32,7 @@ type forecast struct {
 	seen      time.Duration // likewise, as measured when a stop was abandoned; it fades with each round, lest one unlucky stop rule out every other
 	roundTrip time.Duration
 
+	line  float64          // bytes a second of the last round, where those before are held back
 	bytes [8]uint64        // of the latest rounds, newest first
 	times [8]time.Duration // likewise
 	extra int              // rounds made although the limit was kept
@@ -67,6 +72,7 @@ func (f *forecast) pagesTime(pages uint64) time.Duration {
 	if bw == 0 {
 		return 0
 	}
+	bw = max(bw, f.line)
 	return time.Duration(float64(pages*guestmem.PageSize) / bw * float64(time.Second))
 }
 
@@ -106,6 +112,19 @@ func (f *forecast) stop(rounds int, pages uint64) bool {
 	}
 	f.extra++
 	return false
+}
+
+// diverges says whether pushing on would take longer than to stop now and have
+// the target pull what is pending: of each round as many pages are left as the
+// guest writes while it is sent, and the sum of those rounds would be what is
+// pending once more.
+func (f *forecast) diverges(pages uint64) bool {
+	return f.bytes[0] >= guestmem.PageSize && f.downtime(pages) > f.limit && f.left(pages) >= divergence
+}
+
+// left is the share of the latest round, which had some pages, that is to be sent again.
+func (f *forecast) left(pages uint64) float64 {
+	return float64(pages) / float64(f.bytes[0]/guestmem.PageSize)
 }
 
 // abandon decides, with the guest paused and saved for some time, whether too

@@ -116,3 +116,23 @@ func TestLongRoundTripDoesNotHideTheLink(t *testing.T) {
 		t.Errorf("got %.0f MiB/s; want at most %.0f, twice what was seen", got/(1<<20), limit/(1<<20))
 	}
 }
+
+// TestForecastOfALimitedMove: the last round has all of the line, whatever those before were given.
+func TestForecastOfALimitedMove(t *testing.T) {
+	f := forecast{limit: 50 * time.Millisecond}
+	f.sent(10<<20, time.Second) // 10 MiB/s
+	if f.stop(3, 2560) {
+		t.Error("stopped with a second's worth left")
+	}
+	f.line = 1000 << 20
+	if got, want := f.downtime(2560), 10*time.Millisecond; got != want {
+		t.Errorf("got a downtime of %v; want %v", got, want)
+	}
+	if !f.stop(3, 2560) {
+		t.Error("went on with 10 ms' worth left")
+	}
+	f.line = 1 << 20 // a lull in what the kernel saw is no reason to believe less than was measured
+	if got, want := f.downtime(2560), time.Second; got != want {
+		t.Errorf("got a downtime of %v; want %v", got, want)
+	}
+}

@@ -28,6 +28,11 @@ const (
 	frameAbort frameType = 9  // Refusal
 	framePing  frameType = 10 // nothing; answered with flagReply
 
+	// Control, while pages are missing at the target.
+	frameMissing frameType = 13 // target to source, after a rejoin: runs that are missing; flagLast
+	framePulled  frameType = 14 // target to source: pulledMessage
+	frameFetch   frameType = 15 // target to source: nothing; send all that is missing
+
 	// On a connection with RoleAsk.
 	frameAnswer frameType = 12 // answerMessage
 
@@ -36,6 +41,11 @@ const (
 	frameRoundEnd frameType = 21 // roundTotals
 	frameBlob     frameType = 22 // bytes of the blob with index Count
 
+	frameTaken frameType = 23 // target to source, of pulled pages: nothing; Count bytes are in place
+
+	// Urgent.
+	frameWant frameType = 25 // target to source: addresses of pages, u64 each
+
 	// File.
 	frameEnd frameType = 30 // streamTotals
 )
@@ -43,7 +53,7 @@ const (
 const (
 	flagSummed = 1 << iota // Pages: DataSum is of the pages
 	flagFinal              // Pages, RoundEnd: the guest is stopped, no round follows
-	flagLast               // Blob: its last bytes
+	flagLast               // Blob: its last bytes. Missing: the last runs
 	flagReply              // Ping: answers one
 )
 
@@ -55,6 +65,8 @@ const (
 	maxRuns      = 4096      // in one Pages frame
 	maxFrameData = 4 << 20   // bytes of pages in one Pages frame
 	maxBlobData  = 256 << 10 // bytes in one Blob frame
+	maxPullData  = 256 << 10 // bytes of pages in one Pages frame that is pulled
+	maxWants     = 256       // pages in one Want frame
 )
 
 // limit is the largest payload of a frame type in bytes.
@@ -66,10 +78,14 @@ func (t frameType) limit() (uint32, bool) {
 		return 64 << 20, true
 	case frameReserved, frameRefused, frameAbort:
 		return 64 << 10, true
-	case framePrepared, frameCommit, frameRunning, frameAnswer, frameRoundEnd, frameEnd:
+	case framePrepared, frameCommit, frameRunning, framePulled, frameAnswer, frameRoundEnd, frameEnd:
 		return 4 << 10, true
-	case frameRelease, frameRoundAck, framePing:
+	case frameRelease, frameRoundAck, framePing, frameFetch, frameTaken:
 		return 0, true
+	case frameMissing:
+		return maxRuns * runSize, true
+	case frameWant:
+		return maxWants * 8, true
 	case framePages:
 		return maxRuns*runSize + maxFrameData, true
 	case frameBlob:
@@ -85,7 +101,7 @@ type header struct {
 	Type   frameType
 	Flags  uint8
 	Round  uint32 // Pages, RoundEnd, RoundAck
-	Count  uint32 // Pages: runs. Blob: its index
+	Count  uint32 // Pages: runs. Blob: its index. Taken: bytes
 	Length uint32 // of the payload in bytes
 	Sum    uint32 // CRC-32C of the payload; of Pages: of the run table
 	// DataSum is the CRC-32C of the pages if flagSummed says so. Pages of a

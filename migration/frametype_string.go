@@ -19,34 +19,42 @@ func _() {
 	_ = x[frameRoundAck-11]
 	_ = x[frameAbort-9]
 	_ = x[framePing-10]
+	_ = x[frameMissing-13]
+	_ = x[framePulled-14]
+	_ = x[frameFetch-15]
 	_ = x[frameAnswer-12]
 	_ = x[framePages-20]
 	_ = x[frameRoundEnd-21]
 	_ = x[frameBlob-22]
+	_ = x[frameTaken-23]
+	_ = x[frameWant-25]
 	_ = x[frameEnd-30]
 }
 
 const (
-	_frameType_name_0 = "ReserveReservedRefusedStatePreparedCommitRunningReleaseAbortPingRoundAckAnswer"
-	_frameType_name_1 = "PagesRoundEndBlob"
-	_frameType_name_2 = "End"
+	_frameType_name_0 = "ReserveReservedRefusedStatePreparedCommitRunningReleaseAbortPingRoundAckAnswerMissingPulledFetch"
+	_frameType_name_1 = "PagesRoundEndBlobTaken"
+	_frameType_name_2 = "Want"
+	_frameType_name_3 = "End"
 )
 
 var (
-	_frameType_index_0 = [...]uint8{0, 7, 15, 22, 27, 35, 41, 48, 55, 60, 64, 72, 78}
-	_frameType_index_1 = [...]uint8{0, 5, 13, 17}
+	_frameType_index_0 = [...]uint8{0, 7, 15, 22, 27, 35, 41, 48, 55, 60, 64, 72, 78, 85, 91, 96}
+	_frameType_index_1 = [...]uint8{0, 5, 13, 17, 22}
 )
 
 func (i frameType) String() string {
 	switch {
-	case 1 <= i && i <= 12:
+	case 1 <= i && i <= 15:
 		i -= 1
 		return _frameType_name_0[_frameType_index_0[i]:_frameType_index_0[i+1]]
-	case 20 <= i && i <= 22:
+	case 20 <= i && i <= 23:
 		i -= 20
 		return _frameType_name_1[_frameType_index_1[i]:_frameType_index_1[i+1]]
-	case i == 30:
+	case i == 25:
 		return _frameType_name_2
+	case i == 30:
+		return _frameType_name_3
 	default:
 		return "frameType(" + strconv.FormatInt(int64(i), 10) + ")"
 	}

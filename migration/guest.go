@@ -39,6 +39,9 @@ type Built interface {
 	Name() string
 	// Memory is the guest's empty memory, of the Description's layout.
 	Memory() *guestmem.Memory
+	// Pull makes the memory ready to start with pages missing; [guestmem.Pull.Close]
+	// is the caller's. The error says why the host cannot.
+	Pull() (*guestmem.Pull, error)
 	// Rehearsal is what Restore took in the rehearsal.
 	Rehearsal() time.Duration
 	// Blob returns where to put the bytes of a blob, or nil if they are not
@@ -48,8 +51,8 @@ type Built interface {
 	// Restore loads the state; all memory is in place. It must refuse a
 	// section that it does not know unless that is Optional: see [Pick].
 	Restore([]Section) error
-	// Start lets the guest run: it returns once the first KVM_RUN may have
-	// begun. Record.Started is durable by then. An error means that nothing
+	// Start lets the guest run, unless its state says that it is paused: it
+	// returns once the first KVM_RUN may have begun. Record.Started is durable by then. An error means that nothing
 	// ran, and that nothing ever will: the guest is lost.
 	Start() error
 	// Discard gives everything back. It is called instead of Start, when no
@@ -65,6 +68,9 @@ type Record interface {
 	// Tombstone is called before anybody may say that the guest did not start:
 	// from then on Started must fail.
 	Tombstone() error
+	// Complete is called when all memory of a guest that started with pages missing
+	// has come: from then on its source has nothing that is needed.
+	Complete() error
 	// Remove is called when nobody can ask any more: the source gave up
 	// before it could commit, or knows that the guest runs here.
 	Remove() error

@@ -11,7 +11,7 @@ import (
 // The protocol versions that this vmm speaks.
 const (
 	VersionMin = 1
-	VersionMax = 1
+	VersionMax = 2 // 2: pages after the commit (pull)
 )
 
 // HelloSize is the length of a Hello on the wire, in every version.
@@ -27,6 +27,8 @@ const (
 	RoleControl Role = iota + 1
 	RoleBulk
 	RoleAsk
+	RoleUrgent // pages that the guest waits for at its target
+	RoleRejoin // a control connection anew, while pages are missing at the target
 )
 
 // Hello is the first thing on every connection, said by the side that dialled.
@@ -77,7 +79,7 @@ func DecodeHello(b []byte) (Hello, error) {
 	if _, err := h.Version(); err != nil {
 		return h, err
 	}
-	if h.Role < RoleControl || h.Role > RoleAsk {
+	if h.Role < RoleControl || h.Role > RoleRejoin {
 		return h, fmt.Errorf("%w: role %d", ErrProtocol, h.Role)
 	}
 	return h, nil

@@ -35,8 +35,9 @@ type link struct {
 	start time.Time
 	best  atomic.Int64 // shortest round trip seen in ns, 0: none
 
-	stop chan struct{} // closed: no more pings
-	wg   sync.WaitGroup
+	stop     chan struct{} // closed: no more pings
+	stopping sync.Once
+	wg       sync.WaitGroup
 }
 
 func newLink(conn net.Conn) *link {
@@ -107,7 +108,7 @@ func (l *link) next() (header, []byte, error) {
 		if err != nil {
 			return h, nil, linkError(err)
 		}
-		if h.Type == framePages || h.Type == frameRoundEnd || h.Type == frameBlob || h.Type == frameEnd {
+		if h.Type == framePages || h.Type == frameRoundEnd || h.Type == frameBlob || h.Type == frameEnd || h.Type == frameWant || h.Type == frameTaken {
 			return h, nil, fmt.Errorf("%w: %v on the control connection", ErrProtocol, h.Type)
 		}
 		p, err := l.in.payload(h)
@@ -133,7 +134,7 @@ func (l *link) next() (header, []byte, error) {
 // not be cut off by a reset: so first only our side is closed, and read, by
 // whoever reads, until the peer closes its own or lingerTime is over.
 func (l *link) close(reader <-chan struct{}) {
-	close(l.stop)
+	l.stopping.Do(func() { close(l.stop) })
 	l.wg.Wait()
 	l.endReading(time.Now().Add(lingerTime))
 	if c, ok := l.conn.(interface{ CloseWrite() error }); ok && c.CloseWrite() == nil {
@@ -141,6 +142,22 @@ func (l *link) close(reader <-chan struct{}) {
 	}
 	l.conn.Close()
 	<-reader
+}
+
+// drop ends the pings and the connection, which is broken. reader, if there is
+// one, is closed when nobody reads any more.
+func (l *link) drop(reader <-chan struct{}) {
+	l.abandon()
+	l.wg.Wait()
+	if reader != nil {
+		<-reader
+	}
+}
+
+// abandon is drop for a goroutine that must not wait: whoever reads finds out.
+func (l *link) abandon() {
+	l.stopping.Do(func() { close(l.stop) })
+	l.conn.Close()
 }
 
 // drain reads until the connection ends.

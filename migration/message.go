@@ -39,6 +39,7 @@ type reservedMessage struct {
 	Name      string   `cbor:"name"`    // of the guest at the target
 	Rehearsal int64    `cbor:"rehearsal_ns"`
 	Blobs     []string `cbor:"blobs,omitempty"` // ids of those that are wanted
+	Pull      bool     `cbor:"pull,omitempty"`  // pages may be missing when the guest starts; only said where a mode asks for it
 }
 
 type preparedMessage struct {
@@ -48,6 +49,11 @@ type preparedMessage struct {
 type runningMessage struct {
 	Record int64 `cbor:"record_ns"` // what making the record durable took
 	Start  int64 `cbor:"start_ns"`  // what starting took
+}
+
+// pulledMessage says that the target has all pages.
+type pulledMessage struct {
+	Faults Faults `cbor:"faults"`
 }
 
 type answerMessage struct {

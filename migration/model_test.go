@@ -70,7 +70,7 @@ func (m *model) source(in sourceInput) {
 func (m *model) act() {
 	a := sourceAction(m.todo[0])
 	m.todo = m.todo[1:]
-	outcome := map[sourceAction]sourceEvent{doOffer: onOffered, doCount: onCounted, doPush: onPushed, doPause: onPaused,
+	outcome := map[sourceAction]sourceEvent{doOffer: onOffered, doCount: onCounted, doPush: onPushed, doPause: onPaused, doWait: onContinue,
 		doSave: onSaved, doLastCount: onLastCounted, doFinish: onFinished}
 	switch a {
 	case doReserve:
@@ -205,8 +205,13 @@ func (m model) next() []model {
 // TestNeverTwoCopies walks through every order in which frames, faults and
 // decisions can come: never do two copies run, and at every end exactly one does.
 func TestNeverTwoCopies(t *testing.T) {
-	for _, mode := range []Mode{Precopy, StopCopy} {
+	for _, how := range []struct {
+		mode Mode
+		wait bool
+	}{{Precopy, false}, {Precopy, true}, {StopCopy, false}} {
+		mode := how.mode
 		start := model{src: newSource(mode, false, time.Second), record: Pending, srcRuns: true}
+		start.src.wait = how.wait
 		start.source(sourceInput{event: onStart})
 		seen := map[string]bool{start.key(): true}
 		ends := map[Outcome]int{}

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"slices"
 
 	"github.com/fxamacker/cbor/v2"
 
@@ -18,12 +19,31 @@ const (
 	StopCopy Mode = "stopcopy"
 	// Precopy sends memory in rounds while the guest runs, and pauses it for the last.
 	Precopy Mode = "precopy"
+	// Postcopy moves the guest first, and sends its memory while it runs at the target.
+	Postcopy Mode = "postcopy"
+	// Hybrid sends memory once while the guest runs, and what changed meanwhile as Postcopy does.
+	Hybrid Mode = "hybrid"
+	// Auto is Precopy, or Hybrid from where the guest is found to write too much for it.
+	Auto Mode = "auto"
+	// Remote is Postcopy, but for what the guest needs nothing is sent until it is asked for.
+	Remote Mode = "remote"
 )
+
+// modes are all, in the order in which people are told of them.
+var modes = []Mode{Auto, Precopy, Postcopy, Hybrid, StopCopy, Remote}
+
+// mayPull says whether pages may be missing when the guest starts at its target.
+func (m Mode) mayPull() bool { return m == Auto || m.mustPull() }
+
+// mustPull says whether a target that cannot do with missing pages is of no use.
+func (m Mode) mustPull() bool { return m == Postcopy || m == Hybrid || m == Remote }
+
+// atOnce says whether the guest is stopped before any of its memory is sent.
+func (m Mode) atOnce() bool { return m == StopCopy || m == Postcopy || m == Remote }
 
 // ParseMode returns the mode of that name.
 func ParseMode(s string) (Mode, error) {
-	switch m := Mode(s); m {
-	case StopCopy, Precopy:
+	if m := Mode(s); slices.Contains(modes, m) {
 		return m, nil
 	}
 	return "", fmt.Errorf("unknown migration mode %q", s)

@@ -39,6 +39,13 @@ func newFileOutlet(w io.Writer) *outlet {
 	return o
 }
 
+// through has all that follows written to w.
+func (o *outlet) through(w io.Writer) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.w = w
+}
+
 // frame writes one frame whose payload is small: header and payload go in one write.
 func (o *outlet) frame(h header, payload []byte) error {
 	o.mu.Lock()

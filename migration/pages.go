@@ -2,6 +2,7 @@ package migration
 
 import (
 	"hash/crc32"
+	"sync/atomic"
 
 	"github.com/ferryvmm/ferry/guestmem"
 )
@@ -32,6 +33,11 @@ type pageWriter struct {
 	tail   [roundTotalsSize]byte // totals, encoded
 	// after, if set, is called after each frame.
 	after func()
+	// cut ends the round early: what was not sent stays pending.
+	cut atomic.Bool
+	// leave, if set, is called with data instead of sending it: it is left for
+	// the target to pull.
+	leave func(gpa, size uint64)
 }
 
 func newPageWriter(out *outlet) *pageWriter {
@@ -51,7 +57,7 @@ func (w *pageWriter) round(n uint32, final bool, src pageSource) (roundTotals, e
 	if final {
 		w.header.Flags = flagSummed | flagFinal
 	}
-	for {
+	for !w.cut.Load() || final {
 		k, err := src.Next(w.runs)
 		if err != nil {
 			return w.totals, err
@@ -86,10 +92,13 @@ func (w *pageWriter) end() error {
 // add puts a run into the frame being gathered, in pieces that fit.
 func (w *pageWriter) add(r guestmem.Run) error {
 	kind, size := uint16(wireData), uint64(len(r.Bytes))
-	switch r.Kind {
-	case guestmem.Zero:
+	switch {
+	case r.Kind == guestmem.Data && w.leave != nil:
+		w.leave(r.GPA, r.Size)
+		kind, size = wireMissing, r.Size
+	case r.Kind == guestmem.Zero:
 		kind, size = wireZero, r.Size
-	case guestmem.Hole:
+	case r.Kind == guestmem.Hole:
 		kind, size = wireHole, r.Size
 	}
 	w.totals.add(kind, size)

@@ -15,12 +15,23 @@ type pageSink interface {
 
 var _ pageSink = (*guestmem.Memory)(nil)
 
+// pullSink is what takes pages after the guest has started. *guestmem.Pull is one.
+type pullSink interface {
+	Map(gpa, size uint64) error
+	Miss([]guestmem.Range) error
+}
+
+var _ pullSink = (*guestmem.Pull)(nil)
+
 // pageReader places the pages of Pages frames and checks the rounds.
 type pageReader struct {
 	in     *inlet
 	sink   pageSink
 	layout guestmem.Layout
 	table  []byte
+	pull   pullSink // nil: no page may be missing
+	// missing, in ascending order, is what the source left for the target to pull.
+	missing []guestmem.Range
 
 	round  uint32 // that is due
 	final  bool   // its frames say that the guest is stopped
@@ -69,6 +80,12 @@ func (p *pageReader) pages(h header) error {
 	for t := p.table; len(t) > 0; t = t[runSize:] {
 		r := parseRun(t)
 		p.totals.add(r.kind, r.size)
+		if r.kind == wireMissing {
+			if err := p.miss(r); err != nil {
+				return err
+			}
+			continue
+		}
 		if r.kind != wireData {
 			if err := p.sink.PlaceHole(r.gpa, r.size); err != nil {
 				return &localError{err}
@@ -86,6 +103,11 @@ func (p *pageReader) pages(h header) error {
 			if err := p.sink.Place(r.gpa, b); err != nil {
 				return &localError{err}
 			}
+			if p.pull != nil {
+				if err := p.pull.Map(r.gpa, uint64(len(b))); err != nil {
+					return &localError{err}
+				}
+			}
 			r.gpa, r.size = r.gpa+uint64(len(b)), r.size-uint64(len(b))
 			p.bytes += uint64(len(b))
 		}
@@ -94,6 +116,23 @@ func (p *pageReader) pages(h header) error {
 		return fmt.Errorf("%w: pages of frame %d", ErrCorrupt, h.Seq)
 	}
 	p.totals.Frames++
+	return nil
+}
+
+// miss notes a run that is to be pulled. Ascending order bounds their number.
+func (p *pageReader) miss(r run) error {
+	if p.pull == nil {
+		return fmt.Errorf("%w: pages are left to pull, which was not agreed on", ErrProtocol)
+	}
+	n := len(p.missing)
+	if n > 0 && r.gpa < p.missing[n-1].End() {
+		return fmt.Errorf("%w: missing pages at %#x behind those at %#x", ErrProtocol, r.gpa, p.missing[n-1].GPA)
+	}
+	if n > 0 && r.gpa == p.missing[n-1].End() && within(p.layout, p.missing[n-1].GPA, p.missing[n-1].Size+r.size) {
+		p.missing[n-1].Size += r.size
+		return nil
+	}
+	p.missing = append(p.missing, guestmem.Range{GPA: r.gpa, Size: r.size})
 	return nil
 }
 

@@ -14,12 +14,26 @@ type ReceiveConfig struct {
 	Hello  Hello
 	Host   Host
 	Record Record
+	// Joined brings further connections of the move, their hellos read: the urgent
+	// one, and all of them anew after a link was lost in a pull. It may be nil, then
+	// there is no pull. Receive closes the connections that it takes.
+	Joined <-chan Joined
+	// Fetch, when closed, has the source send all that is missing. It may be nil.
+	Fetch <-chan struct{}
+	// Ended, when closed, says that the guest is no more, and so misses nothing. It may be nil.
+	Ended <-chan struct{}
 	// Progress is called now and then, never inside the switchover. It may be nil.
 	Progress func(Progress)
 }
 
+// Joined is a connection that came later.
+type Joined struct {
+	Role Role
+	Conn net.Conn
+}
+
 // Receive takes one guest in. It returns when the guest runs here and the
-// source knows it or is gone (OutcomeCompleted, no error), or when it does not:
+// source knows it or is gone, with all of its memory (OutcomeCompleted, no error), or when it does not:
 // OutcomeFailed or OutcomeCancelled with the error that says why; what was
 // built is discarded. OutcomeLost means that the record says started and
 // Built.Start failed.

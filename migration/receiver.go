@@ -3,6 +3,7 @@ package migration
 import (
 	"context"
 	"fmt"
+	"net"
 	"sync"
 	"time"
 )
@@ -17,7 +18,9 @@ type receiver struct {
 	link  *link // nil: a file
 	ctl   *outlet
 	bulk  *bulkReader
-	wg    sync.WaitGroup // of the builder and the bulk reader
+	wg    sync.WaitGroup // of the builder, the bulk reader and the pull
+	pull  *puller        // nil: no page may be missing
+	gone  chan struct{}  // closed at the end
 
 	// building is done when what is built is not wanted any more.
 	building     context.Context
@@ -33,6 +36,8 @@ type receiver struct {
 	acked    uint32 // rounds
 	rounds   rounds
 	down     Downtime
+	joining  map[Role]net.Conn // connections that came after a link was lost
+	reader   chan struct{}     // closed when nobody reads the link any more
 }
 
 func receive(ctx context.Context, c ReceiveConfig) (Result, error) {
@@ -44,48 +49,74 @@ func receive(ctx context.Context, c ReceiveConfig) (Result, error) {
 	stop := context.AfterFunc(ctx, func() {
 		r.post(targetInput{event: gotCancel, err: fmt.Errorf("%w: %w", ErrCancelled, context.Cause(ctx))})
 	})
-	reader := make(chan struct{})
-	go func() {
-		defer close(reader)
-		r.read()
-	}()
+	r.readFrom(r.link)
+	r.wg.Add(1)
+	go r.attend()
 	<-r.building.Done() // the machine is at its end
 	stop()
+	close(r.gone)
 	r.wg.Wait()
+	r.pull.close()
 	r.discard()
-	r.link.close(reader)
-	c.Bulk.Close()
+	r.link.close(r.reader)
+	r.Bulk.Close()
 	return r.result()
 }
 
+// readFrom begins to read what the source says.
+func (r *receiver) readFrom(l *link) {
+	done := make(chan struct{})
+	r.reader = done
+	go func() {
+		defer close(done)
+		r.read(l)
+	}()
+}
+
 func newReceiver(c ReceiveConfig) *receiver {
-	r := &receiver{ReceiveConfig: c, begin: time.Now()}
+	r := &receiver{ReceiveConfig: c, begin: time.Now(), gone: make(chan struct{})}
 	r.building, r.stopBuilding = context.WithCancel(context.Background())
 	return r
 }
 
 // read brings in what the source says on the control connection, until that ends.
-func (r *receiver) read() {
-	defer r.link.drain()
+func (r *receiver) read(l *link) {
+	defer l.drain()
 	for {
-		h, p, err := r.link.next()
+		h, p, err := l.next()
 		if err == nil {
 			err = r.handle(h, p)
 		}
 		if err != nil {
-			r.fail(err)
+			r.lost(l, err)
 			return
 		}
 	}
 }
 
+// lost brings in that a link broke, unless there is another one already.
+func (r *receiver) lost(l *link, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.link == l {
+		r.failLocked(err)
+	}
+}
+
 // fail brings in that a connection broke, or that something is wrong.
 func (r *receiver) fail(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.failLocked(err)
+}
+
+// failLocked is fail for who holds mu.
+func (r *receiver) failLocked(err error) {
 	event := gotLinkLost
 	if codecError(err) {
 		event = gotFailed
 	}
-	r.post(targetInput{event: event, err: err})
+	r.postLocked(targetInput{event: event, err: err})
 }
 
 // handle turns a control frame into an event.
@@ -165,8 +196,9 @@ func (r *receiver) postLocked(in targetInput) {
 		}
 		more = false
 		for _, a := range acts {
-			// Only the last action of a step has an outcome: there is a test.
-			if next, ok := r.execute(a); ok {
+			// Only the last action of a step has an outcome, but for words that
+			// do not reach the source: there is a test.
+			if next, ok := r.execute(a); ok && !more {
 				in, more = next, true
 			}
 		}

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/ferryvmm/ferry/guestmem"
 )
 
 // execute does one action. ok says that it had an outcome. The caller holds mu.
@@ -33,7 +35,22 @@ func (r *receiver) execute(a targetAction) (outcome targetInput, ok bool) {
 	case actStart:
 		return r.startGuest()
 	case actSayRunning:
-		return r.say(header{Type: frameRunning}, runningMessage{Record: nanoseconds(r.down.CommitMS), Start: nanoseconds(r.down.ResumeMS)})
+		in, failed := r.say(header{Type: frameRunning}, runningMessage{Record: nanoseconds(r.down.CommitMS), Start: nanoseconds(r.down.ResumeMS)})
+		if r.machine.state == targetPulling {
+			r.link.setSilence(pullSilence)
+			r.tell(PhasePull)
+		}
+		return in, failed
+	case actSayPulled:
+		return r.say(header{Type: framePulled}, pulledMessage{Faults: r.pull.faults()})
+	case actSayMissing:
+		return lost(r.pull.sayMissing(r.ctl))
+	case actSayFetch:
+		return lost(r.ctl.frame(header{Type: frameFetch}, nil))
+	case actPart:
+		r.part()
+	case actFilled:
+		r.filled()
 	case actSayAbort:
 		r.say(header{Type: frameAbort}, refusalOf(r.machine.cause)) // the move ends either way
 	case actTombstone:
@@ -49,6 +66,7 @@ func (r *receiver) execute(a targetAction) (outcome targetInput, ok bool) {
 		if r.Bulk != nil {
 			r.Bulk.SetDeadline(time.Unix(1, 0))
 		}
+		r.pull.hangUp()
 	}
 	return targetInput{}, false
 }
@@ -85,11 +103,26 @@ func (r *receiver) build() {
 		r.post(targetInput{event: gotBuildFailed, err: err})
 		return
 	}
+	pull, err := r.preparePull(built)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.machine.done() {
-		r.unwanted = built
+		r.unwanted, r.pull = built, pull
 		return
+	}
+	if err != nil {
+		r.unwanted = built
+		r.postLocked(targetInput{event: gotBuildFailed, err: err})
+		return
+	}
+	r.pull = pull
+	if urgent := r.joining[RoleUrgent]; urgent != nil {
+		delete(r.joining, RoleUrgent)
+		if pull == nil {
+			urgent.Close()
+		} else {
+			pull.join(r.link, urgent)
+		}
 	}
 	r.built, r.blobs = built, wanted
 	r.postLocked(targetInput{event: gotBuilt})
@@ -112,6 +145,9 @@ func (r *receiver) discard() {
 // sayReserved tells the source that it can begin, and begins to read.
 func (r *receiver) sayReserved() (targetInput, bool) {
 	r.bulk.begin(r.built.Memory(), r.desc.Layout, r.blobs)
+	if r.pull != nil {
+		r.bulk.pages.pull = r.pull.memory
+	}
 	if r.link == nil {
 		return targetInput{}, false
 	}
@@ -124,6 +160,7 @@ func (r *receiver) sayReserved() (targetInput, bool) {
 		Name:      r.built.Name(),
 		Rehearsal: int64(r.built.Rehearsal()),
 		Blobs:     r.blobs.ids(),
+		Pull:      r.pull != nil,
 	}
 	r.wg.Add(1)
 	go r.readBulk() // owns bulk, and blobs with it, from here on
@@ -133,7 +170,10 @@ func (r *receiver) sayReserved() (targetInput, bool) {
 // restore loads the state into what was built.
 func (r *receiver) restore() (targetInput, bool) {
 	begin := time.Now()
-	err := r.built.Restore(r.sections)
+	err := r.beginPull()
+	if err == nil {
+		err = r.built.Restore(r.sections)
+	}
 	r.down.StateMS = milliseconds(time.Since(begin))
 	if err != nil {
 		return targetInput{event: gotFailed, err: fmt.Errorf("restore: %w", err)}, true
@@ -178,14 +218,21 @@ func (r *receiver) tombstone() (targetInput, bool) {
 }
 
 // report tells of a round that is in place. The caller holds mu.
-func (r *receiver) report() {
+func (r *receiver) report() { r.tell(PhasePush) }
+
+// tell tells how the move is going. The caller holds mu.
+func (r *receiver) tell(phase Phase) {
 	if r.Progress == nil {
 		return
 	}
-	r.Progress(Progress{
-		Phase:     PhasePush,
+	p := Progress{
+		Phase:     phase,
 		Round:     int(r.acked),
 		SentBytes: r.rounds.bytes,
 		ElapsedMS: milliseconds(time.Since(r.begin)),
-	})
+	}
+	if r.machine.pull {
+		p.RemainingBytes = r.pull.memory.Missing() * guestmem.PageSize
+	}
+	r.Progress(p)
 }

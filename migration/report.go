@@ -66,28 +66,54 @@ func (r *rounds) last() Round {
 func (s *sender) result() (Result, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if !s.times.prepared.IsZero() {
+		s.lastRoundEnded()
+	}
+	return s.sum(s.machine.outcome)
+}
+
+// lastRoundEnded notes the last round, once. The caller holds mu.
+func (s *sender) lastRoundEnded() {
+	if s.summed {
+		return
+	}
+	s.summed = true
+	s.round.MS = milliseconds(s.times.prepared.Sub(s.times.round) - s.times.restore)
+	s.rounds.add(s.round)
+}
+
+// serving is the result of a move whose guest runs at the target, with its memory here until it is fetched.
+func (s *sender) serving() *Result {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lastRoundEnded()
+	r, _ := s.sum(OutcomeCompleted)
+	return &r
+}
+
+// sum makes a result of what is known. The caller holds mu.
+func (s *sender) sum(o Outcome) (Result, error) {
 	m := &s.machine
 	r := Result{
-		Outcome:       m.outcome,
+		Outcome:       o,
 		ModeRequested: string(s.Mode),
-		Mode:          string(s.Mode),
+		Mode:          string(s.done()),
 		MemoryBytes:   s.Description.MemoryBytes,
 		ResidentBytes: s.Description.ResidentBytes,
-		SentBytes:     s.ctl.sent.Load(),
+		SentBytes:     s.sentBytes(),
 		TotalMS:       milliseconds(time.Since(s.Accepted)),
 	}
-	if s.bulk != s.ctl {
-		r.SentBytes += s.bulk.sent.Load()
-	}
 	if !s.times.prepared.IsZero() {
-		s.round.MS = milliseconds(s.times.prepared.Sub(s.times.round) - s.times.restore)
-		s.rounds.add(s.round)
 		down, parts := s.times.split()
-		if m.outcome == OutcomeCompleted {
+		if o == OutcomeCompleted {
 			r.DowntimeMS, r.Downtime = milliseconds(down), parts
 		}
 	}
-	r.Rounds, r.PageBytes = s.rounds.all, s.rounds.bytes
+	r.UrgentPages = s.urgentPages.Load()
+	r.PulledPages = r.UrgentPages + s.pushedPages.Load()
+	r.Rounds, r.PageBytes = s.rounds.all, s.rounds.bytes+r.PulledPages*guestmem.PageSize
+	r.Faults, r.Rejoins = s.faults, s.rejoins
+	r.Throttle = s.throttled
 	err := m.cause
 	if err == nil {
 		r.TargetName = s.target
@@ -102,29 +128,64 @@ func (s *sender) result() (Result, error) {
 	return r, err
 }
 
+// done is the mode of what was done. The caller holds mu.
+func (s *sender) done() Mode {
+	switch {
+	case s.Mode == Remote, s.Mode == StopCopy:
+		return s.Mode
+	case !s.machine.pull && (s.Mode == Auto || s.machine.outcome == OutcomeCompleted):
+		return Precopy
+	case s.machine.pull && s.machine.round > 0:
+		return Hybrid
+	case s.machine.pull:
+		return Postcopy
+	}
+	return s.Mode
+}
+
+// sentBytes is what was written to connections, or to the stream. The caller holds mu.
+func (s *sender) sentBytes() uint64 {
+	n := s.sentBefore + s.ctl.sent.Load()
+	if s.bulk != s.ctl {
+		n += s.bulk.sent.Load()
+	}
+	if s.urgentOut != nil {
+		n += s.urgentOut.sent.Load()
+	}
+	return n
+}
+
 // report tells how the move is going.
 func (s *sender) report(phase Phase) {
 	if s.Progress == nil {
 		return
+	}
+	var serving *Result
+	if phase == PhaseServe {
+		serving = s.serving()
 	}
 	s.mu.Lock()
 	f := &s.machine.forecast
 	p := Progress{
 		Phase:             phase,
 		Round:             s.machine.round,
-		SentBytes:         s.ctl.sent.Load(),
+		SentBytes:         s.sentBytes(),
 		BandwidthBitsPerS: 8 * f.bandwidth(),
 		ElapsedMS:         milliseconds(time.Since(s.Accepted)),
-	}
-	if s.bulk != s.ctl {
-		p.SentBytes += s.bulk.sent.Load()
+		ThrottlePercent:   s.throttle.percent,
 	}
 	if last := s.rounds.last(); last.MS > 0 {
 		p.DirtyBitsPerS = 8 * guestmem.PageSize * float64(last.DirtiedPages) / last.MS * 1000
 	}
+	if phase == PhaseServe {
+		p.Serving = serving
+	}
 	p.Undecided = phase == PhaseInDoubt && !s.times.committing.IsZero() && time.Since(s.times.committing) >= undecidedAfter
 	forecast := *f
 	s.mu.Unlock()
+	if phase == PhasePull {
+		p.RemainingBytes = uint64(max(s.owed.left.Load(), 0)) * guestmem.PageSize
+	}
 	if phase == PhasePush && s.tracker != nil {
 		pending := s.tracker.Pending()
 		p.RemainingBytes = pending * guestmem.PageSize

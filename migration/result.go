@@ -15,7 +15,7 @@ const (
 	// OutcomeInDoubt: the commit left, and nobody knows whether it arrived. The guest
 	// at the source stays paused.
 	OutcomeInDoubt Outcome = "in_doubt"
-	// OutcomeLost: the target owns the guest and could not start it.
+	// OutcomeLost: the target owns the guest and could not start it, or was killed, or died before it had all of its memory.
 	OutcomeLost Outcome = "lost"
 )
 
@@ -26,9 +26,13 @@ const (
 	PhaseReserve Phase = "reserve"
 	PhasePush    Phase = "push"
 	PhaseStop    Phase = "stop"
+	PhaseWait    Phase = "wait" // the guest is paused until somebody continues the move
 	PhaseCommit  Phase = "commit"
 	PhaseInDoubt Phase = "in_doubt"
 	PhaseRelease Phase = "release"
+	PhasePull    Phase = "pull"   // the guest runs at the target, which fetches the rest
+	PhaseServe   Phase = "serve"  // likewise, and fetches only what the guest needs
+	PhaseRejoin  Phase = "rejoin" // likewise, but the link is lost
 )
 
 // Progress is one report of a move under way.
@@ -41,9 +45,14 @@ type Progress struct {
 	BandwidthBitsPerS  float64 `json:"bandwidth_bits_per_s"`
 	ForecastDowntimeMS float64 `json:"forecast_downtime_ms"` // if the guest were stopped now; 0 while not known
 	ElapsedMS          float64 `json:"elapsed_ms"`
+	// ThrottlePercent is how much of the time vCPUs stand still, lest they write faster than the link takes.
+	ThrottlePercent int `json:"throttle_percent"`
 	// Undecided: the move has been in doubt for 10 s. Who waits for it should
 	// wait no longer; the asking goes on.
 	Undecided bool `json:"undecided,omitempty"`
+	// Serving, in PhaseServe, is how the move went: who asked for it need not wait for
+	// the memory.
+	Serving *Result `json:"serving,omitempty"`
 }
 
 // Result says how a move went. Fields that do not concern the side that
@@ -62,6 +71,13 @@ type Result struct {
 	TotalMS       float64  `json:"total_ms"`
 	DowntimeMS    float64  `json:"downtime_ms"`
 	Downtime      Downtime `json:"downtime"`
+
+	Throttle Throttled `json:"throttle"`
+	// PulledPages came after the guest had started, UrgentPages of them because it waited.
+	PulledPages uint64 `json:"pulled_pages"`
+	UrgentPages uint64 `json:"urgent_pages"`
+	Faults      Faults `json:"faults"`
+	Rejoins     int    `json:"rejoins"` // links lost and made anew in pull
 }
 
 // Round is one pass over dirty memory.
@@ -74,7 +90,7 @@ type Round struct {
 
 // Downtime splits the downtime into its parts, which add up to it.
 type Downtime struct {
-	PauseMS  float64 `json:"pause_ms"`  // kick to all vCPUs stopped and devices quiet
+	PauseMS  float64 `json:"pause_ms"`  // kick to all vCPUs stopped and devices quiet, and the wait to be continued
 	PagesMS  float64 `json:"pages_ms"`  // finding, sending and placing the last pages
 	StateMS  float64 `json:"state_ms"`  // saving and restoring the state
 	CommitMS float64 `json:"commit_ms"` // commit and the durable record

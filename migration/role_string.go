@@ -11,11 +11,13 @@ func _() {
 	_ = x[RoleControl-1]
 	_ = x[RoleBulk-2]
 	_ = x[RoleAsk-3]
+	_ = x[RoleUrgent-4]
+	_ = x[RoleRejoin-5]
 }
 
-const _Role_name = "ControlBulkAsk"
+const _Role_name = "ControlBulkAskUrgentRejoin"
 
-var _Role_index = [...]uint8{0, 7, 11, 14}
+var _Role_index = [...]uint8{0, 7, 11, 14, 20, 26}
 
 func (i Role) String() string {
 	idx := int(i) - 1

@@ -16,6 +16,9 @@ const (
 	wireData = 0
 	wireZero = 1
 	wireHole = 2
+	// wireMissing, in the last round, is data that the target pulls later. No
+	// bytes follow.
+	wireMissing = 3
 )
 
 const pageMask = guestmem.PageSize - 1
@@ -42,7 +45,7 @@ func checkRuns(h header, table []byte, layout guestmem.Layout) error {
 	var data uint64
 	for i := 0; i < len(table); i += runSize {
 		r := parseRun(table[i:])
-		if r.kind > wireHole {
+		if r.kind > wireMissing || r.kind == wireMissing && h.Flags&flagFinal == 0 {
 			return fmt.Errorf("%w: run kind %d", ErrProtocol, r.kind)
 		}
 		if r.size == 0 || r.size&pageMask != 0 || !within(layout, r.gpa, r.size) {

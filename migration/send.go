@@ -25,7 +25,13 @@ type SendConfig struct {
 	Mode        Mode                   // Precopy if empty
 	// DowntimeLimit bounds the forecast at which precopy stops the guest. 50 ms if 0.
 	DowntimeLimit time.Duration
-	// Timeout cancels the move if it did not come to the commit. 0: none.
+	// Bandwidth limits what Bulk carries while the guest runs, in bits a second. 0: none.
+	Bandwidth uint64
+	// Throttle is how much the guest, if it is a [Throttler], may be slowed down when rounds do not converge, in percent of its
+	// time from 0, never, to 99.
+	Throttle int
+	// Timeout cancels the move if it did not come to the commit; Auto and Hybrid
+	// then stop pushing, and the target pulls. 0: none.
 	Timeout time.Duration
 	// SaveCost forecasts what Guest.Pause and Guest.Save take. It may be nil.
 	SaveCost func() time.Duration
@@ -33,11 +39,18 @@ type SendConfig struct {
 	// It is called until it says Started or NotStarted, with at least 500 ms between
 	// the calls. An error means the same as Unknown. If nil, a move that is in doubt stays so.
 	Ask func(context.Context) (Answer, error)
+	// Dial makes a further connection to the target, to which nothing has been
+	// written. It is called for modes that may pull, and again when the link is lost in a
+	// pull. If nil, there is no pull.
+	Dial func(context.Context) (net.Conn, error)
 	// Cancel, when closed, cancels the move if the commit did not leave yet.
 	// After that it does nothing. It may be nil.
 	Cancel <-chan struct{}
-	// Progress is called now and then by one goroutine, never while the guest
-	// is paused for the switchover. It must return quickly. It may be nil.
+	// Continue, if not nil, has the move wait once the guest is paused, until it is
+	// closed, or the move is cancelled.
+	Continue <-chan struct{}
+	// Progress is called now and then by one goroutine, never inside the
+	// switchover, but when a wait for Continue begins and ends. It must return quickly. It may be nil.
 	Progress func(Progress)
 	// Accepted is when the move was asked for; total_ms counts from it. Now if zero.
 	Accepted time.Time
@@ -45,7 +58,7 @@ type SendConfig struct {
 
 // Send moves a guest to a target. It returns when the move is decided: with
 // OutcomeCompleted and no error, the guest runs at the target and the caller
-// must end its own copy; with OutcomeFailed or OutcomeCancelled the guest is at
+// must end its own copy (where the target pulled, it has all memory); with OutcomeFailed or OutcomeCancelled the guest is at
 // the source as before, dirty logging off; the error says why. In doubt it goes
 // on asking.
 //

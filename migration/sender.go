@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ferryvmm/ferry/guestmem"
@@ -15,11 +17,15 @@ import (
 // answer to Prepared leaves from the goroutine that read it.
 type sender struct {
 	SendConfig
-	start time.Time
-	link  *link   // nil: a copy to a file
-	ctl   *outlet // the link's, or the file's
-	bulk  *outlet // of Bulk, or the file's
-	pages *pageWriter
+	start     time.Time
+	link      *link   // nil: a copy to a file
+	ctl       *outlet // the link's, or the file's
+	bulk      *outlet // of Bulk, or the file's
+	pages     *pageWriter
+	limit     *limiter      // of bulk while the guest runs; nil: none
+	urgent    net.Conn      // nil: the mode does not pull
+	urgentOut *outlet       // of urgent
+	reader    chan struct{} // closed when nobody reads the link any more
 
 	// interrupt ends what is under way.
 	interrupted context.Context
@@ -30,17 +36,32 @@ type sender struct {
 	state   []byte
 	shown   time.Time
 	seal    func() error // a file: writes its end and syncs it
+	server  *server      // while the target pulls
+	fetched bool         // the target wants all that is missing
+	sampled time.Time    // when the dirty log was looked at last
 
-	mu      sync.Mutex // guards all below
-	machine source
-	queue   []sourceAction
-	wake    chan struct{} // holds one token when queue may have grown
-	wanted  map[string]bool
-	target  string
-	times   switchover
-	round   Round
-	rounds  rounds
-	timer   *time.Timer // fires when the commit has been unanswered for undecidedAfter
+	owed        *owed         // what the target pulls; set before the server is made
+	urgentPages atomic.Uint64 // sent because they were waited for
+	pushedPages atomic.Uint64 // sent by the server else
+
+	mu         sync.Mutex // guards all below
+	machine    source
+	queue      []sourceAction
+	wake       chan struct{} // holds one token when queue may have grown
+	wanted     map[string]bool
+	target     string
+	times      switchover
+	round      Round
+	rounds     rounds
+	summed     bool   // the last round is among the rounds
+	sentBefore uint64 // bytes, over connections that are no more
+	rejoins    int
+	faults     Faults
+	diverging  bool        // the guest was seen to write faster than the link takes
+	timer      *time.Timer // fires when the commit has been unanswered for undecidedAfter
+
+	throttle  throttle
+	throttled Throttled // at the end
 
 	progressMu sync.Mutex // Progress is never called twice at a time
 }
@@ -59,9 +80,14 @@ func newSender(c SendConfig, keep bool) *sender {
 	if s.Accepted.IsZero() {
 		s.Accepted = s.start
 	}
+	s.throttle.ceiling = c.Throttle
 	s.machine = newSource(c.Mode, keep, c.DowntimeLimit)
+	s.machine.wait = c.Continue != nil
 	s.Description.Keep = keep
 	s.Description.Modes = []Mode{c.Mode}
+	if c.Dial == nil && c.Mode == Auto {
+		s.machine.mode = Precopy
+	}
 	s.interrupted, s.interrupt = context.WithCancel(context.Background())
 	return s
 }
@@ -70,16 +96,35 @@ func send(ctx context.Context, c SendConfig) (Result, error) {
 	s := newSender(c, false)
 	s.link = newLink(c.Control)
 	s.ctl, s.bulk = s.link.out, newOutlet(c.Bulk)
+	if c.Bandwidth > 0 {
+		s.limit = newLimiter(c.Bulk, c.Bandwidth, s.interrupted.Done())
+		s.bulk.through(s.limit)
+	}
 	s.pages = newPageWriter(s.bulk)
-	reader := make(chan struct{})
-	go func() {
-		defer close(reader)
-		s.read()
-	}()
+	s.readFrom(s.link)
 	result, err := s.run(ctx)
-	s.link.close(reader)
-	c.Bulk.Close()
+	if s.server != nil {
+		s.server.window.end()
+	}
+	s.link.close(s.reader)
+	if s.server != nil {
+		s.server.close()
+	}
+	s.Bulk.Close()
+	if s.urgent != nil {
+		s.urgent.Close()
+	}
 	return result, err
+}
+
+// readFrom begins to read what the target says.
+func (s *sender) readFrom(l *link) {
+	done := make(chan struct{})
+	s.reader = done
+	go func() {
+		defer close(done)
+		s.read(l)
+	}()
 }
 
 // run executes the long actions, from the first to the last.
@@ -101,6 +146,7 @@ func (s *sender) run(ctx context.Context) (Result, error) {
 		case !some:
 			<-s.wake
 		case act == doEnd:
+			s.speedUp()
 			return s.result()
 		default:
 			s.do(ctx, act)
@@ -183,6 +229,13 @@ func (s *sender) postLocked(in sourceInput) {
 			s.interrupt()
 			if s.Bulk != nil {
 				s.Bulk.SetDeadline(time.Unix(1, 0))
+			}
+			if s.urgent != nil {
+				s.urgent.SetDeadline(time.Unix(1, 0))
+			}
+		case doCut:
+			if s.pages != nil {
+				s.pages.cut.Store(true)
 			}
 		default:
 			s.queue = append(s.queue, a)

@@ -7,6 +7,8 @@ import (
 	"io"
 	"net"
 	"time"
+
+	"github.com/ferryvmm/ferry/guestmem"
 )
 
 const (
@@ -73,20 +75,45 @@ func (s *sender) execute(ctx context.Context, a sourceAction) (sourceInput, erro
 		return s.count()
 	case doPush:
 		s.showPush()
-		return s.push(onPushed, false)
+		return s.push(onPushed, false, s.tracker)
 	case doPause:
 		s.report(PhaseStop)
 		return sourceInput{event: onPaused}, s.pause()
+	case doWait:
+		return s.wait()
 	case doSave:
 		return sourceInput{event: onSaved}, s.save()
 	case doLastCount:
+		if s.tracker == nil && s.Mode.mustPull() {
+			return sourceInput{event: onLastCounted}, nil // all that is data is left
+		}
 		pages, err := s.harvest()
 		return sourceInput{event: onLastCounted, pages: pages}, err
 	case doFinish:
 		if err := s.ctl.frame(header{Type: frameState}, s.state); err != nil {
 			return sourceInput{}, linkError(err)
 		}
-		return s.push(onFinished, true)
+		return s.push(onFinished, true, s.tracker)
+	case doSwitch:
+		if err := s.ctl.frame(header{Type: frameState}, s.state); err != nil {
+			return sourceInput{}, linkError(err)
+		}
+		return s.switchOver()
+	case doServe:
+		s.serve()
+		return sourceInput{}, nil
+	case doFetch:
+		s.fetched = true
+		s.serve()
+		return sourceInput{}, nil
+	case doPart:
+		s.part()
+		return sourceInput{}, nil
+	case doRejoinAgain:
+		s.again(ctx)
+		return s.rejoin(ctx), nil
+	case doRejoin:
+		return s.rejoin(ctx), nil
 	case doResume:
 		return sourceInput{}, s.resume()
 	case doUntrack:
@@ -125,6 +152,15 @@ func (s *sender) reserve() error {
 		h.Role = RoleBulk
 		if err := s.bulk.hello(h); err != nil {
 			return linkError(err)
+		}
+		if s.Mode.mayPull() && s.Dial != nil {
+			conn, err := s.dial(s.interrupted, RoleUrgent)
+			if err != nil {
+				return err
+			}
+			s.mu.Lock()
+			s.urgent, s.urgentOut = conn, newOutlet(conn)
+			s.mu.Unlock()
 		}
 	}
 	if err := s.ctl.message(header{Type: frameReserve}, s.Description.message()); err != nil {
@@ -174,26 +210,38 @@ func (s *sender) offer() error {
 
 // harvest counts what is dirty; the first call starts the log.
 func (s *sender) harvest() (uint64, error) {
-	if s.tracker == nil {
+	first := s.tracker == nil
+	if first {
 		t, err := s.Memory.Track()
 		if err != nil {
 			return 0, err
 		}
 		s.tracker = t
 	}
-	return s.tracker.Harvest()
+	pages, err := s.tracker.Harvest()
+	if err == nil && first && s.watches() {
+		err = s.tracker.Watch()
+	}
+	return pages, err
 }
 
 // count ends a round with what got dirty in it.
 func (s *sender) count() (sourceInput, error) {
 	s.rest()
 	pages, err := s.harvest()
+	if err == nil {
+		err = s.slowDown(pages)
+	}
 	in := sourceInput{event: onCounted, pages: pages}
 	if s.SaveCost != nil {
 		in.save = s.SaveCost()
 	}
 	if s.link != nil {
 		in.roundTrip = s.link.roundTrip()
+	}
+	in.diverging = s.diverging
+	if s.limit != nil {
+		in.line = lineRate(s.Bulk)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -222,17 +270,25 @@ func (s *sender) rest() {
 }
 
 // push sends a round.
-func (s *sender) push(event sourceEvent, final bool) (sourceInput, error) {
+func (s *sender) push(event sourceEvent, final bool, src pageSource) (sourceInput, error) {
 	s.mu.Lock()
 	n := uint32(s.machine.round)
 	s.round = Round{}
 	s.times.round = time.Now()
 	s.mu.Unlock()
+	s.pages.cut.Store(false)
 	s.pages.after = nil
 	if !final {
-		s.pages.after = s.showPush
+		s.pages.after = s.inPush
 	}
-	t, err := s.pages.round(n, final, s.tracker)
+	switch {
+	case s.limit == nil:
+	case final: // every millisecond of it is downtime
+		s.bulk.through(s.Bulk)
+	default:
+		s.bulk.through(s.limit)
+	}
+	t, err := s.pages.round(n, final, src)
 	if err != nil {
 		var broken *net.OpError
 		if s.interrupted.Err() != nil || errors.As(err, &broken) {
@@ -246,6 +302,57 @@ func (s *sender) push(event sourceEvent, final bool) (sourceInput, error) {
 	return sourceInput{event: event, pages: t.pages(), bytes: t.bytes()}, nil
 }
 
+// switchOver sends the last round without its data, which is left for the target
+// to pull, and begins to answer: restoring may touch memory.
+func (s *sender) switchOver() (sourceInput, error) {
+	s.owed = newOwed(s.Memory.Layout())
+	s.pages.leave = func(gpa, size uint64) { _ = s.owed.add(gpa, size) } // what is memory here is in its layout
+	var src pageSource = s.tracker
+	if s.tracker == nil {
+		extents, err := s.Memory.Extents()
+		if err != nil {
+			return sourceInput{}, err
+		}
+		src = &extentSource{left: extents}
+	}
+	in, err := s.push(onFinished, true, src)
+	if in.pages = uint64(s.owed.left.Load()); err == nil && in.pages > 0 {
+		s.server = s.newServer()
+	}
+	return in, err
+}
+
+// extentSource yields all that is data.
+type extentSource struct{ left []guestmem.Range }
+
+// Next implements pageSource. The runs have no bytes: they are left.
+func (e *extentSource) Next(runs []guestmem.Run) (int, error) {
+	n := min(len(runs), len(e.left))
+	for i, r := range e.left[:n] {
+		runs[i] = guestmem.Run{GPA: r.GPA, Size: r.Size}
+	}
+	e.left = e.left[n:]
+	return n, nil
+}
+
+// serve sends what is left by itself, unless it is to stay here.
+func (s *sender) serve() {
+	s.link.setSilence(pullSilence)
+	if s.Mode == Remote && !s.fetched {
+		s.report(PhaseServe)
+		return
+	}
+	s.report(PhasePull)
+	s.server.push()
+}
+
+// inPush is called after each frame of a round: it reports now and then, and
+// looks whether the guest writes faster than the link takes.
+func (s *sender) inPush() {
+	s.showPush()
+	s.sample()
+}
+
 // showPush reports from within a round, now and then.
 func (s *sender) showPush() {
 	if s.Progress != nil && time.Since(s.shown) >= reportEvery {
@@ -253,12 +360,13 @@ func (s *sender) showPush() {
 	}
 }
 
-// pause stops the guest. From here on the peer must not be silent for long.
+// pause stops the guest. From here on the peer must not be silent for long,
+// unless the move waits.
 func (s *sender) pause() error {
 	patience := max(s.DowntimeLimit, pausePatience)
 	ctx, cancel := context.WithTimeout(s.interrupted, patience)
 	defer cancel()
-	if s.link != nil {
+	if s.link != nil && s.Continue == nil {
 		s.link.setSilence(switchSilence)
 	}
 	begin := time.Now()
@@ -267,6 +375,25 @@ func (s *sender) pause() error {
 	defer s.mu.Unlock()
 	s.times.kicked, s.times.paused = begin, time.Now()
 	return err
+}
+
+// wait ends when the move may go on, or when it ends. The time counts as
+// pausing: the guest stands still.
+func (s *sender) wait() (sourceInput, error) {
+	s.report(PhaseWait)
+	select {
+	case <-s.interrupted.Done():
+		return sourceInput{}, nil
+	case <-s.Continue:
+	}
+	s.report(PhaseStop)
+	if s.link != nil {
+		s.link.setSilence(switchSilence)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.times.paused = time.Now()
+	return sourceInput{event: onContinue}, nil
 }
 
 // save takes the state, encoded.
@@ -326,6 +453,8 @@ func (s *sender) ask(ctx context.Context) (sourceInput, error) {
 		return sourceInput{event: onStarted}, nil
 	case NotStarted:
 		return sourceInput{event: onUnstarted}, nil
+	case Lost:
+		return sourceInput{event: onLost}, nil
 	}
 	return sourceInput{event: onUnknown}, nil
 }

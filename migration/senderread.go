@@ -6,19 +6,15 @@ import (
 )
 
 // read brings in what the target says, until the connection ends.
-func (s *sender) read() {
-	defer s.link.drain()
+func (s *sender) read(l *link) {
+	defer l.drain()
 	for {
-		h, p, err := s.link.next()
+		h, p, err := l.next()
 		if err == nil {
 			err = s.handle(h, p)
 		}
 		if err != nil {
-			event := onLinkLost
-			if codecError(err) {
-				event = onFailed
-			}
-			s.post(sourceInput{event: event, err: err})
+			s.lost(l, err)
 			return
 		}
 	}
@@ -44,7 +40,7 @@ func (s *sender) handle(h header, p []byte) error {
 		for _, id := range m.Blobs {
 			s.wanted[id] = true
 		}
-		in.event, in.rehearsal = onReserved, time.Duration(m.Rehearsal)
+		in.event, in.rehearsal, in.canPull = onReserved, time.Duration(m.Rehearsal), m.Pull && s.urgent != nil
 	case frameRefused, frameAbort:
 		r := new(Refusal)
 		if err := decode(h.Type, p, r); err != nil {
@@ -71,6 +67,14 @@ func (s *sender) handle(h header, p []byte) error {
 		}
 		in.event = onRunning
 		s.times.running, s.times.record, s.times.starting = now, time.Duration(m.Record), time.Duration(m.Start)
+	case framePulled:
+		var m pulledMessage
+		if err := decode(h.Type, p, &m); err != nil {
+			return err
+		}
+		in.event, s.faults = onPulled, m.Faults
+	case frameFetch:
+		in.event = onFetch
 	default:
 		return fmt.Errorf("%w: %v from a target", ErrProtocol, h.Type)
 	}

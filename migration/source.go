@@ -16,8 +16,11 @@ type sourceInput struct {
 	round uint32 // RoundAck
 
 	rehearsal time.Duration // Reserved
+	canPull   bool          // Reserved: the target can start with pages missing
+	diverging bool          // Counted: the guest was seen to write faster than the link takes
 	save      time.Duration // Counted: forecast of pausing and saving
 	roundTrip time.Duration // Counted
+	line      float64       // Counted: bytes a second that the last round can have, 0: as those before
 }
 
 // source decides what a source does. It is a pure value: no clock, no I/O.
@@ -28,6 +31,7 @@ type source struct {
 	state    sourceState
 	mode     Mode
 	keep     bool // a copy: the guest goes on here, nothing is committed
+	wait     bool // once the guest is paused, until somebody continues the move
 	forecast forecast
 
 	round    int           // being sent, or to be sent next
@@ -38,6 +42,9 @@ type source struct {
 	prepared bool   // in Finishing: Prepared came first
 	tracking bool
 	paused   bool // it may be
+	canPull  bool // the target can start with pages missing
+	overdue  bool // the push has lasted too long
+	pull     bool // pages are left for the target to pull
 
 	outcome Outcome // at the end
 	cause   error   // of an end that is not Completed
@@ -64,6 +71,12 @@ func (s *source) Step(in sourceInput) ([]sourceAction, error) {
 		return s.afterCommit(in)
 	case s.state == sourceSealing:
 		return s.sealing(in)
+	case s.state == sourcePulling || s.state == sourceRejoining:
+		return s.pulling(in)
+	case in.event == onTimeout && s.mode.mayPull() && s.state > sourceNew && s.state < sourcePausing && (s.canPull || s.state < sourceOffering):
+		// Out of time is no reason to give up, but to stop pushing.
+		s.overdue = true
+		return s.to(s.state, doCut)
 	}
 	switch in.event {
 	case onRefused, onAbort, onFailed, onPauseFailed, onLinkLost:
@@ -78,12 +91,16 @@ func (s *source) Step(in sourceInput) ([]sourceAction, error) {
 		}
 	case sourceReserving:
 		if in.event == onReserved {
-			s.forecast.rehearsal = in.rehearsal
+			s.forecast.rehearsal, s.canPull = in.rehearsal, in.canPull
+			if s.mode.mustPull() && !s.canPull {
+				return s.unwind(OutcomeFailed, sourceInput{event: in.event, err: ErrNoPull})
+			}
 			return s.to(sourceOffering, doOffer)
 		}
 	case sourceOffering:
 		if in.event == onOffered {
-			if s.mode == StopCopy {
+			if s.mode.atOnce() {
+				s.pull = s.mode != StopCopy
 				return s.pause(in)
 			}
 			s.tracking = true
@@ -101,11 +118,21 @@ func (s *source) Step(in sourceInput) ([]sourceAction, error) {
 func (s *source) push(in sourceInput) ([]sourceAction, error) {
 	switch {
 	case s.state == sourceCounting && in.event == onCounted:
-		s.forecast.save = in.save
+		s.forecast.save, s.forecast.line = in.save, in.line
 		if in.roundTrip > 0 {
 			s.forecast.roundTrip = in.roundTrip
 		}
-		if s.round > 0 && s.forecast.stop(s.round, in.pages) {
+		if s.round == 0 {
+			return s.send(in)
+		}
+		if s.overdue && !s.canPull {
+			return s.unwind(OutcomeCancelled, sourceInput{event: onTimeout, err: ErrTimeout})
+		}
+		stop := s.forecast.stop(s.round, in.pages)
+		if s.canPull && !s.forecast.tiny(in.pages) {
+			s.pull = s.overdue || s.mode == Hybrid || s.mode == Auto && !stop && (in.diverging || s.forecast.diverges(in.pages))
+		}
+		if stop || s.pull {
 			return s.pause(in)
 		}
 		return s.send(in)
@@ -147,19 +174,30 @@ func (s *source) pause(in sourceInput) ([]sourceAction, error) {
 // stop is what happens from the kick to the commit.
 func (s *source) stop(in sourceInput) ([]sourceAction, error) {
 	switch {
-	case s.state == sourcePausing && in.event == onPaused:
+	case s.state == sourcePausing && in.event == onPaused && s.wait:
+		return s.to(sourceWaiting, doWait)
+	case s.state == sourcePausing && in.event == onPaused, s.state == sourceWaiting && in.event == onContinue:
 		return s.to(sourceSaving, doSave)
 	case s.state == sourceSaving && in.event == onSaved:
 		s.tracking = true
 		return s.to(sourceLastCount, doLastCount)
 	case s.state == sourceLastCount && in.event == onLastCounted:
-		if s.mode == Precopy && s.forecast.abandon(in.now-s.pausedAt, in.pages) {
+		if s.pull {
+			return s.to(sourceFinishing, doSwitch)
+		}
+		// A guest that stood still while somebody prepared the switch is not sent back.
+		if !s.mode.atOnce() && !s.wait && s.forecast.abandon(in.now-s.pausedAt, in.pages) {
+			if s.canPull && s.mode != Precopy {
+				s.pull = true // rather than run on and try again
+				return s.to(sourceFinishing, doSwitch)
+			}
 			s.paused = false
 			s.began, s.acked = in.now, false
 			return s.to(sourcePushing, doResume, doPush)
 		}
 		return s.to(sourceFinishing, doFinish)
 	case s.state == sourceFinishing && in.event == onFinished:
+		s.pull = s.pull && in.pages > 0 // a guest may have nothing that could be left
 		if s.prepared {
 			return s.commit()
 		}
@@ -202,6 +240,12 @@ func (s *source) afterCommit(in sourceInput) ([]sourceAction, error) {
 		if in.event == onStarted && s.state != sourceInDoubt {
 			return nil, s.illegal(in)
 		}
+		if s.pull {
+			if s.state == sourceInDoubt {
+				return s.to(sourceRejoining, doPart, doRejoin)
+			}
+			return s.to(sourcePulling, doServe)
+		}
 		s.outcome = OutcomeCompleted
 		if s.state == sourceInDoubt {
 			return s.to(sourceCompleted, doUntrack, doEnd)
@@ -213,6 +257,13 @@ func (s *source) afterCommit(in sourceInput) ([]sourceAction, error) {
 		}
 		s.outcome, s.cause = OutcomeFailed, ErrNotStarted
 		return s.to(sourceUnwound, doResume, doUntrack, doEnd)
+	case onLost:
+		if s.state != sourceInDoubt {
+			return nil, s.illegal(in)
+		}
+		// What is here is older than what was killed there: it is not resumed.
+		s.outcome, s.cause = OutcomeLost, ErrLost
+		return s.to(sourceLost, doUntrack, doEnd)
 	case onUnknown:
 		if s.state != sourceInDoubt {
 			return nil, s.illegal(in)
@@ -227,6 +278,46 @@ func (s *source) afterCommit(in sourceInput) ([]sourceAction, error) {
 			return nil, nil
 		}
 		return s.to(sourceInDoubt, doInterrupt, doAsk)
+	case onCancel, onTimeout:
+		return nil, nil // too late
+	}
+	return nil, s.illegal(in)
+}
+
+// pulling is what happens while the guest runs at the target and pages of it are
+// here alone. There is no way back.
+func (s *source) pulling(in sourceInput) ([]sourceAction, error) {
+	joined := s.state == sourcePulling
+	switch in.event {
+	case onPulled:
+		s.outcome = OutcomeCompleted
+		return s.to(sourceCompleted, doRelease, doUntrack, doEnd)
+	case onFetch:
+		if !joined {
+			return nil, s.illegal(in)
+		}
+		return s.to(sourcePulling, doFetch)
+	case onLinkLost, onAbort, onFailed:
+		if !joined {
+			return nil, nil
+		}
+		return s.to(sourceRejoining, doPart, doRejoin)
+	case onRejoined:
+		if joined {
+			return nil, s.illegal(in)
+		}
+		return s.to(sourcePulling, doServe)
+	case onNotJoined:
+		if joined {
+			return nil, s.illegal(in)
+		}
+		return s.to(sourceRejoining, doRejoinAgain)
+	case onLost:
+		s.outcome, s.cause = OutcomeLost, ErrTargetLost
+		return s.to(sourceLost, doPart, doUntrack, doEnd)
+	case onGiveUp:
+		s.outcome, s.cause = OutcomeInDoubt, ErrInDoubt
+		return s.to(sourceUndecided, doPart, doUntrack, doEnd)
 	case onCancel, onTimeout:
 		return nil, nil // too late
 	}

@@ -19,7 +19,18 @@ func sourceAt(t testing.TB, want sourceState, mode Mode, keep bool) source {
 	if mode == StopCopy {
 		script = slices.Delete(script, 3, 7)
 	}
+	if want == sourcePulling || want == sourceRejoining || want == sourceLost {
+		s.mode = Postcopy
+		script = append(slices.Delete(script, 3, 7), onRunning)
+	}
+	if s.wait = want == sourceWaiting; s.wait {
+		script = slices.Insert(script, slices.Index(script, onPaused)+1, onContinue)
+	}
 	switch want {
+	case sourceRejoining:
+		script = append(script, onLinkLost)
+	case sourceLost:
+		script = append(script, onLinkLost, onLost)
 	case sourceInDoubt:
 		script = append(script, onLinkLost)
 	case sourceUndecided:
@@ -37,7 +48,7 @@ func sourceAt(t testing.TB, want sourceState, mode Mode, keep bool) source {
 		if s.state == want {
 			return s
 		}
-		if _, err := s.Step(sourceInput{event: e, err: errors.New("why")}); err != nil {
+		if _, err := s.Step(sourceInput{event: e, err: errors.New("why"), canPull: true, pages: uint64(len(script))}); err != nil {
 			t.Fatalf("on the way to %v: %v", want, err)
 		}
 	}
@@ -79,6 +90,7 @@ func TestSourceTransitions(t *testing.T) {
 	doubt := map[sourceEvent]step{
 		onRunning: {sourceCompleted, []sourceAction{doUntrack, doEnd}},
 		onStarted: {sourceCompleted, []sourceAction{doUntrack, doEnd}}, onUnstarted: {sourceUnwound, []sourceAction{doResume, doUntrack, doEnd}},
+		onLost:    {sourceLost, []sourceAction{doUntrack, doEnd}},
 		onUnknown: {sourceInDoubt, []sourceAction{doAskAgain}}, onGiveUp: {sourceUndecided, []sourceAction{doInterrupt, doUntrack, doEnd}},
 		onLinkLost: {to: sourceInDoubt}, onAbort: {to: sourceInDoubt}, onFailed: {to: sourceInDoubt}, onCancel: {to: sourceInDoubt}, onTimeout: {to: sourceInDoubt},
 	}
@@ -98,6 +110,19 @@ func TestSourceTransitions(t *testing.T) {
 	early[onRoundAck] = step{to: sourcePushing}
 	finishing := with(unwinding(doResume, doUntrack), onFinished, sourcePreparing)
 	finishing[onPrepared] = step{to: sourceFinishing}
+	pulled := step{sourceCompleted, []sourceAction{doRelease, doUntrack, doEnd}}
+	dead := step{sourceLost, []sourceAction{doPart, doUntrack, doEnd}}
+	left := step{sourceUndecided, []sourceAction{doPart, doUntrack, doEnd}}
+	parted := step{sourceRejoining, []sourceAction{doPart, doRejoin}}
+	pulling := map[sourceEvent]step{
+		onPulled: pulled, onLost: dead, onGiveUp: left, onLinkLost: parted, onAbort: parted, onFailed: parted,
+		onFetch: {sourcePulling, []sourceAction{doFetch}}, onCancel: {to: sourcePulling}, onTimeout: {to: sourcePulling},
+	}
+	rejoining := map[sourceEvent]step{
+		onPulled: pulled, onLost: dead, onGiveUp: left, onLinkLost: {to: sourceRejoining}, onAbort: {to: sourceRejoining}, onFailed: {to: sourceRejoining},
+		onRejoined: {sourcePulling, []sourceAction{doServe}}, onNotJoined: {sourceRejoining, []sourceAction{doRejoinAgain}},
+		onCancel: {to: sourceRejoining}, onTimeout: {to: sourceRejoining},
+	}
 	table := map[sourceState]map[sourceEvent]step{
 		sourceNew:       fresh,
 		sourceReserving: with(unwinding(), onReserved, sourceOffering, doOffer),
@@ -106,6 +131,7 @@ func TestSourceTransitions(t *testing.T) {
 		sourcePushing:   early,
 		sourceAcking:    with(unwinding(doUntrack), onRoundAck, sourceCounting, doCount),
 		sourcePausing:   with(unwinding(doResume, doUntrack), onPaused, sourceSaving, doSave),
+		sourceWaiting:   with(unwinding(doResume, doUntrack), onContinue, sourceSaving, doSave),
 		sourceSaving:    with(unwinding(doResume, doUntrack), onSaved, sourceLastCount, doLastCount),
 		sourceLastCount: with(unwinding(doResume, doUntrack), onLastCounted, sourceFinishing, doFinish),
 		sourceFinishing: finishing,
@@ -113,6 +139,9 @@ func TestSourceTransitions(t *testing.T) {
 		sourceCommitted: committed,
 		sourceInDoubt:   doubt,
 		sourceSealing:   sealing,
+		sourcePulling:   pulling,
+		sourceRejoining: rejoining,
+		sourceLost:      ends(sourceLost),
 		sourceCompleted: ends(sourceCompleted),
 		sourceUnwound:   ends(sourceUnwound),
 		sourceUndecided: ends(sourceUndecided),
@@ -217,5 +246,23 @@ func TestStopIsAbandoned(t *testing.T) {
 	step(sourceInput{event: onRoundAck, round: uint32(s.round), now: 102 * time.Millisecond})
 	if got := step(sourceInput{event: onCounted, pages: 0}); got[0] != doPause {
 		t.Errorf("got %v; want a second stop", got)
+	}
+}
+
+// TestWaitIsNotAbandoned: somebody prepared the switch while the guest stood still; it takes place.
+func TestWaitIsNotAbandoned(t *testing.T) {
+	s := sourceAt(t, sourceWaiting, Precopy, false)
+	s.forecast.sent(1<<20, time.Second)
+	var acts []sourceAction
+	for _, in := range []sourceInput{
+		{event: onContinue, now: time.Minute}, {event: onSaved, now: time.Minute}, {event: onLastCounted, now: time.Minute, pages: 1000},
+	} {
+		var err error
+		if acts, err = s.Step(in); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff([]sourceAction{doFinish}, acts); diff != "" {
+		t.Errorf("actions (-want +got):\n%s", diff)
 	}
 }

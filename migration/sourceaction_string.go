@@ -13,24 +13,32 @@ func _() {
 	_ = x[doCount-2]
 	_ = x[doPush-3]
 	_ = x[doPause-4]
-	_ = x[doSave-5]
-	_ = x[doLastCount-6]
-	_ = x[doFinish-7]
-	_ = x[doCommit-8]
-	_ = x[doRelease-9]
-	_ = x[doAbort-10]
-	_ = x[doInterrupt-11]
-	_ = x[doResume-12]
-	_ = x[doUntrack-13]
-	_ = x[doSeal-14]
-	_ = x[doAsk-15]
-	_ = x[doAskAgain-16]
-	_ = x[doEnd-17]
+	_ = x[doWait-5]
+	_ = x[doSave-6]
+	_ = x[doLastCount-7]
+	_ = x[doFinish-8]
+	_ = x[doSwitch-9]
+	_ = x[doCommit-10]
+	_ = x[doRelease-11]
+	_ = x[doAbort-12]
+	_ = x[doInterrupt-13]
+	_ = x[doResume-14]
+	_ = x[doUntrack-15]
+	_ = x[doSeal-16]
+	_ = x[doAsk-17]
+	_ = x[doAskAgain-18]
+	_ = x[doServe-19]
+	_ = x[doFetch-20]
+	_ = x[doPart-21]
+	_ = x[doRejoin-22]
+	_ = x[doRejoinAgain-23]
+	_ = x[doCut-24]
+	_ = x[doEnd-25]
 }
 
-const _sourceAction_name = "ReserveOfferCountPushPauseSaveLastCountFinishCommitReleaseAbortInterruptResumeUntrackSealAskAskAgainEnd"
+const _sourceAction_name = "ReserveOfferCountPushPauseWaitSaveLastCountFinishSwitchCommitReleaseAbortInterruptResumeUntrackSealAskAskAgainServeFetchPartRejoinRejoinAgainCutEnd"
 
-var _sourceAction_index = [...]uint8{0, 7, 12, 17, 21, 26, 30, 39, 45, 51, 58, 63, 72, 78, 85, 89, 92, 100, 103}
+var _sourceAction_index = [...]uint8{0, 7, 12, 17, 21, 26, 30, 34, 43, 49, 55, 61, 68, 73, 82, 88, 95, 99, 102, 110, 115, 120, 124, 130, 141, 144, 147}
 
 func (i sourceAction) String() string {
 	idx := int(i) - 0

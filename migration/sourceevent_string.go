@@ -17,27 +17,33 @@ func _() {
 	_ = x[onRoundAck-6]
 	_ = x[onPaused-7]
 	_ = x[onPauseFailed-8]
-	_ = x[onSaved-9]
-	_ = x[onLastCounted-10]
-	_ = x[onFinished-11]
-	_ = x[onPrepared-12]
-	_ = x[onRunning-13]
-	_ = x[onSealed-14]
-	_ = x[onFailed-15]
-	_ = x[onAbort-16]
-	_ = x[onLinkLost-17]
-	_ = x[onCancel-18]
-	_ = x[onTimeout-19]
-	_ = x[onGiveUp-20]
-	_ = x[onStarted-21]
-	_ = x[onUnstarted-22]
-	_ = x[onUnknown-23]
-	_ = x[sourceEvents-24]
+	_ = x[onContinue-9]
+	_ = x[onSaved-10]
+	_ = x[onLastCounted-11]
+	_ = x[onFinished-12]
+	_ = x[onPrepared-13]
+	_ = x[onRunning-14]
+	_ = x[onSealed-15]
+	_ = x[onFailed-16]
+	_ = x[onAbort-17]
+	_ = x[onLinkLost-18]
+	_ = x[onCancel-19]
+	_ = x[onTimeout-20]
+	_ = x[onGiveUp-21]
+	_ = x[onStarted-22]
+	_ = x[onUnstarted-23]
+	_ = x[onUnknown-24]
+	_ = x[onPulled-25]
+	_ = x[onFetch-26]
+	_ = x[onRejoined-27]
+	_ = x[onNotJoined-28]
+	_ = x[onLost-29]
+	_ = x[sourceEvents-30]
 }
 
-const _sourceEvent_name = "StartReservedRefusedOfferedCountedPushedRoundAckPausedPauseFailedSavedLastCountedFinishedPreparedRunningSealedFailedAbortLinkLostCancelTimeoutGiveUpStartedUnstartedUnknownsourceEvents"
+const _sourceEvent_name = "StartReservedRefusedOfferedCountedPushedRoundAckPausedPauseFailedContinueSavedLastCountedFinishedPreparedRunningSealedFailedAbortLinkLostCancelTimeoutGiveUpStartedUnstartedUnknownPulledFetchRejoinedNotJoinedLostsourceEvents"
 
-var _sourceEvent_index = [...]uint8{0, 5, 13, 20, 27, 34, 40, 48, 54, 65, 70, 81, 89, 97, 104, 110, 116, 121, 129, 135, 142, 148, 155, 164, 171, 183}
+var _sourceEvent_index = [...]uint8{0, 5, 13, 20, 27, 34, 40, 48, 54, 65, 73, 78, 89, 97, 105, 112, 118, 124, 129, 137, 143, 150, 156, 163, 172, 179, 185, 190, 198, 207, 211, 223}
 
 func (i sourceEvent) String() string {
 	idx := int(i) - 0

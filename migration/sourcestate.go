@@ -8,17 +8,24 @@ package migration
 //	                       ▼           ▼                ▲
 //	                     Pausing ◄─────┤ within limits  │ too much was left:
 //	                       ▼           └────────────────┤ the stop is abandoned
-//	                     Saving ─► LastCount ───────────┘
+//	        (Waiting) ─► Saving ─► LastCount ───────────┘
 //	                                   ▼
 //	                     Finishing ─► Preparing ─► Committed ─► Completed
 //	                                   │               ▼           ▲
+//	                                   │               │           ▲
+//	                                   │   pages left  ├► Pulling ─┤ (Lost)
+//	                                   │               │   ▲ ▼     │
+//	                                   │               │ Rejoining ┤
+//	                                   │               ▼   ▲       │
 //	                                   │            InDoubt ───────┤
 //	                      copy to file ▼               ▼           │
 //	                                Sealing ───────► Unwound    (Undecided)
 //
-// From every state before Committed a failure leads to Unwound, with the guest
+// Waiting is passed only by a move that somebody is to continue. From every state before Committed a failure leads to Unwound, with the guest
 // at the source. Committed is the instant at which the commit may have left.
-// Completed, Unwound and Undecided are the ends.
+// Where pages were left for the target to pull, the source serves them in Pulling, and
+// after a lost link tries for ever to come back from Rejoining.
+// Completed, Unwound, Undecided and Lost are the ends.
 type sourceState uint8
 
 //go:generate go tool stringer -type=sourceState -trimprefix=source
@@ -30,16 +37,20 @@ const (
 	sourcePushing               // a round is sent
 	sourceAcking                // the target places its last pages
 	sourcePausing               // the guest may run or not
-	sourceSaving                // it is paused, from here on
-	sourceLastCount             // the last dirty pages are counted
-	sourceFinishing             // they and the state are sent
-	sourcePreparing             // the target restores
-	sourceCommitted             // relinquished
-	sourceInDoubt               // relinquished, and the link is lost
-	sourceSealing               // a copy: the guest runs on, the stream is being synced
+	sourceWaiting               // it is paused, from here on; somebody is to let the move go on
+	sourceSaving
+	sourceLastCount // the last dirty pages are counted
+	sourceFinishing // they and the state are sent
+	sourcePreparing // the target restores
+	sourceCommitted // relinquished
+	sourceInDoubt   // relinquished, and the link is lost
+	sourceSealing   // a copy: the guest runs on, the stream is being synced
+	sourcePulling   // the guest runs at the target, which fetches the rest
+	sourceRejoining // likewise, but the link is lost
 	sourceCompleted
 	sourceUnwound   // the guest is at the source, as it was
 	sourceUndecided // nobody waits any more
+	sourceLost      // the target died with pages missing
 	sourceStates    // their number
 )
 
@@ -57,6 +68,7 @@ const (
 	onRoundAck
 	onPaused
 	onPauseFailed
+	onContinue
 	onSaved
 	onLastCounted
 	onFinished
@@ -72,6 +84,11 @@ const (
 	onStarted   // the answer of who knows
 	onUnstarted // the answer of who knows, a tombstone behind it
 	onUnknown   // no answer, or none that proves anything
+	onPulled    // the target has all pages
+	onFetch     // the target wants all that is missing
+	onRejoined  // there is a link again, and the source knows what is missing
+	onNotJoined // an attempt at that failed
+	onLost      // the answer of who knows: it started, and was killed
 	sourceEvents
 )
 
@@ -85,9 +102,11 @@ const (
 	doCount
 	doPush
 	doPause
+	doWait // until the move may go on
 	doSave
 	doLastCount
 	doFinish // the last pages and the state
+	doSwitch // the state, and what pages are left to pull
 	doCommit
 	doRelease
 	doAbort     // tell the peer why
@@ -97,5 +116,11 @@ const (
 	doSeal
 	doAsk
 	doAskAgain // after a while
+	doServe    // send what is missing
+	doFetch    // likewise, where it was not to be sent by itself
+	doPart     // give up the broken connections
+	doRejoin
+	doRejoinAgain // after a while
+	doCut         // end the round that is being sent
 	doEnd
 )

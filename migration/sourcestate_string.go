@@ -15,22 +15,26 @@ func _() {
 	_ = x[sourcePushing-4]
 	_ = x[sourceAcking-5]
 	_ = x[sourcePausing-6]
-	_ = x[sourceSaving-7]
-	_ = x[sourceLastCount-8]
-	_ = x[sourceFinishing-9]
-	_ = x[sourcePreparing-10]
-	_ = x[sourceCommitted-11]
-	_ = x[sourceInDoubt-12]
-	_ = x[sourceSealing-13]
-	_ = x[sourceCompleted-14]
-	_ = x[sourceUnwound-15]
-	_ = x[sourceUndecided-16]
-	_ = x[sourceStates-17]
+	_ = x[sourceWaiting-7]
+	_ = x[sourceSaving-8]
+	_ = x[sourceLastCount-9]
+	_ = x[sourceFinishing-10]
+	_ = x[sourcePreparing-11]
+	_ = x[sourceCommitted-12]
+	_ = x[sourceInDoubt-13]
+	_ = x[sourceSealing-14]
+	_ = x[sourcePulling-15]
+	_ = x[sourceRejoining-16]
+	_ = x[sourceCompleted-17]
+	_ = x[sourceUnwound-18]
+	_ = x[sourceUndecided-19]
+	_ = x[sourceLost-20]
+	_ = x[sourceStates-21]
 }
 
-const _sourceState_name = "NewReservingOfferingCountingPushingAckingPausingSavingLastCountFinishingPreparingCommittedInDoubtSealingCompletedUnwoundUndecidedStates"
+const _sourceState_name = "NewReservingOfferingCountingPushingAckingPausingWaitingSavingLastCountFinishingPreparingCommittedInDoubtSealingPullingRejoiningCompletedUnwoundUndecidedLostStates"
 
-var _sourceState_index = [...]uint8{0, 3, 12, 20, 28, 35, 41, 48, 54, 63, 72, 81, 90, 97, 104, 113, 120, 129, 135}
+var _sourceState_index = [...]uint8{0, 3, 12, 20, 28, 35, 41, 48, 55, 61, 70, 79, 88, 97, 104, 111, 118, 127, 136, 143, 152, 156, 162}
 
 func (i sourceState) String() string {
 	idx := int(i) - 0

@@ -6,6 +6,7 @@ import "fmt"
 type targetInput struct {
 	event targetEvent
 	err   error // why, of the events that end a move
+	left  bool  // AllPages: some are left to be pulled
 }
 
 // target decides what a target does. It is a pure value: no clock, no I/O.
@@ -15,7 +16,10 @@ type targetInput struct {
 // own gotAbort.
 type target struct {
 	state    targetState
-	pages    bool // all are here
+	pages    bool // all are here, but for what is to be pulled
+	pull     bool // pages are missing
+	whole    bool // they have all come before the guest started
+	fetch    bool // all that is missing is wanted
 	hasState bool // likewise
 	built    bool
 
@@ -39,6 +43,8 @@ func (t *target) Step(in targetInput) ([]targetAction, error) {
 	switch in.event {
 	case gotFailed, gotAbort, gotLinkLost, gotCancel:
 		return t.end(in)
+	case gotPulled, gotFetch, gotRejoined, gotEnded:
+		return t.pulling(in)
 	}
 	switch {
 	case t.state == targetNew && in.event == gotReserve:
@@ -52,7 +58,7 @@ func (t *target) Step(in targetInput) ([]targetAction, error) {
 	case t.state == targetReceiving && in.event == gotRoundEnd && !t.pages:
 		return t.to(targetReceiving, actAckRound)
 	case t.state == targetReceiving && in.event == gotAllPages && !t.pages:
-		t.pages = true
+		t.pages, t.pull = true, in.left
 		return t.complete()
 	case t.state == targetReceiving && in.event == gotState && !t.hasState:
 		t.hasState = true
@@ -67,6 +73,13 @@ func (t *target) Step(in targetInput) ([]targetAction, error) {
 		// It may have reached the disk all the same.
 		return t.fence(in, true)
 	case t.state == targetStarting && in.event == gotStarted:
+		switch {
+		case t.whole:
+			t.pull = false
+			return t.to(targetRunning, actSayRunning, actFilled, actSayPulled)
+		case t.pull:
+			return t.to(targetPulling, actSayRunning)
+		}
 		return t.to(targetRunning, actSayRunning)
 	case t.state == targetStarting && in.event == gotStartFailed:
 		t.outcome, t.cause = OutcomeLost, fmt.Errorf("%w: %w", ErrLost, in.err)
@@ -79,6 +92,40 @@ func (t *target) Step(in targetInput) ([]targetAction, error) {
 	case t.state == targetRunning && in.event == gotRelease:
 		t.outcome = OutcomeCompleted
 		return t.to(targetCompleted, actRemoveRecord, actEnd)
+	}
+	return nil, t.illegal(in)
+}
+
+// pulling takes the events that concern missing pages.
+func (t *target) pulling(in targetInput) ([]targetAction, error) {
+	if in.event == gotEnded {
+		if t.state != targetPulling && t.state != targetParted {
+			return nil, nil
+		}
+		in.event = gotPulled
+	}
+	switch {
+	case in.event == gotPulled && t.state == targetPulling:
+		t.pull = false
+		return t.to(targetRunning, actFilled, actSayPulled)
+	case in.event == gotPulled && t.state == targetParted && t.pull:
+		t.pull = false // the source learns of it when it comes back
+		return t.to(targetParted, actFilled)
+	case in.event == gotPulled && t.pull && t.state < targetRunning:
+		t.whole = true
+		return nil, nil
+	case in.event == gotFetch && t.state == targetPulling:
+		t.fetch = true
+		return t.to(targetPulling, actSayFetch)
+	case in.event == gotFetch:
+		t.fetch = t.fetch || t.state == targetParted
+		return nil, nil
+	case in.event == gotRejoined && t.state == targetParted && !t.pull:
+		return t.to(targetRunning, actSayMissing, actSayPulled)
+	case in.event == gotRejoined && t.state == targetParted && t.fetch:
+		return t.to(targetPulling, actSayMissing, actSayFetch)
+	case in.event == gotRejoined && t.state == targetParted:
+		return t.to(targetPulling, actSayMissing)
 	}
 	return nil, t.illegal(in)
 }
@@ -102,6 +149,13 @@ func (t *target) end(in targetInput) ([]targetAction, error) {
 		// The source says that it did not commit.
 	case targetRecording, targetStarting, targetFencing:
 		return nil, nil // what is under way decides
+	case targetPulling:
+		if in.event == gotCancel {
+			return nil, nil
+		}
+		return t.to(targetParted, actPart)
+	case targetParted:
+		return nil, nil // it is known already
 	case targetRunning:
 		// The guest is ours whatever the source knows. The record stays: it may ask.
 		if in.event == gotCancel {

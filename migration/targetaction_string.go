@@ -17,16 +17,21 @@ func _() {
 	_ = x[actRecord-6]
 	_ = x[actStart-7]
 	_ = x[actSayRunning-8]
-	_ = x[actSayAbort-9]
-	_ = x[actTombstone-10]
-	_ = x[actRemoveRecord-11]
-	_ = x[actDiscard-12]
-	_ = x[actEnd-13]
+	_ = x[actSayPulled-9]
+	_ = x[actSayMissing-10]
+	_ = x[actSayFetch-11]
+	_ = x[actPart-12]
+	_ = x[actFilled-13]
+	_ = x[actSayAbort-14]
+	_ = x[actTombstone-15]
+	_ = x[actRemoveRecord-16]
+	_ = x[actDiscard-17]
+	_ = x[actEnd-18]
 }
 
-const _targetAction_name = "BuildSayReservedSayRefusedAckRoundRestoreSayPreparedRecordStartSayRunningSayAbortTombstoneRemoveRecordDiscardEnd"
+const _targetAction_name = "BuildSayReservedSayRefusedAckRoundRestoreSayPreparedRecordStartSayRunningSayPulledSayMissingSayFetchPartFilledSayAbortTombstoneRemoveRecordDiscardEnd"
 
-var _targetAction_index = [...]uint8{0, 5, 16, 26, 34, 41, 52, 58, 63, 73, 81, 90, 102, 109, 112}
+var _targetAction_index = [...]uint8{0, 5, 16, 26, 34, 41, 52, 58, 63, 73, 82, 92, 100, 104, 110, 118, 127, 139, 146, 149}
 
 func (i targetAction) String() string {
 	idx := int(i) - 0

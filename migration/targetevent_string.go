@@ -23,16 +23,20 @@ func _() {
 	_ = x[gotTombstone-12]
 	_ = x[gotTombstoneFailed-13]
 	_ = x[gotRelease-14]
-	_ = x[gotFailed-15]
-	_ = x[gotAbort-16]
-	_ = x[gotLinkLost-17]
-	_ = x[gotCancel-18]
-	_ = x[targetEvents-19]
+	_ = x[gotPulled-15]
+	_ = x[gotFetch-16]
+	_ = x[gotRejoined-17]
+	_ = x[gotEnded-18]
+	_ = x[gotFailed-19]
+	_ = x[gotAbort-20]
+	_ = x[gotLinkLost-21]
+	_ = x[gotCancel-22]
+	_ = x[targetEvents-23]
 }
 
-const _targetEvent_name = "ReserveBuiltBuildFailedRoundEndAllPagesStateRestoredCommitRecordedRecordFailedStartedStartFailedTombstoneTombstoneFailedReleaseFailedAbortLinkLostCanceltargetEvents"
+const _targetEvent_name = "ReserveBuiltBuildFailedRoundEndAllPagesStateRestoredCommitRecordedRecordFailedStartedStartFailedTombstoneTombstoneFailedReleasePulledFetchRejoinedEndedFailedAbortLinkLostCanceltargetEvents"
 
-var _targetEvent_index = [...]uint8{0, 7, 12, 23, 31, 39, 44, 52, 58, 66, 78, 85, 96, 105, 120, 127, 133, 138, 146, 152, 164}
+var _targetEvent_index = [...]uint8{0, 7, 12, 23, 31, 39, 44, 52, 58, 66, 78, 85, 96, 105, 120, 127, 133, 138, 146, 151, 157, 162, 170, 176, 188}
 
 func (i targetEvent) String() string {
 	idx := int(i) - 0

@@ -3,8 +3,9 @@ package migration
 // targetState is where a target is.
 //
 //	New ─► Building ─► Receiving ─► Restoring ─► Prepared ─► Recording ─► Starting ─► Running ─► Completed
-//	                                                │            │           │
-//	                                                ▼            ▼           ▼
+//	                                                │            │           │    ▲
+//	                                                │            │           │    ├─ Pulling ◄─► Parted
+//	                                                ▼            ▼           ▼    (pages missing)
 //	  before Prepared ─► Discarded ◄─────────── Fencing ◄────────┘         Lost
 //	                                                ▼
 //	                                             Unfenced
@@ -25,6 +26,8 @@ const (
 	targetRecording             // it did; "started" is made durable
 	targetStarting              // the record is durable: the guest is ours
 	targetRunning               // the source may not know yet
+	targetPulling               // it runs with pages missing
+	targetParted                // likewise, and the link is lost
 	targetFencing               // the tombstone is made durable
 	targetCompleted
 	targetDiscarded
@@ -53,6 +56,10 @@ const (
 	gotTombstone
 	gotTombstoneFailed
 	gotRelease
+	gotPulled   // no page is missing any more
+	gotFetch    // somebody here wants all that is missing
+	gotRejoined // there is a link again
+	gotEnded    // the guest is no more: nothing is missing
 	gotFailed   // something here failed, or the peer broke the protocol
 	gotAbort    // the source gives up
 	gotLinkLost // a connection broke or was silent
@@ -74,6 +81,11 @@ const (
 	actRecord
 	actStart
 	actSayRunning
+	actSayPulled
+	actSayMissing // after a rejoin: what is missing, and what the guest waits for
+	actSayFetch
+	actPart   // give up the broken connections
+	actFilled // the memory is whole: durable, and no fault is served any more
 	actSayAbort
 	actTombstone
 	actRemoveRecord

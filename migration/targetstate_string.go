@@ -16,17 +16,19 @@ func _() {
 	_ = x[targetRecording-5]
 	_ = x[targetStarting-6]
 	_ = x[targetRunning-7]
-	_ = x[targetFencing-8]
-	_ = x[targetCompleted-9]
-	_ = x[targetDiscarded-10]
-	_ = x[targetLost-11]
-	_ = x[targetUnfenced-12]
-	_ = x[targetStates-13]
+	_ = x[targetPulling-8]
+	_ = x[targetParted-9]
+	_ = x[targetFencing-10]
+	_ = x[targetCompleted-11]
+	_ = x[targetDiscarded-12]
+	_ = x[targetLost-13]
+	_ = x[targetUnfenced-14]
+	_ = x[targetStates-15]
 }
 
-const _targetState_name = "NewBuildingReceivingRestoringPreparedRecordingStartingRunningFencingCompletedDiscardedLostUnfencedStates"
+const _targetState_name = "NewBuildingReceivingRestoringPreparedRecordingStartingRunningPullingPartedFencingCompletedDiscardedLostUnfencedStates"
 
-var _targetState_index = [...]uint8{0, 3, 11, 20, 29, 37, 46, 54, 61, 68, 77, 86, 90, 98, 104}
+var _targetState_index = [...]uint8{0, 3, 11, 20, 29, 37, 46, 54, 61, 68, 74, 81, 90, 99, 103, 111, 117}
 
 func (i targetState) String() string {
 	idx := int(i) - 0

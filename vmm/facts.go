@@ -16,6 +16,7 @@ type Facts struct {
 	Cmdline       string
 	Kernel        string
 	Clock         string
+	DirtyTracking Tracking      // what is in use: bitmap or ring
 	Devices       []DeviceFacts // in the order of the plan
 	Moves         int           // completed by the guest so far
 	ReadyMonotone int64         // CLOCK_MONOTONIC of the guest's ready signal in ns; 0: not seen by this process
@@ -44,7 +45,10 @@ func (m *Machine) facts() Facts {
 	f := Facts{
 		Name: m.plan.Name, State: m.state, CPUs: m.plan.CPUs, CPU: m.plan.CPU, MemoryBytes: m.plan.Layout.Size(),
 		Cmdline: m.plan.Cmdline, Kernel: m.plan.Kernel, Clock: m.plan.Clock, Moves: m.plan.Moves,
-		ReadyMonotone: m.readyAt, CountedWrong: m.instance.board.wrong(),
+		ReadyMonotone: m.readyAt, CountedWrong: m.instance.board.wrong(), DirtyTracking: TrackBitmap,
+	}
+	if m.instance.rings != nil {
+		f.DirtyTracking = TrackRing
 	}
 	for _, s := range m.instance.board.slots {
 		d := DeviceFacts{Device: s.plan.Device}

@@ -2,6 +2,8 @@ package vmm
 
 import (
 	"context"
+	"fmt"
+	"net"
 
 	"github.com/ferryvmm/ferry/internal/ipc"
 	"github.com/ferryvmm/ferry/migration"
@@ -20,9 +22,9 @@ func (p *process) incoming(r *ipc.Request) (*target, Incoming, fileSet, error) {
 		files.close()
 		return nil, in, nil, err
 	}
-	t := &target{p: p, sys: sys, console: openConsole(files)}
+	t := &target{p: p, sys: sys, track: in.Tracking, console: openConsole(files), userfault: files.take(RoleUserfault), noUserfault: in.NoUserfault}
 	if in.Hello.Move != (migration.MoveID{}) {
-		t.token = imageToken(in.Hello.Move)
+		t.move, t.token = in.Hello.Move, imageToken(in.Hello.Move)
 	}
 	return t, in, files, nil
 }
@@ -40,9 +42,12 @@ func (p *process) receive(ctx context.Context, r *ipc.Request) (ipc.Reply, error
 	if err != nil {
 		return ipc.Reply{}, err
 	}
-	oath := &oath{file: files.take(RoleRecord)}
+	t.record = files.take(RoleRecord)
+	defer t.unlessStarted()
+	oath := &oath{file: t.record}
 	_, err = migration.Receive(ctx, migration.ReceiveConfig{
 		Control: control, Bulk: bulk, Hello: in.Hello, Host: t, Record: oath,
+		Joined: p.joined, Fetch: p.fetch, Ended: p.ended, Progress: t.follow,
 	})
 	t.settled()
 	arrival := Arrival{Forget: oath.forget.Load()}
@@ -50,6 +55,27 @@ func (p *process) receive(ctx context.Context, r *ipc.Request) (ipc.Reply, error
 		arrival.Failure = crossing(err)
 	}
 	return ipc.Reply{Body: arrival}, nil
+}
+
+// join takes a further connection of the move that a guest comes by.
+func (p *process) join(r *ipc.Request) (ipc.Reply, error) {
+	var j Join
+	if err := r.Decode(&j); err != nil {
+		return ipc.Reply{}, err
+	}
+	if len(r.Files) != 1 {
+		return ipc.Reply{}, fmt.Errorf("join: got %d files; want 1", len(r.Files))
+	}
+	conn, err := net.FileConn(r.Files[0])
+	if err != nil {
+		return ipc.Reply{}, err
+	}
+	select {
+	case p.joined <- migration.Joined{Role: j.Role, Conn: conn}:
+	default: // more than any move has
+		conn.Close()
+	}
+	return ipc.Reply{}, nil
 }
 
 // restore takes a guest from a snapshot.

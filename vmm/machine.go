@@ -23,8 +23,12 @@ const (
 	StateRunning      State = "running"
 	StatePaused       State = "paused"
 	StateMigrating    State = "migrating"
+	StateWaiting      State = "waiting" // for somebody to continue the move; the guest is paused
 	StateRelinquished State = "relinquished"
 	StateInDoubt      State = "in_doubt"
+	StatePulling      State = "pulling" // it runs here, and pages of it are still at its source
+	StateServing      State = "serving" // it runs at the target, and its memory is here until it is fetched
+	StateLost         State = "lost"
 )
 
 // pauseWithin bounds a pause: every exit is handled in microseconds.
@@ -36,10 +40,14 @@ const pauseWithin = 2 * time.Second
 //	           Pause            move begins
 //	running ◄────────► paused  ─────────────► migrating ──► relinquished ──► (gone)
 //	   ▲      Resume             ◄─────────────  │              │
-//	   └──────────────────────────────────────────┘ failed       └──► in_doubt
+//	   └──────────────────────────────────────────┘ failed       └──► in_doubt ──► lost
+//
+// Migrating passes through waiting where a person is to continue the move. A guest that
+// arrived may be pulling before it is running.
 type Machine struct {
 	sys     *kvm.System
 	plan    Plan
+	track   Tracking
 	images  *images
 	backs   *backends
 	console *console.Hub
@@ -48,13 +56,18 @@ type Machine struct {
 	note func(State)
 	// over is called once, when the guest has ended.
 	over func(Ending)
+	// closing is done when the machine goes away: a move waits for nothing then.
+	closing context.Context
+	leave   context.CancelFunc
 
 	mu       sync.Mutex // guards what follows; never held across KVM_RUN
 	state    State
 	instance *instance
-	paused   bool  // by a person, or for want of the images: a move that fails leaves it so
-	handed   bool  // the images are unlocked, for a target: the guest must not run without them
-	move     *move // the move or snapshot under way
+	paused   bool          // by a person, or for want of the images: a move that fails leaves it so
+	handed   bool          // the images are unlocked, for a target: the guest must not run without them
+	move     *move         // the move or snapshot under way
+	pulling  bool          // pages are missing: what touches one waits for it
+	whole    chan struct{} // closed when none is any more; nil before the first
 	ended    bool
 	readyAt  int64 // CLOCK_MONOTONIC, ns
 
@@ -63,10 +76,12 @@ type Machine struct {
 }
 
 // newMachine builds the guest of a plan; nothing runs.
-func newMachine(sys *kvm.System, p Plan, im *images, backs *backends, hub *console.Hub, log *slog.Logger, note func(State), over func(Ending)) (*Machine, error) {
-	m := &Machine{sys: sys, plan: p, images: im, backs: backs, console: hub, log: log, note: note, over: over, state: StatePaused}
+func newMachine(sys *kvm.System, p Plan, k Tracking, im *images, backs *backends, hub *console.Hub, log *slog.Logger, note func(State), over func(Ending)) (*Machine, error) {
+	m := &Machine{sys: sys, plan: p, track: k, images: im, backs: backs, console: hub, log: log, note: note, over: over, state: StatePaused}
+	m.closing, m.leave = context.WithCancel(context.Background())
 	i, err := m.build()
 	if err != nil {
+		m.leave()
 		return nil, err
 	}
 	m.instance = i
@@ -75,7 +90,7 @@ func newMachine(sys *kvm.System, p Plan, im *images, backs *backends, hub *conso
 
 func (m *Machine) build() (*instance, error) {
 	var i *instance
-	i, err := build(m.sys, m.plan, m.wiring(), func(cpu int, e vcpu.Ending) { go m.died(i, cpu, e) })
+	i, err := build(m.sys, m.plan, m.track, m.wiring(), func(cpu int, e vcpu.Ending) { go m.died(i, cpu, e) })
 	return i, err
 }
 
@@ -113,11 +128,12 @@ func (m *Machine) run() error {
 		return err
 	}
 	m.console.SetInput(m.instance.board.serial)
+	m.instance.memory.Resume()
 	m.instance.board.resume()
 	if err := m.instance.cpus.Resume(); err != nil {
 		return err
 	}
-	m.setState(StateRunning)
+	m.show(StateRunning)
 	return nil
 }
 
@@ -135,6 +151,14 @@ func (m *Machine) relock(within time.Duration) error {
 	return nil
 }
 
+// show is setState for who starts or stops the guest, while a move under way has
+// no more to say. Precondition: mu is held.
+func (m *Machine) show(s State) {
+	if m.state == StateRunning || m.state == StatePaused {
+		m.setState(s)
+	}
+}
+
 // setState notes and tells the state. Precondition: mu is held.
 func (m *Machine) setState(s State) {
 	if m.state != s {
@@ -143,36 +167,55 @@ func (m *Machine) setState(s State) {
 	}
 }
 
-// Pause stops the guest until Resume. Pausing a paused guest does nothing.
+// Pause stops the guest until Resume. Pausing a paused guest does nothing. A move
+// under way goes on, and the guest arrives paused.
 func (m *Machine) Pause(ctx context.Context) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if err := m.usable(); err != nil {
+	if err := m.steerable(); err != nil {
 		return err
 	}
 	if m.paused {
 		return nil
 	}
-	if err := m.halt(ctx); err != nil {
+	halt := m.halt
+	if m.pulling {
+		halt = m.hold
+	}
+	if err := halt(ctx); err != nil {
 		return err
 	}
 	m.paused = true
-	m.setState(StatePaused)
+	m.show(StatePaused)
 	return nil
 }
 
-// Resume lets a paused guest go on. Resuming a running guest does nothing.
+// Resume lets a paused guest go on, as Pause stops it. Resuming a running guest
+// does nothing.
 func (m *Machine) Resume() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if err := m.usable(); err != nil {
+	if err := m.steerable(); err != nil {
 		return err
 	}
 	if !m.paused {
 		return nil
 	}
 	m.paused = false
+	if m.pulling {
+		m.setState(StatePulling)
+		return m.instance.cpus.Resume()
+	}
 	return m.run()
+}
+
+// steerable refuses to pause or resume a guest that stands still for a move, or
+// has ended. Precondition: mu is held.
+func (m *Machine) steerable() error {
+	if !m.ended && m.move != nil && !m.move.halted {
+		return nil
+	}
+	return m.usable()
 }
 
 // usable refuses what cannot be done while the guest moves, or after its end.
@@ -181,6 +224,12 @@ func (m *Machine) usable() error {
 	switch {
 	case m.ended:
 		return badState("the guest has ended", "")
+	case m.state == StateWaiting:
+		return badState("the guest is paused, and waits to be switched over", "vmm migrate "+m.plan.Name+" --continue, or --cancel")
+	case m.state == StateLost:
+		return badState("the guest is lost: what is here is older than what was killed at the target", "end it with vmm kill "+m.plan.Name+", and start it anew")
+	case m.state == StateInDoubt:
+		return badState("the guest is in_doubt", "bring the target's host or the network back, or decide: vmm migrate "+m.plan.Name+" --resolve source|target")
 	case m.move != nil:
 		return badState(fmt.Sprintf("the guest is %s", m.state), "wait until the move has ended, or cancel it: vmm migrate "+m.plan.Name+" --cancel")
 	}
@@ -192,6 +241,7 @@ func (m *Machine) halt(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, pauseWithin)
 	defer cancel()
 	i := m.instance
+	i.memory.Interrupt() // a device that waits for a missing page would not come to rest
 	answer, err := i.cpus.Pause(ctx)
 	if err == nil && answer != vcpu.Paused {
 		err = fmt.Errorf("%v", answer)
@@ -202,15 +252,20 @@ func (m *Machine) halt(ctx context.Context) error {
 		}
 	}
 	// Those that did stop go on.
+	i.memory.Resume()
 	i.board.resume()
 	return errors.Join(fmt.Errorf("pausing the guest: %w", err), i.cpus.Resume())
 }
 
 // AskToStop asks the guest to end: by the power button, and by the test device
-// if it has one.
+// if it has one. Whoever stands still for a move is not asked: the state that
+// would tell is saved already.
 func (m *Machine) AskToStop() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.move != nil && m.move.halted {
+		return nil
+	}
 	if m.paused {
 		return badState("a paused guest cannot be asked", "")
 	}
@@ -220,6 +275,13 @@ func (m *Machine) AskToStop() error {
 	return m.instance.board.button.Press()
 }
 
+// current is the state as it was told last.
+func (m *Machine) current() State {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.state
+}
+
 // alive tells whether there is a guest that can go on without a supervisor.
 func (m *Machine) alive() bool {
 	m.mu.Lock()
@@ -227,12 +289,15 @@ func (m *Machine) alive() bool {
 	return !m.ended
 }
 
-// close ends the guest, whatever it is doing.
+// close ends the guest, whatever it is doing. A move under way ends first, for
+// it works on the guest's memory.
 func (m *Machine) close() {
 	m.mu.Lock()
 	m.ended = true
 	i := m.instance
 	m.mu.Unlock()
+	m.leave()
+	m.quitMove(guestEnded("the guest was ended"))
 	if err := i.close(); err != nil {
 		m.log.Error("closing the guest", "error", err)
 	}

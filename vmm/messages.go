@@ -21,7 +21,10 @@ const (
 	MethodStop          = "stop"           // nil → nil: asks the guest to end; does not wait for it
 	MethodEnd           = "end"            // Ending → nil: ends the machine now
 	MethodMigrate       = "migrate"        // Migrate → Outcome: answers when the move is decided
+	MethodJoin          = "join"           // Join, one file → nil: a further connection of the move that a guest comes by
+	MethodFetch         = "fetch"          // nil → nil: fetches all that a guest misses, and waits for it
 	MethodCancel        = "cancel"         // nil → nil: cancels the move under way
+	MethodContinue      = "continue"       // nil → nil: continues the move that waits
 	MethodSnapshot      = "snapshot"       // one file → Outcome
 	MethodConsole       = "console"        // nil, one file → nil: attaches the connection
 	MethodVirtioConsole = "virtio-console" // nil, one file → nil: attaches the connection to the virtio console
@@ -31,9 +34,10 @@ const (
 // What the machine asks of, or tells, the supervisor.
 const (
 	MethodAsk      = "ask"      // migration.Query → migration.Answer: what became of a commit, by dialling the target anew
+	MethodReach    = "reach"    // nil → nil, one file: connects to the target of the move under way
 	MethodArriving = "arriving" // Arriving → Claimed, files: claims the name of a guest that wants in, and opens what it works on
 	MethodDial     = "dial"     // Dial → nil, one file: connects to the host side of the vsock
-	MethodRuns     = "runs"     // nil → nil: the guest that arrived runs
+	MethodRuns     = "runs"     // State → nil: the guest that arrived is ours, and runs unless it is paused
 	MethodEnded    = "ended"    // Ending → nil: the guest is no more; the process exits after the answer
 	NoteProgress   = "progress" // migration.Progress
 	NoteState      = "state"    // State
@@ -49,8 +53,9 @@ const (
 	RoleName       = "name" // keeps the lock on the machine's name
 	RoleControl    = "control"
 	RoleBulk       = "bulk"
-	RoleRecord     = "record"
+	RoleRecord     = "record" // of the move, on this side
 	RoleStream     = "stream"
+	RoleUserfault  = "userfault"
 )
 
 // Boot asks for a new guest.
@@ -63,7 +68,13 @@ type Boot struct {
 type Incoming struct {
 	Hello migration.Hello // what the source said on the control connection
 	Roles []string        // of the files, in order
+	// NoUserfault is why there is no RoleUserfault among them.
+	NoUserfault string
+	Tracking    Tracking // of this host
 }
+
+// Join says what a connection is for.
+type Join struct{ Role migration.Role }
 
 // Arrival is how taking a guest in ended.
 type Arrival struct {
@@ -79,7 +90,8 @@ type Arriving struct {
 	CPUs        int
 	MemoryBytes uint64
 	Devices     []Device
-	Token       uint64 // that its source's locks show on each image; 0: no source holds them
+	Move        migration.MoveID // zero: a snapshot
+	Token       uint64           // that its source's locks show on each image; 0: no source holds them
 }
 
 // Claimed is the name that the guest will have here, with the files for it: the
@@ -107,16 +119,20 @@ type Migrate struct {
 	Target        string // for people
 	Mode          string
 	DowntimeLimit time.Duration
+	Bandwidth     uint64        // bits a second while the guest runs; 0: no limit
+	Wait          bool          // with the guest paused, until MethodContinue
 	Timeout       time.Duration // 0: none
 	Move          migration.MoveID
 	Epoch         uint64
 	Roles         []string // of the files, in order
+	Throttle      int      // percent at most; 0: never
 }
 
 // Outcome is how a move or a snapshot ended.
 type Outcome struct {
 	Result migration.Result
 	Error  *ipc.Error // why it did not complete
+	Left   bool       // nothing of the guest is here any more: the process ends
 }
 
 // fileSet is the files of a message by role.

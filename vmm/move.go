@@ -16,19 +16,28 @@ type move struct {
 	m      *Machine
 	cancel chan struct{} // closed to cancel
 	once   sync.Once
-	why    string
-	done   chan struct{} // closed when it is over
-	halted bool
-	token  uint64 // by which the target knows the images; 0: a snapshot, which hands nothing over
+	resume chan struct{} // closed to continue a move that waits; nil: it does not wait
+	why    *Failure      // of a guest that does not let itself be moved; nil: a person's
+	done   chan struct{} // closed when nothing of it goes on
+	halted bool          // the guest stands still for the move
+	still  bool          // it did so before: it was paused when its state was saved
+	word   word          // of a move; not of a snapshot
+	token  uint64        // by which the target knows the images; 0: a snapshot, which hands nothing over
 }
 
-var _ migration.Guest = (*move)(nil)
+var (
+	_ migration.Guest     = (*move)(nil)
+	_ migration.Throttler = (*move)(nil)
+)
 
 // beginMove makes the machine busy with a move.
 func (m *Machine) beginMove() (*move, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.usable(); err != nil {
+		return nil, err
+	}
+	if err := m.needWhole(); err != nil {
 		return nil, err
 	}
 	if m.leaving.Load() {
@@ -38,8 +47,12 @@ func (m *Machine) beginMove() (*move, error) {
 	return m.move, nil
 }
 
-// end makes the machine free again; its state is what it was before.
-func (v *move) end() {
+// end makes the machine free again, unless the guest has left; its state is what it was before.
+func (v *move) end(left bool) {
+	defer close(v.done)
+	if left {
+		return
+	}
 	m := v.m
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -49,15 +62,36 @@ func (v *move) end() {
 	} else if !m.ended {
 		m.setState(StateRunning)
 	}
-	close(v.done)
+	if v.word.file != nil {
+		v.word.file.Close() // and so tells that the guest is not of this move any more
+	}
+}
+
+// lose leaves the guest as it is, paused and of no use: its newer copy was killed.
+func (v *move) lose() {
+	v.m.mu.Lock()
+	defer v.m.mu.Unlock()
+	v.m.setState(StateLost)
 }
 
 // abort cancels the move, if it can still be.
-func (v *move) abort(why string) {
+func (v *move) abort(why *Failure) {
 	v.once.Do(func() {
 		v.why = why
 		close(v.cancel)
 	})
+}
+
+// quitMove ends the move under way, if there is one and it can still be ended,
+// for a reason of the guest, and returns when nothing of it goes on.
+func (m *Machine) quitMove(why *Failure) {
+	m.mu.Lock()
+	v := m.move
+	m.mu.Unlock()
+	if v != nil {
+		v.abort(why)
+		<-v.done
+	}
 }
 
 // cancelMove cancels the move under way.
@@ -67,16 +101,39 @@ func (m *Machine) cancelMove() error {
 	if m.move == nil {
 		return badState("no move is under way", "")
 	}
-	if m.state == StateRelinquished || m.state == StateInDoubt {
+	switch m.state {
+	case StateRelinquished, StateInDoubt, StateLost:
 		return badState("the guest has been handed over: it is too late to cancel", "see where it runs: vmm ps on the target")
 	}
-	m.move.abort("cancelled")
+	m.move.abort(nil)
 	return nil
 }
 
+// continueMove lets a move that waits go on.
+func (m *Machine) continueMove() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.state != StateWaiting {
+		return badState("no move waits to be continued", "a move waits at its switch with vmm migrate --pause-before-switchover; vmm ps tells when")
+	}
+	m.setState(StateMigrating)
+	close(m.move.resume)
+	return nil
+}
+
+// Throttle slows the vCPUs down.
+func (v *move) Throttle(percent int) error { return v.m.instance.cpus.Throttle(percent) }
+
 // Pause stops the vCPUs and then the devices, which wait for what they have
-// submitted.
+// submitted. Where a person is to prepare the switch the disks are complete.
 func (v *move) Pause(ctx context.Context) error {
+	if err := v.halt(ctx); err != nil || v.resume == nil {
+		return err
+	}
+	return v.m.backs.sync()
+}
+
+func (v *move) halt(ctx context.Context) error {
 	m := v.m
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -92,26 +149,36 @@ func (v *move) Pause(ctx context.Context) error {
 	// What is typed from here on waits in the hub: it must be in no state that
 	// has been saved already.
 	m.console.SetInput(nil)
-	if m.leaving.Load() {
-		return errors.New("the guest is ending or restarting")
+	if m.leaving.Load() || !m.instance.cpus.Whole() {
+		return guestEnded("the guest is ending or restarting")
 	}
 	return nil
 }
 
 // Save returns the state of everything but memory, and hands the images over:
-// from here on the target may lock them.
+// from here on the target may lock them. A guest that a person paused is paused
+// wherever this state is restored.
 func (v *move) Save() ([]migration.Section, error) {
 	// Before the state: a snapshot too must not be newer than its disks.
 	if err := v.m.backs.sync(); err != nil {
 		return nil, err
 	}
 	sections, err := v.m.instance.save()
-	if err != nil || v.token == 0 {
-		return sections, err
+	if err != nil {
+		return nil, err
 	}
 	v.m.mu.Lock()
 	defer v.m.mu.Unlock()
+	if v.still = v.m.paused; v.still {
+		if sections, err = markPaused(sections); err != nil {
+			return nil, err
+		}
+	}
+	if v.token == 0 {
+		return sections, nil
+	}
 	v.m.handed = true
+	v.word.handed(true)
 	return sections, v.m.backs.unlock()
 }
 
@@ -124,6 +191,7 @@ func (v *move) Resume() error {
 		return nil
 	}
 	v.halted = false
+	v.word.handed(false)
 	if err := m.relock(relockWithin); err != nil {
 		return err
 	}
@@ -159,10 +227,14 @@ func (v *move) follow(progress func(migration.Progress)) func(migration.Progress
 		m := v.m
 		m.mu.Lock()
 		switch p.Phase {
-		case migration.PhaseCommit, migration.PhaseRelease:
+		case migration.PhaseServe:
+			m.setState(StateServing)
+		case migration.PhaseCommit, migration.PhaseRelease, migration.PhasePull, migration.PhaseRejoin:
 			m.setState(StateRelinquished)
 		case migration.PhaseInDoubt:
 			m.setState(StateInDoubt)
+		case migration.PhaseWait:
+			m.setState(StateWaiting)
 		case migration.PhaseReserve, migration.PhasePush, migration.PhaseStop:
 			m.setState(StateMigrating)
 		}
@@ -195,12 +267,27 @@ func (v *move) presync() time.Duration {
 // saveCost forecasts pausing and saving, as building this machine measured it.
 func (m *Machine) saveCost() time.Duration { return m.instance.saveCost }
 
-// reason names why a move was cancelled, where it was not by a person.
-func (v *move) reason(r migration.Result) migration.Result {
-	if r.Outcome == migration.OutcomeCancelled && v.why != "" && v.why != "cancelled" {
-		r.Outcome, r.Reason = migration.OutcomeFailed, v.why
+// outcome corrects how a move ended: a reason of the guest's counts for more than
+// what it did to the move, and a guest that stood still anyway had no downtime.
+func (v *move) outcome(r migration.Result, err error) Outcome {
+	if v.still {
+		r.DowntimeMS, r.Downtime = 0, migration.Downtime{}
 	}
-	return r
+	select {
+	case <-v.cancel:
+		if v.why != nil && (r.Outcome == migration.OutcomeCancelled || r.Outcome == migration.OutcomeFailed) {
+			r.Outcome, r.Reason, err = migration.OutcomeFailed, v.why.Message, v.why
+		}
+	default:
+	}
+	if v.word.file != nil {
+		r = v.word.explain(r)
+	}
+	o := Outcome{Result: r}
+	if err != nil {
+		o.Error = crossing(err)
+	}
+	return o
 }
 
 // snapshotError explains a stream that could not be written.

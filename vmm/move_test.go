@@ -61,7 +61,7 @@ func TestStopDoesNotWaitForDisks(t *testing.T) {
 			Stream: io.Discard, Guest: v, Memory: g.instance.memory, Description: d, Blobs: g.images.readers(),
 			Mode: migration.Precopy, SaveCost: saveCost(v), Cancel: v.cancel, Progress: func(migration.Progress) {}, Accepted: time.Now(),
 		})
-		v.end()
+		v.end(false)
 		if err != nil || result.Outcome != migration.OutcomeCompleted {
 			t.Fatalf("%s: got %v, %v; want it completed", name, result.Outcome, err)
 		}

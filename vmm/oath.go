@@ -16,8 +16,11 @@ type oath struct {
 
 var _ migration.Record = (*oath)(nil)
 
-func (o *oath) Started() error   { return record.Decide(o.file, record.Started) }
-func (o *oath) Tombstone() error { return record.Decide(o.file, record.Tombstone) }
+func (o *oath) Started() error   { return record.Decide(o.file, record.Started, record.ByTarget) }
+func (o *oath) Tombstone() error { return record.Decide(o.file, record.Tombstone, record.ByTarget) }
+
+// Complete makes durable that the guest has all of its memory here.
+func (o *oath) Complete() error { return record.Decide(o.file, record.Complete, record.ByTarget) }
 
 // Remove leaves the file to the supervisor, which can remove it.
 func (o *oath) Remove() error {

@@ -2,12 +2,14 @@ package vmm
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"time"
 
 	"github.com/ferryvmm/ferry/internal/ipc"
 	"github.com/ferryvmm/ferry/migration"
+	"github.com/ferryvmm/ferry/vmm/record"
 )
 
 // migrate sends the guest away. The process ends when it has left.
@@ -24,55 +26,75 @@ func (p *process) migrate(r *ipc.Request) (ipc.Reply, error) {
 	if err != nil {
 		return ipc.Reply{}, err
 	}
-	if m.isPaused() {
-		return ipc.Reply{}, badState("the guest is paused; this version moves running guests only", "resume it first: vmm resume "+m.plan.Name)
-	}
 	v, err := m.beginMove()
 	if err != nil {
 		return ipc.Reply{}, err
 	}
+	left := false
+	defer func() { v.end(left) }()
+	v.word = word{files.take(RoleRecord)}
+	if v.word.file == nil {
+		return ipc.Reply{}, errors.New("no ownership record was handed over")
+	}
 	v.token = imageToken(q.Move)
+	if q.Wait {
+		v.resume = make(chan struct{})
+	}
 	defer m.backs.forget(v.token)
 	if err := m.backs.witness(v.token); err != nil {
-		v.end()
 		return ipc.Reply{}, err
 	}
 	control, bulk, err := moveConns(files)
 	if err != nil {
-		v.end()
 		return ipc.Reply{}, err
 	}
 	d, err := m.describe(m.plan.Moves + 1)
 	if err != nil {
-		v.end()
 		return ipc.Reply{}, err
 	}
 	query := migration.Query{Move: q.Move, Epoch: q.Epoch}
-	result, err := migration.Send(context.Background(), v.sending(migration.SendConfig{
+	result, err := migration.Send(m.closing, v.sending(migration.SendConfig{
 		Control: control, Bulk: bulk, Move: q.Move, Epoch: q.Epoch,
 		Guest: v, Memory: m.instance.memory, Description: d, Blobs: m.images.readers(),
-		Mode: mode, DowntimeLimit: q.DowntimeLimit, Timeout: q.Timeout,
-		Cancel: v.cancel, Progress: v.follow(p.progress), Accepted: began,
+		Mode: mode, DowntimeLimit: q.DowntimeLimit, Bandwidth: q.Bandwidth, Throttle: q.Throttle, Timeout: q.Timeout,
+		Cancel: v.cancel, Continue: v.resume, Progress: v.follow(p.progress), Accepted: began,
+		Dial: func(ctx context.Context) (net.Conn, error) { return p.reach(ctx) },
 		Ask: func(ctx context.Context) (migration.Answer, error) {
-			var a migration.Answer
-			_, err := p.conn.Call(ctx, MethodAsk, query, &a)
-			return a, err
+			return v.word.ask(ctx, func(ctx context.Context) (a migration.Answer, err error) {
+				_, err = p.conn.Call(ctx, MethodAsk, query, &a)
+				return a, err
+			})
 		},
 	}))
-	outcome := Outcome{Result: v.reason(result)}
-	if err != nil {
-		outcome.Error = crossing(err)
-	}
+	outcome := v.outcome(result, err)
 	switch result.Outcome {
 	case migration.OutcomeCompleted:
-		defer p.end(Ending{Code: 0, Reason: "moved to " + q.Target})
-	case migration.OutcomeLost:
-		defer p.end(Ending{Code: 3, Reason: "lost: " + result.Reason})
+		left, outcome.Left = true, true
+		ending := Ending{Code: 0, Reason: "moved to " + q.Target}
+		if v.word.by() != record.ByTarget {
+			ending = Ending{Code: 3, Reason: "resolved away: a person decided that the guest runs at " + q.Target}
+		}
+		defer p.end(ending)
+	case migration.OutcomeLost: // its memory stays, for who wants to look into it
+		left = true
+		v.lose()
 	case migration.OutcomeInDoubt: // the guest stays as it is: paused, nobody's
-	default:
-		v.end()
+		left = true
 	}
 	return ipc.Reply{Body: outcome}, nil
+}
+
+// reach makes a further connection to the target.
+func (p *process) reach(ctx context.Context) (net.Conn, error) {
+	files, err := p.conn.Call(ctx, MethodReach, nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	if len(files) != 1 {
+		return nil, fmt.Errorf("dialling the target: got %d files; want 1", len(files))
+	}
+	defer files[0].Close()
+	return net.FileConn(files[0])
 }
 
 // snapshot writes a copy of the guest to the file that came.
@@ -86,20 +108,19 @@ func (p *process) snapshot(r *ipc.Request) (ipc.Reply, error) {
 	if err != nil {
 		return ipc.Reply{}, err
 	}
-	defer v.end()
+	defer v.end(false)
 	d, err := m.describe(m.plan.Moves)
 	if err != nil {
 		return ipc.Reply{}, err
 	}
-	result, err := migration.Save(context.Background(), v.saving(migration.SaveConfig{
+	result, err := migration.Save(m.closing, v.saving(migration.SaveConfig{
 		Stream: r.Files[0], Guest: v, Memory: m.instance.memory, Description: d, Blobs: m.images.readers(),
 		Mode: migration.Precopy, Cancel: v.cancel, Progress: p.progress, Accepted: began,
 	}))
-	outcome := Outcome{Result: v.reason(result)}
 	if err != nil {
-		outcome.Error = crossing(snapshotError(err))
+		err = snapshotError(err)
 	}
-	return ipc.Reply{Body: outcome}, nil
+	return ipc.Reply{Body: v.outcome(result, err)}, nil
 }
 
 // progress passes a report on to the supervisor.

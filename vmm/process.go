@@ -8,13 +8,16 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"time"
 
 	"github.com/ferryvmm/ferry/devices/console"
 	"github.com/ferryvmm/ferry/devices/virtio/vsock"
 	"github.com/ferryvmm/ferry/internal/ipc"
 	"github.com/ferryvmm/ferry/internal/kvm"
 	"github.com/ferryvmm/ferry/internal/resident"
+	"github.com/ferryvmm/ferry/migration"
 	"github.com/ferryvmm/ferry/vcpu"
+	"github.com/ferryvmm/ferry/vmm/record"
 )
 
 // process is the machine process: the guest that it has, or is about to have.
@@ -26,10 +29,17 @@ type process struct {
 	once sync.Once
 	// taking counts the guests that are being taken in.
 	taking sync.WaitGroup
+	// joined brings the later connections of a move that a guest comes by; fetch is closed
+	// when all that it misses is wanted, and ended when it is no more.
+	joined  chan migration.Joined
+	fetch   chan struct{}
+	ended   chan struct{}
+	fetches sync.Once
 
 	mu      sync.Mutex // guards what follows
 	machine *Machine
 	held    []*os.File // open for as long as the process lives
+	sworn   *os.File   // the record by which the guest came here; nil: it began here
 }
 
 // current returns the guest, nil if there is none yet.
@@ -41,6 +51,19 @@ func (p *process) current() *Machine {
 
 // end ends the process with e.
 func (p *process) end(e Ending) { p.once.Do(func() { p.ends <- e }) }
+
+// farewell notes that the guest ended in order, for a source that may still ask.
+func (p *process) farewell() {
+	p.mu.Lock()
+	f := p.sworn
+	p.mu.Unlock()
+	if f == nil {
+		return
+	}
+	if err := record.Decide(f, record.Ended, record.ByTarget); err != nil {
+		p.log.Warn("noting the guest's end in its ownership record", "error", err)
+	}
+}
 
 // note tells the supervisor the machine's state.
 func (p *process) note(s State) { _ = p.conn.Notify(NoteState, s) }
@@ -57,6 +80,43 @@ func (p *process) adopt(m *Machine) {
 func (p *process) trim() {
 	if err := resident.Trim(); err != nil {
 		p.log.Warn("giving memory back", "error", err)
+	}
+}
+
+// maxJoined is more than the connections that a move has.
+const maxJoined = 8
+
+// over ends a pull under way: a guest that is no more misses nothing. It waits a
+// moment for the source to be told.
+func (p *process) over() {
+	close(p.ended)
+	told := make(chan struct{})
+	go func() {
+		defer close(told)
+		p.taking.Wait()
+	}()
+	t := time.NewTimer(answerWithin)
+	defer t.Stop()
+	select {
+	case <-told:
+	case <-t.C:
+	}
+}
+
+// fetchAll has the source send all that the guest misses, and waits for that.
+func (p *process) fetchAll(ctx context.Context, m *Machine) error {
+	m.mu.Lock()
+	pulling, whole := m.pulling, m.whole
+	m.mu.Unlock()
+	if !pulling {
+		return badState("all of the guest's memory is here", "")
+	}
+	p.fetches.Do(func() { close(p.fetch) })
+	select {
+	case <-whole:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
@@ -126,7 +186,7 @@ func (p *process) boot(r *ipc.Request) (ipc.Reply, error) {
 		return ipc.Reply{}, err
 	}
 	scale(plan.CPUs)
-	m, err := newMachine(sys, plan, im, backs, openConsole(files), p.log, p.note, p.end)
+	m, err := newMachine(sys, plan, b.Config.Tracking, im, backs, openConsole(files), p.log, p.note, p.end)
 	if err != nil {
 		return ipc.Reply{}, err
 	}

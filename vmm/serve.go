@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ferryvmm/ferry/internal/ipc"
+	"github.com/ferryvmm/ferry/migration"
 )
 
 // answerWithin bounds how long a machine that ends waits for its last answers
@@ -25,14 +26,17 @@ const answerWithin = time.Second
 func Serve(socket, lock *os.File) int {
 	p := &process{
 		log:  slog.New(slog.NewTextHandler(os.Stderr, nil)).With("process", "machine"),
-		ends: make(chan Ending, 1),
+		ends: make(chan Ending, 1), joined: make(chan migration.Joined, maxJoined),
+		fetch: make(chan struct{}), ended: make(chan struct{}),
 	}
 	p.held = append(p.held, lock)
 	p.up.Add(1)
 	p.conn = ipc.New(socket, p.handle)
 	p.up.Done()
 	end := p.wait()
+	p.farewell()
 	if m := p.current(); m != nil {
+		p.over()
 		m.close()
 	}
 	// The supervisor learns the ending before the process's death tells less.
@@ -70,6 +74,8 @@ func (p *process) handle(ctx context.Context, r *ipc.Request) (ipc.Reply, error)
 		return p.receive(ctx, r)
 	case MethodRestore:
 		return p.restore(ctx, r)
+	case MethodJoin:
+		return p.join(r)
 	}
 	m := p.current()
 	if m == nil {
@@ -99,8 +105,12 @@ func (p *process) handle(ctx context.Context, r *ipc.Request) (ipc.Reply, error)
 		return ipc.Reply{}, nil
 	case MethodMigrate:
 		return p.migrate(r)
+	case MethodFetch:
+		return ipc.Reply{}, p.fetchAll(ctx, m)
 	case MethodCancel:
 		return ipc.Reply{}, m.cancelMove()
+	case MethodContinue:
+		return ipc.Reply{}, m.continueMove()
 	case MethodSnapshot:
 		return p.snapshot(r)
 	case MethodConsole, MethodVirtioConsole, MethodVsock:

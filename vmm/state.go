@@ -167,10 +167,14 @@ func fastest(step func() error) (time.Duration, error) {
 	return best, nil
 }
 
-// start lets a restored guest run, and its console type to it.
+// start lets a restored guest run, unless it is paused, and its console type to it.
 func (m *Machine) start() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.paused {
+		m.console.SetInput(m.instance.board.serial)
+		return nil
+	}
 	return m.run()
 }
 
@@ -186,11 +190,4 @@ func (m *Machine) announce() {
 			m.log.Warn("the guest's new place was not announced", "device", s.plan.Device, "error", err)
 		}
 	}
-}
-
-// isPaused tells whether a person paused the guest.
-func (m *Machine) isPaused() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.paused
 }

@@ -22,13 +22,19 @@ type target struct {
 	p       *process
 	sys     *kvm.System
 	console *console.Hub
-	token   uint64 // by which the source lets its images be known; 0: a snapshot
+	track   Tracking
+	move    migration.MoveID // zero: a snapshot
+	token   uint64           // by which the source lets its images be known; 0: a snapshot
 
 	m         *Machine
 	lock      *os.File // keeps the guest's name
+	record    *os.File // of the move; nil: a snapshot
 	rehearsed time.Duration
 	runs      atomic.Bool
 	told      chan struct{} // closed when the supervisor knows that it runs
+
+	userfault   *os.File // /dev/userfaultfd; nil: no page may be missing
+	noUserfault string   // why
 }
 
 var (
@@ -63,7 +69,7 @@ func (t *target) build(ctx context.Context, d migration.Description) (migration.
 	// The supervisor says which name the guest will have, and whether its
 	// memory fits.
 	var claimed Claimed
-	want := Arriving{Name: plan.Name, CPUs: plan.CPUs, MemoryBytes: plan.Layout.Size(), Devices: plan.devices(), Token: t.token}
+	want := Arriving{Name: plan.Name, CPUs: plan.CPUs, MemoryBytes: plan.Layout.Size(), Devices: plan.devices(), Move: t.move, Token: t.token}
 	got, err := t.p.conn.Call(ctx, MethodArriving, want, &claimed)
 	if err != nil {
 		return nil, err
@@ -80,7 +86,7 @@ func (t *target) build(ctx context.Context, d migration.Description) (migration.
 		return nil, err
 	}
 	scale(plan.CPUs)
-	m, err := newMachine(t.sys, plan, &images{}, backs, t.console, t.p.log, t.p.note, t.p.end)
+	m, err := newMachine(t.sys, plan, t.track, &images{}, backs, t.console, t.p.log, t.p.note, t.p.end)
 	if err != nil {
 		return nil, err
 	}
@@ -96,6 +102,29 @@ func (t *target) Name() string { return t.m.plan.Name }
 
 // Memory is the guest's memory.
 func (t *target) Memory() *guestmem.Memory { return t.m.instance.memory }
+
+// Pull makes the memory ready to start with pages missing.
+func (t *target) Pull() (*guestmem.Pull, error) {
+	const remedy = "use --mode precopy; or let receive open /dev/userfaultfd (run it as root), on Linux 6.1 or later"
+	if t.userfault == nil {
+		return nil, refusal(&Failure{Code: "userfaultfd", Message: "the target cannot start a guest with memory missing: " + t.noUserfault, Remedy: remedy})
+	}
+	p, err := t.m.instance.memory.Pull(t.userfault)
+	if err != nil {
+		return nil, refusal(&Failure{Code: "userfaultfd", Message: fmt.Sprintf("the target cannot start a guest with memory missing: %v", err), Remedy: remedy})
+	}
+	return p, nil
+}
+
+// follow keeps the machine's state in step with a pull.
+func (t *target) follow(p migration.Progress) {
+	switch p.Phase {
+	case migration.PhasePull, migration.PhaseRejoin:
+		t.m.pulls(true)
+	case migration.PhaseRelease:
+		t.m.pulls(false)
+	}
+}
 
 // Rehearsal is what the rehearsed restore took.
 func (t *target) Rehearsal() time.Duration { return t.rehearsed }
@@ -116,15 +145,22 @@ func (t *target) Restore(sections []migration.Section) error {
 			return refusal(err)
 		}
 	}
+	sections, paused, err := takePaused(sections)
+	if err != nil {
+		return refusal(err)
+	}
 	report, err := t.m.instance.restore(sections, t.m.plan, t.m.wiring())
 	if err != nil {
 		return refusal(err)
 	}
+	t.m.mu.Lock()
+	t.m.paused = paused
+	t.m.mu.Unlock()
 	t.p.log.Info("restored", "tsc", report.TSC)
 	return nil
 }
 
-// Start runs the guest, and tells the supervisor so.
+// Start runs the guest, unless it came paused, and tells the supervisor that it is ours.
 func (t *target) Start() error {
 	if err := t.m.start(); err != nil {
 		return err
@@ -136,13 +172,23 @@ func (t *target) Start() error {
 	if t.lock != nil {
 		t.p.held = append(t.p.held, t.lock)
 	}
+	t.p.sworn = t.record
 	t.p.mu.Unlock()
 	t.told = make(chan struct{})
+	state := t.m.current()
 	go func() {
 		defer close(t.told)
-		_, _ = t.p.conn.Call(context.Background(), MethodRuns, nil, nil)
+		_, _ = t.p.conn.Call(context.Background(), MethodRuns, state, nil)
 	}()
 	return nil
+}
+
+// unlessStarted lets the record go of a guest that does not run here. That of
+// one that does stays open, and so tells that it lives.
+func (t *target) unlessStarted() {
+	if !t.runs.Load() {
+		t.record.Close()
+	}
 }
 
 // settled waits until the supervisor knows whether the guest runs, so that it
@@ -150,6 +196,9 @@ func (t *target) Start() error {
 func (t *target) settled() {
 	if t.told != nil {
 		<-t.told
+	}
+	if t.userfault != nil {
+		t.userfault.Close()
 	}
 }
 

@@ -16,6 +16,7 @@ type backend struct {
 	list    func(dir string) ([]api.Machine, error)
 	open    func(dir, name string) (*api.Client, error)
 	kill    func(dir, name string) error
+	resolve func(ctx context.Context, dir, name string, owner api.Owner) error
 	watch   func(*api.Client) (watch, error)
 	run     func(context.Context, supervisor.RunConfig) (supervisor.Exit, error)
 	receive func(context.Context, supervisor.ReceiveConfig) (supervisor.Exit, error)
@@ -41,6 +42,7 @@ func realBackend() backend {
 		list:    supervisor.List,
 		open:    supervisor.Open,
 		kill:    supervisor.Kill,
+		resolve: supervisor.Resolve,
 		watch:   func(c *api.Client) (watch, error) { return supervisor.NewWatch(c) },
 		run:     supervisor.Run,
 		receive: supervisor.Receive,

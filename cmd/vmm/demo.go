@@ -26,7 +26,7 @@ func (a *app) demoCommand() *cobra.Command {
 	d := &demo{app: a}
 	size := memory(256 << 20)
 	moves := count{n: 2, max: maxMoves}
-	mode := choice{word: api.ModePrecopy, among: []string{api.ModePrecopy, api.ModeStopcopy}}
+	mode := choice{word: api.ModeAuto, among: []string{api.ModeAuto, api.ModePrecopy, api.ModePostcopy, api.ModeHybrid, api.ModeStopcopy}}
 	var writes rate
 	cmd := &cobra.Command{
 		Use:   "demo [flags]",
@@ -39,7 +39,7 @@ root the hosts are two network namespaces joined by a bridge, for others this ho
 	f.Var(&size, "memory", "the guest's memory, with M for MiB or G for GiB")
 	f.Var(&writes, "rate", "how fast the guest rewrites its memory")
 	f.Var(&moves, "moves", "how often it is moved")
-	f.Var(&mode, "mode", "precopy sends memory while the guest runs, stopcopy pauses it first")
+	f.Var(&mode, "mode", "how memory is sent, as in vmm migrate")
 	a.jsonFlag(cmd)
 	cmd.RunE = a.do(func(cmd *cobra.Command, args []string) error {
 		d.memory, d.rate, d.moves, d.mode = size, writes, moves.n, mode.word

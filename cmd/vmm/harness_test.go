@@ -70,7 +70,10 @@ func newHarness(t *testing.T) *harness {
 				}
 				return api.NewClient(filepath.Join(dir, name+".sock")), nil
 			},
-			kill:  func(_, name string) error { return h.record(name) },
+			kill: func(_, name string) error { return h.record(name) },
+			resolve: func(_ context.Context, _, name string, owner api.Owner) error {
+				return h.record(name + " to " + string(owner))
+			},
 			watch: func(*api.Client) (watch, error) { return fakeWatch{h}, nil },
 			run: func(_ context.Context, c supervisor.RunConfig) (supervisor.Exit, error) {
 				return h.began(c.Started, func() { c.Started = nil; h.record(c) })

@@ -89,6 +89,7 @@ func (a *app) printInfo(m api.Machine) error {
 	row("command line", m.Cmdline)
 	row("console", m.Console)
 	row("clock", m.Clock)
+	row("dirty tracking", m.DirtyTracking)
 	for _, d := range m.Devices {
 		row(deviceName(d), deviceText(d))
 	}

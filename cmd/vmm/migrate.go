@@ -13,41 +13,52 @@ import (
 )
 
 func (a *app) migrateCommand() *cobra.Command {
-	mode := choice{word: api.ModePrecopy, among: []string{api.ModePrecopy, api.ModeStopcopy}}
+	mode := choice{word: api.ModeAuto, among: api.Modes}
 	limit := duration{d: 50 * time.Millisecond, min: time.Microsecond}
 	var timeout duration
-	var insecure, cancel bool
+	var bandwidth bandwidth
+	var throttle throttle
+	var insecure, wait bool
+	var report string
+	var orders orders
 	cmd := &cobra.Command{
-		Use:   "migrate NAME tcp:HOST:PORT [flags]\n  vmm migrate NAME --cancel",
+		Use:   "migrate NAME tcp:HOST:PORT [flags]\n  vmm migrate NAME --cancel | --continue | --pull\n  vmm migrate NAME --resolve source|target",
 		Short: "Move a running guest to a host where receive waits for it",
 		Long: `Move a running guest to a host where receive waits for it. When it returns 0 the guest runs there, and its
 process, name and socket here are gone. Ctrl-C cancels the move; the guest then goes on here.
+
+Modes:
+  auto      precopy, or from where the guest is seen to write faster than the link takes: hybrid
+  precopy   memory is sent in rounds while the guest runs here; it is stopped for the last, short one
+  postcopy  the guest is stopped and starts there at once; memory follows, what it needs first
+  hybrid    memory is sent once while the guest runs here, what changed meanwhile follows as in postcopy
+  stopcopy  the guest is stopped, all memory is sent, and it starts there
+  remote    postcopy, but only what the guest needs follows, until vmm migrate NAME --pull there
 
 Exit code: 0 completed; 1 failed or cancelled, the guest runs here; 2 usage; 3 in doubt or lost.`,
 		Example:           "  vmm migrate alpha tcp:127.0.0.1:4444",
 		ValidArgsFunction: a.completeName,
 		Args: func(cmd *cobra.Command, args []string) error {
-			if cancel {
+			if orders.given() {
 				return takes("NAME")(cmd, args)
 			}
 			return takes("NAME", "TARGET")(cmd, args)
 		},
 	}
 	f := cmd.Flags()
-	f.Var(&mode, "mode", "precopy sends memory while the guest runs, stopcopy pauses it first")
+	f.Var(&mode, "mode", "how memory is sent: see above")
 	f.Var(&limit, "downtime-limit", "the guest is not stopped while a longer pause is forecast (precopy)")
-	f.Var(&timeout, "timeout", "cancel a move that has not been completed by then (default none)")
+	f.Var(&timeout, "timeout", "cancel a move that has not come to its switchover by then; auto and hybrid switch instead (default none)")
+	f.Var(&bandwidth, "bandwidth", "send memory no faster while the guest runs, in bits/s with k, M or G (default no limit)")
+	f.Var(&throttle, "throttle", "slow a guest that writes faster than the link takes, by up to so much of its time (precopy)")
 	f.BoolVar(&insecure, "insecure", false, "send to an address that is not this host's own, without encryption")
-	f.BoolVar(&cancel, "cancel", false, "cancel the move of NAME that is under way")
+	f.BoolVar(&wait, "pause-before-switchover", false, "when the guest could be switched over, pause it and wait for --continue")
+	f.StringVar(&report, "report", "", "write the result, as --json prints it, to `FILE` too")
+	orders.flags(f)
 	a.jsonFlag(cmd)
 	cmd.RunE = a.do(func(cmd *cobra.Command, args []string) error {
-		if cancel {
-			for _, other := range []string{"mode", "downtime-limit", "timeout", "insecure"} {
-				if f.Changed(other) {
-					return usage("--cancel goes with no --%s", other)
-				}
-			}
-			return a.cancelMove(cmd.Context(), args[0])
+		if orders.given() {
+			return orders.give(cmd.Context(), a, f, args[0])
 		}
 		address, err := api.ParseAddress(args[1])
 		if err != nil {
@@ -62,66 +73,38 @@ Exit code: 0 completed; 1 failed or cancelled, the guest runs here; 2 usage; 3 i
 		return a.move(cmd.Context(), args[0], api.MigrateRequest{
 			Target: address.String(), Mode: mode.word, DowntimeLimitMS: api.Milliseconds(limit.d),
 			TimeoutMS: api.Milliseconds(timeout.d), Insecure: insecure,
-		})
+			BandwidthBitsPerS: uint64(bandwidth), ThrottlePercent: int(throttle), PauseBeforeSwitchover: wait,
+		}, report)
 	})
 	return cmd
 }
 
-func (a *app) cancelMove(ctx context.Context, name string) error {
-	client, err := a.machine(name)
+// move migrates and reports, to a file besides if report names one; with --json also a move that did not begin is
+// reported with an outcome.
+func (a *app) move(ctx context.Context, name string, request api.MigrateRequest, report string) error {
+	var result api.Result
+	file, err := newReportFile(report)
+	if err == nil {
+		defer file.close()
+		result, err = a.carry(ctx, name, request)
+	}
 	if err != nil {
-		return err
-	}
-	if err := client.CancelMigrate(ctx); err != nil {
-		return err
-	}
-	if a.json {
-		a.emit(struct {
-			Name  string `json:"name"`
-			State string `json:"state"`
-		}{name, "cancelling"})
-		return nil
-	}
-	a.printLine(name)
-	return nil
-}
-
-// move migrates and reports; with --json also a move that did not begin is reported with an outcome.
-func (a *app) move(ctx context.Context, name string, request api.MigrateRequest) error {
-	failed := func(err error) error {
 		known := api.AsError(err)
-		result := api.Result{
-			Outcome: api.OutcomeFailed, Reason: known.Message, ModeRequested: request.Mode, Mode: request.Mode, Error: known,
-		}
-		code := exitFailed
-		if known.Code == api.CodeConnectionLost {
-			result.Outcome, code = api.OutcomeInDoubt, exitUnknown
-		}
 		if known.Code == api.CodeUsage {
 			return err
 		}
-		a.result(result)
-		return exit(code)
-	}
-	client, err := a.machine(name)
-	if err != nil {
-		return failed(err)
-	}
-	gone, err := a.watch(client)
-	if err != nil {
-		return failed(err)
-	}
-	defer gone.Close()
-	result, err := a.attend(ctx, client, "the guest goes on here", func(ctx context.Context, p func(api.Progress)) (api.Result, error) {
-		return client.Migrate(ctx, request, p)
-	})
-	if err != nil {
-		return failed(err)
-	}
-	if result.Outcome == api.OutcomeCompleted {
-		if err := gone.Wait(ctx); err != nil {
-			result.Error = api.AsError(fmt.Errorf("the guest runs at %s, but its process here has not ended: %w", request.Target, err))
+		result = api.Result{
+			Outcome: api.OutcomeFailed, Reason: known.Message, ModeRequested: request.Mode, Mode: request.Mode, Error: known,
 		}
+		if known.Code == api.CodeConnectionLost {
+			result.Outcome = api.OutcomeInDoubt
+		}
+	}
+	if result.Rounds == nil {
+		result.Rounds = []api.Round{}
+	}
+	if err := file.write(result); err != nil {
+		a.note("the report was not written: %v", err)
 	}
 	if a.json || result.Outcome != api.OutcomeCompleted || result.Error != nil {
 		a.result(result)
@@ -131,6 +114,28 @@ func (a *app) move(ctx context.Context, name string, request api.MigrateRequest)
 		a.printLine(costText(result))
 	}
 	return outcomeExit(result)
+}
+
+// carry migrates. An error means that the move did not begin, or that its end could not be learned.
+func (a *app) carry(ctx context.Context, name string, request api.MigrateRequest) (api.Result, error) {
+	client, err := a.machine(name)
+	if err != nil {
+		return api.Result{}, err
+	}
+	gone, err := a.watch(client)
+	if err != nil {
+		return api.Result{}, err
+	}
+	defer gone.Close()
+	result, err := a.attend(ctx, client, "the guest goes on here", func(ctx context.Context, p func(api.Progress)) (api.Result, error) {
+		return client.Migrate(ctx, request, p)
+	})
+	if err == nil && result.Outcome == api.OutcomeCompleted && result.Mode != api.ModeRemote {
+		if err := gone.Wait(ctx); err != nil {
+			result.Error = api.AsError(fmt.Errorf("the guest runs at %s, but its process here has not ended: %w", request.Target, err))
+		}
+	}
+	return result, err
 }
 
 // outcomeExit is the exit code of a result.
@@ -158,14 +163,17 @@ func (a *app) result(r api.Result) {
 		err = &api.Error{Message: r.Reason}
 	}
 	said := *err
-	said.Message = outcomeText(r.Outcome) + said.Message
+	said.Message = outcomeText(r.Outcome, said.Code) + said.Message
 	a.report(&said)
 }
 
 // outcomeText begins a message with what became of the guest.
-func outcomeText(o api.Outcome) string {
+func outcomeText(o api.Outcome, code string) string {
 	switch o {
 	case api.OutcomeFailed:
+		if code == api.CodeGuestEnded {
+			return "failed: "
+		}
 		return "failed, the guest is still here: "
 	case api.OutcomeCancelled:
 		return "cancelled, the guest is still here: "
@@ -177,13 +185,16 @@ func outcomeText(o api.Outcome) string {
 	return ""
 }
 
-// costText says what a completed move or snapshot cost, in two lines.
+// costText says what a completed move or snapshot cost, in two lines or three.
 func costText(r api.Result) string {
 	d := r.Downtime
 	var b strings.Builder
 	fmt.Fprintf(&b, "  sent      %s in %s, %s of it pages\n", bytesText(r.SentBytes), plural(len(r.Rounds), "round"), bytesText(r.PageBytes))
 	fmt.Fprintf(&b, "  downtime  %s: pause %.1f, pages %.1f, state %.1f, commit %.1f, resume %.1f",
 		millisText(r.DowntimeMS), d.PauseMS, d.PagesMS, d.StateMS, d.CommitMS, d.ResumeMS)
+	if t := r.Throttle; t.MaxPercent > 0 {
+		fmt.Fprintf(&b, "\n  throttled up to %d %% of its time, for %s", t.MaxPercent, millisText(t.MS))
+	}
 	return b.String()
 }
 

@@ -14,12 +14,15 @@ type start struct {
 	name    name
 	console console
 	detach  bool
+	guard   supervisor.Guard
 }
 
 // flags adds the common flags, after the command's own.
 func (s *start) flags(cmd *cobra.Command, detachUsage string) {
 	f := cmd.Flags()
 	f.Var(&s.console, "console", "the guest's serial console (default stdio, or none with --detach or --json)")
+	f.StringVar(&s.guard.FenceHook, "fence-hook", "", "a program, `FILE`, that fences the target of a move in doubt")
+	f.StringVar(&s.guard.SharedRecords, "shared-records", "", "a `DIR` that both hosts of a move see, for their ownership records")
 	f.BoolVar(&s.detach, "detach", false, detachUsage)
 	s.app.jsonFlag(cmd)
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
 	"sync"
 	"time"
 
@@ -21,6 +22,8 @@ type Host struct {
 	OnBuild func(context.Context)
 	// OnRestore and OnStart likewise.
 	OnRestore, OnStart func()
+	// Userfault is an open /dev/userfaultfd, or nil: then pages may not be missing.
+	Userfault *os.File
 
 	mu    sync.Mutex // guards built
 	built *Built
@@ -86,6 +89,14 @@ func (b *Built) Name() string { return b.name }
 
 // Memory implements migration.Built.
 func (b *Built) Memory() *guestmem.Memory { return b.memory }
+
+// Pull implements migration.Built.
+func (b *Built) Pull() (*guestmem.Pull, error) {
+	if b.host.Userfault == nil {
+		return nil, errors.New("this host has no userfaultfd")
+	}
+	return b.memory.Pull(b.host.Userfault)
+}
 
 // Rehearsal implements migration.Built.
 func (b *Built) Rehearsal() time.Duration { return 100 * time.Microsecond }

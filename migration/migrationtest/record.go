@@ -12,9 +12,10 @@ type Record struct {
 	// StartedErr and TombstoneErr, if set, fail the calls.
 	StartedErr, TombstoneErr error
 
-	mu      sync.Mutex // guards all below
-	answer  migration.Answer
-	removed bool
+	mu       sync.Mutex // guards all below
+	answer   migration.Answer
+	removed  bool
+	complete bool
 }
 
 var _ migration.Record = (*Record)(nil)
@@ -38,6 +39,14 @@ func (r *Record) decide(a migration.Answer, err error) error {
 		return errors.New("decided already: " + r.answer.String())
 	}
 	r.answer = a
+	return nil
+}
+
+// Complete implements migration.Record.
+func (r *Record) Complete() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.complete = true
 	return nil
 }
 

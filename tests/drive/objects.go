@@ -31,6 +31,7 @@ type Info struct {
 	ReadyMS       *float64 `json:"ready_ms"`
 	CountedWrong  bool     `json:"counted_wrong"`
 	CPU           string   `json:"cpu"`
+	DirtyTracking string   `json:"dirty_tracking"`
 	Devices       []Device `json:"devices"`
 }
 

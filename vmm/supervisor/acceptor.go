@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/ferryvmm/ferry/migration"
-	"github.com/ferryvmm/ferry/vmm/record"
 )
 
 const (
@@ -28,6 +27,7 @@ type attempt struct {
 	hello   migration.Hello
 	control *net.TCPConn
 	bulk    chan *net.TCPConn // holds the one bulk connection until next takes it
+	later   chan later        // those that come later, for the machine
 	joined  bool              // it came; guarded by acceptor.mu
 }
 
@@ -35,23 +35,24 @@ type attempt struct {
 // an attempt, bulk joins it, ask is answered from the record.
 type acceptor struct {
 	listener *net.TCPListener
-	records  string
+	ledger   ledger
 	log      *slog.Logger
 	attempts chan *attempt // holds the one attempt that next has not taken yet
 
 	mu      sync.Mutex // guards what follows
 	current *attempt
 	changed chan struct{} // closed when current changes
-	full    bool          // a guest runs here: only asks are answered
+	full    bool          // a guest runs here
+	arrived *attempt      // by which it came, while its source may come back
 
 	strangers chan struct{}
 	closing   chan struct{} // closed by close
 	group     sync.WaitGroup
 }
 
-func newAcceptor(l *net.TCPListener, records string, log *slog.Logger) *acceptor {
+func newAcceptor(l *net.TCPListener, records ledger, log *slog.Logger) *acceptor {
 	a := &acceptor{
-		listener: l, records: records, log: log,
+		listener: l, ledger: records, log: log,
 		attempts:  make(chan *attempt, 1),
 		strangers: make(chan struct{}, maxStrangers),
 		changed:   make(chan struct{}),
@@ -109,8 +110,13 @@ func (a *acceptor) sort(conn *net.TCPConn) {
 		err = a.begin(hello, conn)
 	case migration.RoleBulk:
 		err = a.join(hello, conn)
+	case migration.RoleUrgent, migration.RoleRejoin:
+		err = a.pass(hello, conn)
 	case migration.RoleAsk:
-		if err := migration.WriteAnswer(conn, migration.Query{Move: hello.Move, Epoch: hello.Epoch}, a.answer(hello)); err != nil {
+		q := migration.Query{Move: hello.Move, Epoch: hello.Epoch}
+		answer := a.ledger.settle(q)
+		a.log.Info("asked about a move", "move", q.Move, "answer", answer)
+		if err := migration.WriteAnswer(conn, q, answer); err != nil {
 			a.log.Warn("answering about a move", "error", err)
 		}
 		conn.Close()
@@ -146,7 +152,7 @@ func (a *acceptor) refuse(conn *net.TCPConn, err error) {
 
 // begin starts an attempt, one at a time.
 func (a *acceptor) begin(h migration.Hello, conn *net.TCPConn) error {
-	at := &attempt{hello: h, control: conn, bulk: make(chan *net.TCPConn, 1)}
+	at := &attempt{hello: h, control: conn, bulk: make(chan *net.TCPConn, 1), later: make(chan later, maxLater)}
 	a.idle()
 	a.mu.Lock()
 	if a.full || a.current != nil {
@@ -185,6 +191,9 @@ func (a *acceptor) idle() {
 
 // join gives a bulk connection to its attempt.
 func (a *acceptor) join(h migration.Hello, conn *net.TCPConn) error {
+	if a.arrivedBy(h) != nil {
+		return a.pass(h, conn)
+	}
 	at := a.attemptOf(h)
 	if at == nil {
 		return &migration.Refusal{Code: "unknown_move", Message: "no such move is being received here", Remedy: "start the move again"}
@@ -201,10 +210,48 @@ func (a *acceptor) join(h migration.Hello, conn *net.TCPConn) error {
 	return nil
 }
 
+// arrivedBy is the attempt by which the guest that runs here came, if it is that of a hello.
+func (a *acceptor) arrivedBy(h migration.Hello) *attempt {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if at := a.arrived; at != nil && at.hello.Move == h.Move && at.hello.Epoch == h.Epoch {
+		return at
+	}
+	return nil
+}
+
+// pass gives a connection that comes later to the machine of its move. A source
+// that comes back is told if there is nothing to come back for.
+func (a *acceptor) pass(h migration.Hello, conn *net.TCPConn) error {
+	at := a.arrivedBy(h)
+	if h.Role == migration.RoleRejoin {
+		r := a.ledger.whole(migration.Query{Move: h.Move, Epoch: h.Epoch})
+		if at == nil || r.Code == migration.CodeComplete || r.Code == migration.CodeLost {
+			return r
+		}
+	}
+	if at == nil {
+		at = a.attemptOf(h)
+	}
+	if at == nil {
+		return &migration.Refusal{Code: "unknown_move", Message: "no such move is being received here", Remedy: "start the move again"}
+	}
+	_ = conn.SetDeadline(time.Time{})
+	select {
+	case at.later <- later{h.Role, conn}:
+		return nil
+	default:
+		return &migration.Refusal{Code: "protocol", Message: "this move has too many connections", Remedy: "start the move again"}
+	}
+}
+
 // done ends the current attempt; full says that its guest runs here now.
 func (a *acceptor) done(full bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if full {
+		a.arrived = a.current
+	}
 	a.set(nil)
 	a.full = full
 }
@@ -236,26 +283,6 @@ func (a *acceptor) attemptOf(h migration.Hello) *attempt {
 			return nil
 		}
 	}
-}
-
-// answer says what the durable record proves about a commit.
-func (a *acceptor) answer(h migration.Hello) migration.Answer {
-	r, err := record.Find(a.records, h.Move)
-	if err != nil || r.Epoch != h.Epoch {
-		return migration.Unknown
-	}
-	switch r.State {
-	case record.Started:
-		return migration.Started
-	case record.Tombstone:
-		return migration.NotStarted
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.current != nil && a.current.hello.Move == h.Move {
-		return migration.Pending
-	}
-	return migration.Unknown
 }
 
 // next waits for an attempt with both its connections.

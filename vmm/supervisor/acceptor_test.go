@@ -20,7 +20,7 @@ func newTestAcceptor(t *testing.T) *acceptor {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := newAcceptor(l, t.TempDir(), slog.New(slog.NewTextHandler(io.Discard, nil)))
+	a := newAcceptor(l, ledger{own: t.TempDir(), shared: t.TempDir()}, slog.New(slog.NewTextHandler(io.Discard, nil)))
 	t.Cleanup(a.close)
 	return a
 }
@@ -116,53 +116,61 @@ func TestAnswersAreWhatTheRecordProves(t *testing.T) {
 		return answer
 	}
 	for _, tc := range []struct {
-		name  string
-		state record.State
-		want  migration.Answer
+		name   string
+		states []record.State // that it came to
+		killed bool           // whoever had the guest is gone
+		want   migration.Answer
 	}{
-		{"started", record.Started, migration.Started},
-		{"tombstone", record.Tombstone, migration.NotStarted},
-		{"reserved, and nobody knows by whom", record.Reserved, migration.Unknown},
+		{"started", []record.State{record.Started}, false, migration.Started},
+		{"started, and killed", []record.State{record.Started}, true, migration.Lost},
+		{"started, and ended", []record.State{record.Started, record.Ended}, true, migration.Started},
+		{"tombstone", []record.State{record.Tombstone}, true, migration.NotStarted},
+		{"under way: it is not any more", nil, false, migration.NotStarted},
+		{"all who knew it were killed", nil, true, migration.NotStarted},
 	} {
-		t.Run(tc.name, func(t *testing.T) {
-			move := migration.NewMoveID()
-			f, err := record.Create(a.records, move, firstEpoch)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer f.Close()
-			if tc.state != record.Reserved {
-				if err := record.Decide(f, tc.state); err != nil {
+		for where, dir := range map[string]string{"own": a.ledger.own, "shared": a.ledger.shared} {
+			t.Run(tc.name+", "+where, func(t *testing.T) {
+				move := migration.NewMoveID()
+				f, err := record.Create(dir, record.Target, record.Record{Move: move, Epoch: firstEpoch})
+				if err != nil {
 					t.Fatal(err)
 				}
-			}
-			if got := ask(move); got != tc.want {
-				t.Errorf("got %v; want %v", got, tc.want)
-			}
-		})
-	}
-	t.Run("no record", func(t *testing.T) {
-		if got := ask(migration.NewMoveID()); got != migration.Unknown {
-			t.Errorf("got %v; want unknown", got)
+				defer f.Close()
+				for _, s := range tc.states {
+					if err := record.Decide(f, s, record.ByTarget); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if tc.killed {
+					f.Close()
+				}
+				if got := ask(move); got != tc.want {
+					t.Errorf("got %v; want %v", got, tc.want)
+				}
+				if tc.want != migration.NotStarted || tc.killed {
+					return
+				}
+				// What was answered is true from then on.
+				if err := record.Decide(f, record.Started, record.ByTarget); !errors.Is(err, record.ErrDecided) {
+					t.Errorf("a start behind the answer: got %v; want ErrDecided", err)
+				}
+			})
 		}
-	})
-	t.Run("under way", func(t *testing.T) {
+	}
+	t.Run("of another epoch", func(t *testing.T) {
 		move := migration.NewMoveID()
-		f, err := record.Create(a.records, move, firstEpoch)
+		f, err := record.Create(a.ledger.own, record.Target, record.Record{Move: move, Epoch: firstEpoch + 1})
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer f.Close()
-		dial(t, a, migration.RoleControl, move)
-		dial(t, a, migration.RoleBulk, move)
-		at, bulk, err := a.next(ctx)
-		if err != nil {
-			t.Fatal(err)
+		if got := ask(move); got != migration.Unknown {
+			t.Errorf("got %v; want unknown", got)
 		}
-		defer at.control.Close()
-		defer bulk.Close()
-		if got := ask(move); got != migration.Pending {
-			t.Errorf("got %v; want pending", got)
+	})
+	t.Run("no record", func(t *testing.T) {
+		if got := ask(migration.NewMoveID()); got != migration.Unknown {
+			t.Errorf("got %v; want unknown", got)
 		}
 	})
 }

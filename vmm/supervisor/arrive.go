@@ -4,6 +4,7 @@ import (
 	"os"
 
 	"github.com/ferryvmm/ferry/internal/ipc"
+	"github.com/ferryvmm/ferry/migration"
 	"github.com/ferryvmm/ferry/vmm"
 	"github.com/ferryvmm/ferry/vmm/supervisor/api"
 )
@@ -29,6 +30,11 @@ func (s *supervisor) arriving(r *ipc.Request) (ipc.Reply, error) {
 	if err != nil {
 		files.close()
 		return ipc.Reply{}, crossing(err)
+	}
+	if a.Move != (migration.MoveID{}) { // not from a snapshot
+		if err := s.guard.ledger.describe(a.Move, name, s.listensWhere()); err != nil {
+			s.log.Warn("noting the guest's name in its ownership record", "error", err)
+		}
 	}
 	return ipc.Reply{Body: vmm.Claimed{Name: name, Devices: at.devices, Roles: files.roles}, Files: files.files}, nil
 }
@@ -99,8 +105,13 @@ func (s *supervisor) unclaim() {
 	}
 }
 
-// guestRuns notes that the guest that arrived runs here now.
-func (s *supervisor) guestRuns() error {
+// guestRuns notes that the guest that arrived is ours now: it runs, or is paused.
+func (s *supervisor) guestRuns(r *ipc.Request) error {
+	var st string
+	if err := r.Decode(&st); err != nil {
+		return err
+	}
+	s.setState(api.State(st))
 	if err := s.settle(); err != nil {
 		// The guest runs all the same; it keeps the name of the receiver.
 		s.log.Error("taking the guest's name", "error", err)
@@ -129,13 +140,17 @@ func (s *supervisor) quitWaiting() bool {
 	return true
 }
 
-// mayStop refuses to stop a guest whose move is under way.
+// mayStop refuses to stop a guest that stands still for a move. While memory is
+// sent the guest can be asked, and its end ends the move.
 func (s *supervisor) mayStop() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch s.state {
-	case api.StateMigrating, api.StateRelinquished, api.StateInDoubt:
-		return api.Errorf(api.CodeBadState, "vmm migrate "+s.name.name+" --cancel, or vmm kill "+s.name.name,
+	case api.StateInDoubt:
+		return api.Errorf(api.CodeBadState, "vmm migrate "+s.name.name+" --resolve source|target, or vmm kill "+s.name.name,
+			"%q is %s", s.name.name, s.state)
+	case api.StateWaiting, api.StateRelinquished, api.StateServing:
+		return api.Errorf(api.CodeBadState, "see what becomes of its move: vmm migrate "+s.name.name+" --cancel, or vmm kill "+s.name.name,
 			"%q is %s", s.name.name, s.state)
 	}
 	return nil

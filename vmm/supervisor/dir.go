@@ -32,11 +32,20 @@ func Dir() (string, error) {
 // recordsDir returns the folder of the ownership records under the state
 // folder dir; unlike dir it survives a reboot.
 func recordsDir(dir string) (string, error) {
+	path, err := recordsPath(dir)
+	if err != nil {
+		return "", err
+	}
+	return makeDir(path)
+}
+
+// recordsPath is recordsDir that makes nothing.
+func recordsPath(dir string) (string, error) {
 	switch {
 	case os.Getenv("FERRY_DIR") != "":
-		return makeDir(filepath.Join(dir, "records"))
+		return filepath.Join(dir, "records"), nil
 	case os.Geteuid() == 0:
-		return makeDir("/var/lib/ferry")
+		return "/var/lib/ferry", nil
 	}
 	state := os.Getenv("XDG_STATE_HOME")
 	if state == "" {
@@ -46,7 +55,7 @@ func recordsDir(dir string) (string, error) {
 		}
 		state = filepath.Join(home, ".local", "state")
 	}
-	return makeDir(filepath.Join(state, "ferry"))
+	return filepath.Join(state, "ferry"), nil
 }
 
 func makeDir(dir string) (string, error) {

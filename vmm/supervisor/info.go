@@ -22,12 +22,15 @@ func (s *supervisor) info(ctx context.Context) (api.Machine, error) {
 		return m, nil
 	}
 	m.PID = p.cmd.Process.Pid
+	if m.State == api.StateReceiving {
+		return m, nil // no guest is there to tell of
+	}
 	var f vmm.Facts
 	if _, err := p.conn.Call(ctx, vmm.MethodInfo, nil, &f); err != nil {
 		return m, fromMachine(err)
 	}
 	m.CPUs, m.MemoryBytes, m.ResidentBytes = f.CPUs, f.MemoryBytes, f.ResidentBytes
-	m.CPU = f.CPU
+	m.CPU, m.DirtyTracking = f.CPU, string(f.DirtyTracking)
 	for _, d := range f.Devices {
 		m.Devices = append(m.Devices, at.describe(d))
 	}

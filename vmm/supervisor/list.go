@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ferryvmm/ferry/vmm/record"
 	"github.com/ferryvmm/ferry/vmm/supervisor/api"
 )
 
@@ -19,7 +21,8 @@ import (
 const answerWithin = 2 * time.Second
 
 // List returns the machines of a state folder, by name, and clears what dead
-// ones left.
+// ones left. Behind them come guests that were killed here while it was in doubt
+// who owns them: nothing is left of those but their records.
 func List(dir string) ([]api.Machine, error) {
 	names, err := names(dir)
 	if err != nil {
@@ -31,7 +34,7 @@ func List(dir string) ([]api.Machine, error) {
 			machines = append(machines, m)
 		}
 	}
-	return machines, nil
+	return append(machines, ghosts(dir, names)...), nil
 }
 
 // names returns the names that a living process holds.
@@ -74,8 +77,12 @@ func look(dir, name string) (api.Machine, bool) {
 	if err != nil || processLives(s.SupervisorPID) || !processLives(s.MachinePID) {
 		return api.Machine{}, false
 	}
+	state := api.StateOrphaned
+	if d, living, err := departureOf(dir, name); err == nil && d != nil && living {
+		state = api.StateInDoubt
+	}
 	return api.Machine{
-		Name: name, State: api.StateOrphaned, PID: s.MachinePID, CPUs: s.CPUs,
+		Name: name, State: state, PID: s.MachinePID, CPUs: s.CPUs,
 		MemoryBytes: s.MemoryBytes, StartedAt: s.StartedAt, UptimeMS: api.Milliseconds(time.Since(s.StartedAt)),
 		Socket: pathOf(dir, name, "sock"), Devices: []api.Device{},
 	}, true
@@ -115,7 +122,7 @@ func Open(dir, name string) (*api.Client, error) {
 		if !ok {
 			return nil, api.Errorf(api.CodeBadState, "try again in a moment", "machine %q is just starting or ending", name)
 		}
-		if m.State == api.StateOrphaned {
+		if m.SupervisorPID == 0 {
 			return nil, api.Errorf(api.CodeOrphaned, "end it with: vmm kill "+name,
 				"the supervisor of %q died; the guest runs on in process %d, but can be neither asked nor moved", name, m.PID)
 		}
@@ -131,6 +138,9 @@ func Kill(dir, name string) error {
 	var e *api.Error
 	if errors.As(err, &e) && e.Code == api.CodeOrphaned {
 		return killOrphan(dir, name)
+	}
+	if errors.As(err, &e) && e.Code == api.CodeNoSuchMachine && forgetGhost(dir, name) {
+		return nil
 	}
 	if err != nil {
 		return err
@@ -167,5 +177,36 @@ func killOrphan(dir, name string) error {
 		return err
 	}
 	n.release(false)
+	forgetGhost(dir, name)
 	return nil
+}
+
+// ghosts are the guests of which nothing is left here but the record of a move
+// that is in doubt; not those whose name another machine has.
+func ghosts(dir string, living []string) []api.Machine {
+	own, err := recordsPath(dir)
+	if err != nil {
+		return nil
+	}
+	all, err := record.List(own, record.Source)
+	if err != nil {
+		return nil
+	}
+	var gone []api.Machine
+	for _, r := range all {
+		if r.Handed && !r.Decided() && !r.Living && !slices.Contains(living, r.Name) {
+			gone = append(gone, api.Machine{Name: r.Name, State: api.StateInDoubt, Devices: []api.Device{}})
+		}
+	}
+	return gone
+}
+
+// forgetGhost removes the record of a guest of which nothing else is left here;
+// false if there is none.
+func forgetGhost(dir, name string) bool {
+	d, living, err := departureOf(dir, name)
+	if err != nil || d == nil || living {
+		return false
+	}
+	return record.Remove(d.ledger.own, record.Source, d.query.Move) == nil
 }

@@ -4,20 +4,14 @@ import (
 	"context"
 	"net/http"
 	"os"
-	"time"
+	"sync"
 
 	"github.com/ferryvmm/ferry/internal/ipc"
 	"github.com/ferryvmm/ferry/migration"
+	"github.com/ferryvmm/ferry/vcpu"
 	"github.com/ferryvmm/ferry/vmm"
 	"github.com/ferryvmm/ferry/vmm/supervisor/api"
 )
-
-// firstEpoch of a move: a later issue raises it when a move is tried again
-// under the same id.
-const firstEpoch = 1
-
-// askWithin bounds one question about a commit.
-const askWithin = 2 * time.Second
 
 func (v *server) migrate(w http.ResponseWriter, r *http.Request) {
 	var q api.MigrateRequest
@@ -30,13 +24,13 @@ func (v *server) migrate(w http.ResponseWriter, r *http.Request) {
 		api.WriteError(w, err)
 		return
 	}
+	if p := q.ThrottlePercent; p < 0 || p > vcpu.MaxThrottle {
+		api.WriteError(w, api.Errorf(api.CodeBadRequest, "see docs/cli.md for the API", "a throttle of %d percent is not between 0 and %d", p, vcpu.MaxThrottle))
+		return
+	}
 	if v.s.machine() == nil {
 		api.WriteError(w, api.Errorf(api.CodeBadState, "wait until a guest has arrived", "no guest runs here yet"))
 		return
-	}
-	m := vmm.Migrate{
-		Move: migration.NewMoveID(), Target: q.Target, Mode: q.Mode, Epoch: firstEpoch,
-		DowntimeLimit: api.Duration(q.DowntimeLimitMS), Timeout: api.Duration(q.TimeoutMS),
 	}
 	var files handOver
 	defer files.close()
@@ -48,13 +42,21 @@ func (v *server) migrate(w http.ResponseWriter, r *http.Request) {
 		}
 		files.add(role, f)
 	}
-	m.Roles = files.roles
-	v.s.mu.Lock()
-	v.s.target = addr
-	v.s.mu.Unlock()
+	d, own, err := v.s.depart(addr)
+	if err != nil {
+		api.WriteError(w, err)
+		return
+	}
+	files.add(vmm.RoleRecord, own)
+	m := vmm.Migrate{
+		Move: d.query.Move, Target: q.Target, Mode: q.Mode, Epoch: d.query.Epoch,
+		DowntimeLimit: api.Duration(q.DowntimeLimitMS), Timeout: api.Duration(q.TimeoutMS),
+		Bandwidth: q.BandwidthBitsPerS, Wait: q.PauseBeforeSwitchover, Throttle: q.ThrottlePercent, Roles: files.roles,
+	}
 	stream := api.NewStream(w)
 	result, err := v.s.transfer(stream, func(ctx context.Context, out *vmm.Outcome) error {
 		_, err := v.s.call(ctx, vmm.MethodMigrate, m, out, files.files...)
+		v.s.departed(d)
 		return err
 	})
 	answer(stream, result, err)
@@ -82,15 +84,34 @@ func dialMove(ctx context.Context, addr api.Address) (*os.File, error) {
 // transfer runs a move or a snapshot, reporting its progress on stream. It
 // returns when its outcome is known: for a guest that left, when its machine
 // and all that belongs to it are gone; for one in doubt, after the patience of
-// contract.md, while the machine goes on asking.
+// contract.md, while the machine goes on asking; for a guest whose memory stays
+// here, when it runs at its target.
 func (s *supervisor) transfer(stream *api.Stream, move func(context.Context, *vmm.Outcome) error) (api.Result, error) {
-	doubt := make(chan api.Result, 1)
+	early := make(chan api.Result, 1) // of a move that goes on without who asked for it
+	var mu sync.Mutex                 // guards open: a stream must not be written to behind its request
+	open := true
+	defer func() {
+		mu.Lock()
+		defer mu.Unlock()
+		open = false
+	}()
 	s.mu.Lock()
 	s.progress = func(p migration.Progress) {
+		mu.Lock()
+		defer mu.Unlock()
+		if !open {
+			return
+		}
 		_ = stream.Progress(toProgress(p))
+		if p.Serving != nil {
+			select {
+			case early <- toResult(vmm.Outcome{Result: *p.Serving}):
+			default:
+			}
+		}
 		if p.Undecided {
 			select {
-			case doubt <- inDoubt():
+			case early <- inDoubt():
 			default:
 			}
 		}
@@ -115,11 +136,11 @@ func (s *supervisor) transfer(stream *api.Stream, move func(context.Context, *vm
 		if e.err != nil {
 			return api.Result{}, e.err
 		}
-		if e.outcome.Result.TargetName != "" {
+		if e.outcome.Left {
 			<-s.finished // the guest has left: so does all that is its own
 		}
 		return toResult(e.outcome), nil
-	case r := <-doubt:
+	case r := <-early:
 		return r, nil
 	}
 }
@@ -137,24 +158,4 @@ func (s *supervisor) noteProgress(r *ipc.Request) error {
 		f(p)
 	}
 	return nil
-}
-
-// ask dials the target anew to learn what became of a commit.
-func (s *supervisor) ask(ctx context.Context, r *ipc.Request) (ipc.Reply, error) {
-	var q migration.Query
-	if err := r.Decode(&q); err != nil {
-		return ipc.Reply{}, err
-	}
-	s.mu.Lock()
-	addr := s.target
-	s.mu.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, askWithin)
-	defer cancel()
-	conn, err := dialTCP(ctx, addr)
-	if err != nil {
-		return ipc.Reply{}, err
-	}
-	defer conn.Close()
-	a, err := migration.AskPeer(ctx, conn, q)
-	return ipc.Reply{Body: a}, err
 }

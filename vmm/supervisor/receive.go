@@ -19,7 +19,9 @@ type ReceiveConfig struct {
 	Listen   string // tcp:HOST:PORT
 	Console  Console
 	Places   Places
+	Tracking vmm.Tracking
 	Insecure bool // required to listen elsewhere than on a loopback address
+	Guard    Guard
 	// Listening is called once with the real address.
 	Listening func(addr string)
 	// Started is called once a guest runs.
@@ -36,7 +38,7 @@ func Receive(ctx context.Context, c ReceiveConfig) (Exit, error) {
 	}
 	defer l.Close()
 	addr := l.Addr().(*net.TCPAddr)
-	records, err := recordsDir(c.Dir)
+	guard, err := c.Guard.check(c.Dir)
 	if err != nil {
 		return Exit{Code: 1}, err
 	}
@@ -56,9 +58,9 @@ func Receive(ctx context.Context, c ReceiveConfig) (Exit, error) {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	s.renames, s.places = c.Name == "", c.Places
+	s.renames, s.places, s.tracking, s.guard = c.Name == "", c.Places, c.Tracking, guard
 	s.listensAt("tcp:"+addr.String(), cancel)
-	r := &receiver{s: s, acceptor: newAcceptor(l, records, s.log), records: records, started: c.Started, ran: make(chan struct{})}
+	r := &receiver{s: s, acceptor: newAcceptor(l, guard.ledger, s.log), started: c.Started, ran: make(chan struct{})}
 	defer r.acceptor.close()
 	if c.Listening != nil {
 		c.Listening("tcp:" + addr.String())
@@ -81,7 +83,6 @@ func Receive(ctx context.Context, c ReceiveConfig) (Exit, error) {
 type receiver struct {
 	s        *supervisor
 	acceptor *acceptor
-	records  string
 	started  func(api.Started)
 	ran      chan struct{} // closed when a guest runs here
 }
@@ -114,7 +115,7 @@ func (r *receiver) next(ctx context.Context) error {
 	if err := openKVM(&files); err != nil {
 		return err
 	}
-	oath, err := record.Create(r.records, at.hello.Move, at.hello.Epoch)
+	oath, err := record.Create(r.s.guard.ledger.forTargets(), record.Target, record.Record{Move: at.hello.Move, Epoch: at.hello.Epoch})
 	if err != nil {
 		return err
 	}
@@ -136,11 +137,14 @@ func (r *receiver) take(ctx context.Context, at *attempt, files *handOver) error
 	p, err := s.launch(files, 0, 0)
 	if err != nil {
 		// No process has seen the move, and its source was told nothing.
-		return errors.Join(err, record.Remove(r.records, at.hello.Move))
+		return errors.Join(err, record.Remove(s.guard.ledger.forTargets(), record.Target, at.hello.Move))
 	}
 	ended := make(chan error, 1)
 	var arrival vmm.Arrival
-	in := vmm.Incoming{Hello: at.hello, Roles: files.roles}
+	in := vmm.Incoming{Hello: at.hello, Tracking: s.tracking, NoUserfault: openUserfault(files)}
+	in.Roles = files.roles
+	over := make(chan struct{})
+	go r.pass(p, at, over)
 	s.onRuns(func() {
 		s.ends.handedOver()
 		s.mu.Lock()
@@ -151,16 +155,17 @@ func (r *receiver) take(ctx context.Context, at *attempt, files *handOver) error
 	})
 	go func() {
 		_, err := p.conn.Call(context.WithoutCancel(ctx), vmm.MethodReceive, in, &arrival, files.files...)
+		close(over)
 		if err == nil && arrival.Forget {
 			// The source never asks about this move again.
-			if err := record.Remove(r.records, at.hello.Move); err != nil {
+			if err := record.Remove(s.guard.ledger.forTargets(), record.Target, at.hello.Move); err != nil {
 				s.log.Warn("removing an ownership record", "error", err)
 			}
 		}
 		if err == nil && arrival.Failure != nil {
 			err = arrival.Failure
 		}
-		if err == nil {
+		if err == nil && arrival.Forget {
 			r.acceptor.listener.Close() // released: there is nothing left to answer
 		}
 		ended <- fromMachine(err)
@@ -188,27 +193,12 @@ func (r *receiver) take(ctx context.Context, at *attempt, files *handOver) error
 	return err
 }
 
-// bury settles the record of an attempt whose machine process is gone.
+// bury settles the record of an attempt whose machine process is gone: no
+// process is left that could start this guest. That is durable now, in case its
+// source committed and asks. A record that says otherwise stays as it is.
 func (r *receiver) bury(at *attempt) {
-	rec, err := record.Find(r.records, at.hello.Move)
-	if err != nil {
-		return
+	err := r.s.guard.ledger.entomb(at.hello.Move)
+	if err != nil && !errors.Is(err, record.ErrNone) && !errors.Is(err, record.ErrDecided) {
+		r.s.log.Error("the record of a move that failed", "error", err)
 	}
-	// No process is left that could start this guest: that is durable now, in
-	// case its source committed and asks.
-	if rec.State == record.Reserved {
-		err = r.tombstone(at.hello.Move)
-	}
-	if err != nil {
-		r.s.log.Error("the outcome of a move could not be recorded", "error", err)
-	}
-}
-
-func (r *receiver) tombstone(move [16]byte) error {
-	f, err := record.Open(r.records, move)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return record.Decide(f, record.Tombstone)
 }

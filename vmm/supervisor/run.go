@@ -26,7 +26,9 @@ type RunConfig struct {
 	Console     Console
 	Clock       string // advance or freeze
 	Devices     Devices
+	Guard       Guard
 	CPU         string // host, baseline, or the path of a file that vmm cpu made
+	Tracking    vmm.Tracking
 	// Started is called once the guest runs.
 	Started func(api.Started)
 }
@@ -36,7 +38,7 @@ type RunConfig struct {
 func Run(ctx context.Context, c RunConfig) (Exit, error) {
 	config := vmm.Config{
 		MemoryBytes: c.MemoryBytes, CPUs: c.CPUs, Kernel: c.Kernel, Initrd: c.Initrd,
-		Cmdline: c.Cmdline, CmdlineSet: c.CmdlineSet, Clock: c.Clock, CPU: c.CPU,
+		Cmdline: c.Cmdline, CmdlineSet: c.CmdlineSet, Clock: c.Clock, CPU: c.CPU, Tracking: c.Tracking,
 	}
 	if c.CPU != vcpu.ModelHost && c.CPU != vcpu.ModelBaseline {
 		var err error
@@ -48,6 +50,10 @@ func Run(ctx context.Context, c RunConfig) (Exit, error) {
 		return Exit{Code: 1}, fromMachine(err)
 	}
 	if err := checkCapacity(c.MemoryBytes); err != nil {
+		return Exit{Code: 1}, err
+	}
+	guard, err := c.Guard.check(c.Dir)
+	if err != nil {
 		return Exit{Code: 1}, err
 	}
 	var files handOver
@@ -64,10 +70,12 @@ func Run(ctx context.Context, c RunConfig) (Exit, error) {
 	if err != nil {
 		return Exit{Code: 1}, err
 	}
+	s.guard = guard
 	if err := s.boot(ctx, config, c.Devices, &files); err != nil {
 		s.abandon()
 		return Exit{Code: 1}, err
 	}
+	s.setState(api.StateRunning)
 	notifyStarted(c.Started, s.runs())
 	return s.wait(ctx), nil
 }

@@ -27,10 +27,13 @@ func newServer(s *supervisor) *server {
 	mux.HandleFunc("POST "+api.PathPause, v.ask(vmm.MethodPause))
 	mux.HandleFunc("POST "+api.PathResume, v.ask(vmm.MethodResume))
 	mux.HandleFunc("POST "+api.PathMigrateCancel, v.ask(vmm.MethodCancel))
+	mux.HandleFunc("POST "+api.PathMigratePull, v.ask(vmm.MethodFetch))
+	mux.HandleFunc("POST "+api.PathMigrateContinue, v.ask(vmm.MethodContinue))
 	mux.HandleFunc("POST "+api.PathBalloon, v.balloon)
 	mux.HandleFunc("POST "+api.PathStop, v.stop)
 	mux.HandleFunc("POST "+api.PathKill, v.kill)
 	mux.HandleFunc("POST "+api.PathMigrate, v.migrate)
+	mux.HandleFunc("POST "+api.PathMigrateResolve, v.resolve)
 	mux.HandleFunc("POST "+api.PathSnapshot, v.snapshot)
 	mux.HandleFunc("GET "+api.PathConsole, v.console)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
@@ -107,7 +110,7 @@ func (v *server) stop(w http.ResponseWriter, r *http.Request) {
 			api.WriteError(w, err)
 			return
 		}
-		go v.s.stop(v.s.machine())
+		go v.s.stop(v.s.machine(), v.s.mayStop)
 	}
 	<-v.s.finished
 	api.WriteAnswer(w, nil)

@@ -43,21 +43,24 @@ type supervisor struct {
 	logFile *os.File
 	log     *slog.Logger
 	refused calmlog.Log // of the vsock's dials
+	guard   guarded
 	began   time.Time
 
 	mu        sync.Mutex // guards what follows
 	name      *name
 	proc      *process // nil while a receiver waits
 	state     api.State
-	startedAt time.Time // when the guest began to run here
+	changed   chan struct{} // closed when state changes
+	startedAt time.Time     // when the guest began to run here
 	ended     *vmm.Ending
 	listening string
 	progress  func(migration.Progress) // of the move under way
-	target    api.Address              // of the move under way: where to ask about it
+	leaving   *departure               // the move from here that is under way, or in doubt
 	renames   bool                     // the machine takes the name of the guest that arrives
 	claimed   *name                    // the name claimed for it
 	guest     vmm.Arriving             // what is said to arrive
 	arrived   func()                   // called when it runs
+	tracking  vmm.Tracking             // of a guest that arrives
 	places    Places                   // where a guest that arrives finds what it works on
 	attached  *attachments             // what the guest works on
 	quit      func()                   // ends the waiting of a receiver
@@ -89,6 +92,7 @@ func newSupervisor(n *name, c Console) (_ *supervisor, err error) {
 		dir: n.dir, console: c, ends: ends, logFile: log, began: time.Now(), name: n,
 		log:      slog.New(slog.NewTextHandler(log, nil)).With("process", "supervisor"),
 		finished: make(chan struct{}),
+		changed:  make(chan struct{}),
 	}
 	s.refused = calmlog.Log{Log: s.log, Every: refusedEvery}
 	s.server = newServer(s)
@@ -153,12 +157,11 @@ func (s *supervisor) describeLocked(cpus int, memory uint64) error {
 	}.write(s.name)
 }
 
-// runs notes that the guest runs here from now on.
+// runs notes that the guest is here from now on.
 func (s *supervisor) runs() api.Started {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.startedAt = time.Now()
-	s.state = api.StateRunning
 	go s.trim()
 	return api.Started{Name: s.name.name, PID: s.proc.cmd.Process.Pid, Socket: s.name.path("sock")}
 }
@@ -177,11 +180,27 @@ func (s *supervisor) listensAt(addr string, quit func()) {
 	s.state, s.listening, s.quit = api.StateReceiving, addr, quit
 }
 
+// listensWhere is the address of a receiver.
+func (s *supervisor) listensWhere() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.listening
+}
+
+// isLost tells whether what is here of the guest is of no use.
+func (s *supervisor) isLost() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state == api.StateLost
+}
+
 // setState notes the state of the machine.
 func (s *supervisor) setState(st api.State) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.state = st
+	close(s.changed)
+	s.changed = make(chan struct{})
 }
 
 // noMachine notes that the machine process of a failed attempt is gone.
@@ -237,6 +256,8 @@ func (s *supervisor) serveMachine(ctx context.Context, r *ipc.Request) (ipc.Repl
 		return ipc.Reply{}, nil
 	case vmm.NoteProgress:
 		return ipc.Reply{}, s.noteProgress(r)
+	case vmm.MethodReach:
+		return s.reach(ctx)
 	case vmm.MethodAsk:
 		return s.ask(ctx, r)
 	case vmm.MethodArriving:
@@ -244,7 +265,7 @@ func (s *supervisor) serveMachine(ctx context.Context, r *ipc.Request) (ipc.Repl
 	case vmm.MethodDial:
 		return s.dial(ctx, r)
 	case vmm.MethodRuns:
-		return ipc.Reply{}, s.guestRuns()
+		return ipc.Reply{}, s.guestRuns(r)
 	}
 	return ipc.Reply{}, fmt.Errorf("machine asked %q", r.Method)
 }
@@ -256,9 +277,9 @@ func (s *supervisor) wait(ctx context.Context) Exit {
 	select {
 	case <-p.gone:
 	case <-ctx.Done():
-		s.stop(p)
+		s.stop(p, nil)
 	case <-s.ends.terminal.asked():
-		s.stop(p)
+		s.stop(p, nil)
 	}
 	<-p.gone
 	return s.finish(s.verdict(p))
@@ -270,6 +291,8 @@ func (s *supervisor) verdict(p *process) Exit {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
+	case s.state == api.StateLost:
+		return Exit{Code: 3, Reason: "lost: its newer copy was killed at the target"}
 	case s.ended != nil:
 		return Exit{Code: s.ended.Code, Reason: s.ended.Reason}
 	case p.killed:
@@ -284,7 +307,11 @@ func (s *supervisor) finish(e Exit) Exit {
 	s.mu.Lock()
 	n := s.name
 	ran := !s.startedAt.IsZero()
+	d := s.leaving
 	s.mu.Unlock()
+	if d != nil { // what was here of the guest is gone
+		s.departed(d)
+	}
 	s.log.Info("ended", "code", e.Code, "reason", e.Reason)
 	s.ends.close()
 	s.detach()
@@ -307,8 +334,14 @@ func (s *supervisor) abandon() {
 	s.finish(Exit{Code: 1})
 }
 
-// stop asks the guest to end and insists after stopPatience.
-func (s *supervisor) stop(p *process) {
+// stop asks the guest to end and insists after stopPatience, unless may, if it
+// is not nil, has an objection by then.
+func (s *supervisor) stop(p *process, may func() error) {
+	if s.isLost() { // there is nobody to ask
+		p.kill()
+		<-p.gone
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), stopPatience)
 	defer cancel()
 	if _, err := p.conn.Call(ctx, vmm.MethodStop, nil, nil); err != nil {
@@ -319,6 +352,12 @@ func (s *supervisor) stop(p *process) {
 			return
 		case <-ctx.Done():
 			s.log.Warn("the guest did not end when asked", "after", stopPatience)
+		}
+	}
+	if may != nil {
+		if err := may(); err != nil {
+			s.log.Warn("the guest is left to its move", "reason", err)
+			return
 		}
 	}
 	insist, cancel := context.WithTimeout(context.Background(), 2*time.Second)

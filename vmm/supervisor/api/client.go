@@ -61,6 +61,17 @@ func (c *Client) Kill(ctx context.Context) error { return c.post(ctx, PathKill) 
 // it ended.
 func (c *Client) CancelMigrate(ctx context.Context) error { return c.post(ctx, PathMigrateCancel) }
 
+// ContinueMigrate lets the move go on that waits with the guest paused.
+func (c *Client) ContinueMigrate(ctx context.Context) error { return c.post(ctx, PathMigrateContinue) }
+
+// Pull fetches all of the guest's memory that is still at its source, and returns when it is here.
+func (c *Client) Pull(ctx context.Context) error { return c.post(ctx, PathMigratePull) }
+
+// Resolve decides who owns a guest whose move is in doubt. It returns when the guest runs here, or is gone.
+func (c *Client) Resolve(ctx context.Context, r ResolveRequest) error {
+	return c.call(ctx, http.MethodPost, PathMigrateResolve, r, nil)
+}
+
 // Migrate moves the guest and returns when the move ended, one way or another. It calls progress, if not nil, for every
 // report, on the calling goroutine. An error is returned only when the move did not begin, or when its end could not be
 // learned (code CodeConnectionLost: the move may have completed); a move that failed is a Result with Error set.

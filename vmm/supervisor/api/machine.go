@@ -11,6 +11,9 @@ const (
 	StatePaused       State = "paused"
 	StateReceiving    State = "receiving"    // waits for a guest, or is being sent one
 	StateMigrating    State = "migrating"    // the guest runs here while it is sent away
+	StateWaiting      State = "waiting"      // source: the guest is paused, and the move waits to be continued
+	StatePulling      State = "pulling"      // target: the guest runs here, memory of it is still at its source
+	StateServing      State = "serving"      // source: the guest runs at its target, its memory stays here until it is fetched
 	StateRelinquished State = "relinquished" // source: the commit may have left, the guest no longer runs here
 	StateInDoubt      State = "in_doubt"     // source: nobody could say yet which side owns the guest
 	StateLost         State = "lost"         // the only owner was killed
@@ -42,6 +45,8 @@ type Machine struct {
 	Moves        int      `json:"moves"`         // completed moves of this guest so far
 	Socket       string   `json:"socket"`
 	Listening    string   `json:"listening,omitempty"` // the address a receiving machine listens on
+
+	DirtyTracking string `json:"dirty_tracking"` // how the guest's writes are logged here: bitmap or ring
 }
 
 // Started is what run, receive and restore report once the guest runs, and what a detached start returns.

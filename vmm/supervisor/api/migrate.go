@@ -6,16 +6,29 @@ import "time"
 const (
 	ModePrecopy  = "precopy"
 	ModeStopcopy = "stopcopy"
+	ModePostcopy = "postcopy"
+	ModeHybrid   = "hybrid"
+	ModeAuto     = "auto"
+	ModeRemote   = "remote"
 )
+
+// Modes are those that can be asked for.
+var Modes = []string{ModeAuto, ModePrecopy, ModePostcopy, ModeHybrid, ModeStopcopy, ModeRemote}
 
 // MigrateRequest asks a machine to move its guest. The move goes on when the requester goes away: only a cancel, its
 // timeout, or a failure ends it.
 type MigrateRequest struct {
 	Target          string  `json:"target"` // tcp:HOST:PORT
-	Mode            string  `json:"mode"`   // ModePrecopy or ModeStopcopy
+	Mode            string  `json:"mode"`   // one of Modes
 	DowntimeLimitMS float64 `json:"downtime_limit_ms"`
 	TimeoutMS       float64 `json:"timeout_ms"` // 0: none
-	Insecure        bool    `json:"insecure"`   // needed when the target is not a loopback address
+	// BandwidthBitsPerS limits the sending of memory while the guest runs. 0: no limit.
+	BandwidthBitsPerS uint64 `json:"bandwidth_bits_per_s,omitempty"`
+	// ThrottlePercent is how much of its time the guest may stand still, so that it writes no faster than the link takes, 0 to 99. 0: never.
+	ThrottlePercent int  `json:"throttle_percent,omitempty"`
+	Insecure        bool `json:"insecure"` // needed when the target is not a loopback address
+	// PauseBeforeSwitchover has the move wait, with the guest paused, until ContinueMigrate.
+	PauseBeforeSwitchover bool `json:"pause_before_switchover,omitempty"`
 }
 
 // SnapshotRequest asks a machine to write its guest to a directory.
@@ -37,7 +50,7 @@ const (
 
 // Progress is one report of a move under way.
 type Progress struct {
-	Phase              string  `json:"phase"` // reserve, push, stop, commit, in_doubt, release
+	Phase              string  `json:"phase"` // reserve, push, stop, wait, commit, in_doubt, release
 	Round              int     `json:"round"` // from 0, the first pass over all data
 	SentBytes          uint64  `json:"sent_bytes"`
 	RemainingBytes     uint64  `json:"remaining_bytes"` // data still to be sent, as known now
@@ -45,6 +58,7 @@ type Progress struct {
 	BandwidthBitsPerS  float64 `json:"bandwidth_bits_per_s"`
 	ForecastDowntimeMS float64 `json:"forecast_downtime_ms"` // if the guest were stopped now; 0 while not known
 	ElapsedMS          float64 `json:"elapsed_ms"`           // since the request was accepted
+	ThrottlePercent    int     `json:"throttle_percent"`     // how much of its time the guest stands still
 }
 
 // Result says how a move, or a snapshot, went.
@@ -62,7 +76,28 @@ type Result struct {
 	TotalMS       float64  `json:"total_ms"`    // request accepted to release, at the source
 	DowntimeMS    float64  `json:"downtime_ms"` // first kick to receipt of running, source's clock
 	Downtime      Downtime `json:"downtime"`
+	PulledPages   uint64   `json:"pulled_pages"` // that came after the guest ran at the target
+	UrgentPages   uint64   `json:"urgent_pages"` // of them those that it waited for, or a device
+	Faults        Faults   `json:"faults"`
+	Rejoins       int      `json:"rejoins"` // links lost and made anew in pull
 	Error         *Error   `json:"error,omitempty"`
+
+	Throttle Throttled `json:"throttle"`
+}
+
+// Faults says how long the guest waited for pages that were missing at the target, from the request to the wake.
+type Faults struct {
+	Count     uint64        `json:"count"`
+	P50US     float64       `json:"p50_us"`
+	P99US     float64       `json:"p99_us"`
+	MaxUS     float64       `json:"max_us"`
+	Histogram []FaultBucket `json:"histogram,omitempty"`
+}
+
+// FaultBucket is one bar: how many waits lasted up to so many microseconds, and longer than the bar before.
+type FaultBucket struct {
+	UpToUS float64 `json:"up_to_us"`
+	Count  uint64  `json:"count"`
 }
 
 // Round is one pass over dirty memory.
@@ -73,9 +108,15 @@ type Round struct {
 	DirtiedPages uint64  `json:"dirtied_pages"` // found dirty at the end of the round
 }
 
+// Throttled says how much a guest was slowed down.
+type Throttled struct {
+	MaxPercent int     `json:"max_percent"` // of its time that it stood still; 0: it was not
+	MS         float64 `json:"ms"`          // during which it did
+}
+
 // Downtime splits downtime_ms into its parts.
 type Downtime struct {
-	PauseMS  float64 `json:"pause_ms"`  // kick to all vCPUs stopped and devices quiet
+	PauseMS  float64 `json:"pause_ms"`  // kick to all vCPUs stopped and devices quiet, and the wait of --pause-before-switchover
 	PagesMS  float64 `json:"pages_ms"`  // last pages
 	StateMS  float64 `json:"state_ms"`  // saving, sending and restoring the state
 	CommitMS float64 `json:"commit_ms"` // commit and the durable record

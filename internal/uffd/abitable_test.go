@@ -1,0 +1,42 @@
+package uffd
+
+import "unsafe"
+
+// abiTable is what this package believes of the ABI, under the C names that testdata/abi.c prints.
+var abiTable = map[string]uint64{
+	"sizeof struct uffdio_api":                         uint64(unsafe.Sizeof(apiArg{})),
+	"offsetof struct uffdio_api.features":              uint64(unsafe.Offsetof(apiArg{}.features)),
+	"offsetof struct uffdio_api.ioctls":                uint64(unsafe.Offsetof(apiArg{}.ioctls)),
+	"sizeof struct uffdio_range":                       uint64(unsafe.Sizeof(rangeArg{})),
+	"offsetof struct uffdio_range.len":                 uint64(unsafe.Offsetof(rangeArg{}.len)),
+	"sizeof struct uffdio_register":                    uint64(unsafe.Sizeof(registerArg{})),
+	"offsetof struct uffdio_register.mode":             uint64(unsafe.Offsetof(registerArg{}.mode)),
+	"offsetof struct uffdio_register.ioctls":           uint64(unsafe.Offsetof(registerArg{}.ioctls)),
+	"sizeof struct uffdio_continue":                    uint64(unsafe.Sizeof(fillArg{})),
+	"offsetof struct uffdio_continue.mode":             uint64(unsafe.Offsetof(fillArg{}.mode)),
+	"offsetof struct uffdio_continue.mapped":           uint64(unsafe.Offsetof(fillArg{}.done)),
+	"sizeof struct uffdio_zeropage":                    uint64(unsafe.Sizeof(fillArg{})),
+	"offsetof struct uffdio_zeropage.mode":             uint64(unsafe.Offsetof(fillArg{}.mode)),
+	"offsetof struct uffdio_zeropage.zeropage":         uint64(unsafe.Offsetof(fillArg{}.done)),
+	"sizeof struct uffd_msg":                           uint64(unsafe.Sizeof(message{})),
+	"offsetof struct uffd_msg.event":                   uint64(unsafe.Offsetof(message{}.event)),
+	"offsetof struct uffd_msg.arg.pagefault.flags":     uint64(unsafe.Offsetof(message{}.flags)),
+	"offsetof struct uffd_msg.arg.pagefault.address":   uint64(unsafe.Offsetof(message{}.address)),
+	"offsetof struct uffd_msg.arg.pagefault.feat.ptid": uint64(unsafe.Offsetof(message{}.thread)),
+	"USERFAULTFD_IOC_NEW":                              reqNew,
+	"UFFDIO_API":                                       reqAPI,
+	"UFFDIO_REGISTER":                                  reqRegister,
+	"UFFDIO_UNREGISTER":                                reqUnregister,
+	"UFFDIO_WAKE":                                      reqWake,
+	"UFFDIO_ZEROPAGE":                                  reqZeropage,
+	"UFFDIO_CONTINUE":                                  reqContinue,
+	"UFFD_API":                                         apiVersion,
+	"UFFD_FEATURE_MISSING_HUGETLBFS":                   featMissingHugetlb,
+	"UFFD_FEATURE_MISSING_SHMEM":                       featMissingShmem,
+	"UFFD_FEATURE_MINOR_HUGETLBFS":                     featMinorHugetlb,
+	"UFFD_FEATURE_MINOR_SHMEM":                         featMinorShmem,
+	"UFFDIO_REGISTER_MODE_MISSING":                     modeMissing,
+	"UFFDIO_REGISTER_MODE_MINOR":                       modeMinor,
+	"UFFD_EVENT_PAGEFAULT":                             eventPagefault,
+	"1 << _UFFDIO_CONTINUE":                            canContinue,
+}

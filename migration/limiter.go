@@ -1,0 +1,97 @@
+package migration
+
+import (
+	"io"
+	"net"
+	"os"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// burstTime is how much of its rate a limiter lets through at once.
+	burstTime = 10 * time.Millisecond
+	// minBurst is what it lets through at once however slow it is, in bytes: two
+	// segments of Ethernet.
+	minBurst = 2 * 1448
+)
+
+// limiter writes no faster than its rate: a token bucket. One goroutine uses it.
+type limiter struct {
+	w     io.Writer
+	rate  float64 // bytes a second
+	burst float64 // what the bucket holds, in bytes
+	level float64 // what is in it
+	at    time.Time
+	done  <-chan struct{} // ends a wait, and the Write with it
+}
+
+// newLimiter limits w to bits a second.
+func newLimiter(w io.Writer, bits uint64, done <-chan struct{}) *limiter {
+	rate := float64(bits) / 8
+	return &limiter{w: w, rate: rate, burst: max(rate*burstTime.Seconds(), minBurst), at: time.Now(), done: done}
+}
+
+// Write writes p in pieces as they may go. When done is closed it is as if the
+// connection's deadline were over.
+func (l *limiter) Write(p []byte) (int, error) {
+	written := 0
+	for len(p) > 0 {
+		// Half a bucket at a time: what a timer is late is made up for with the other half.
+		if err := l.await(min(float64(len(p)), l.burst/2)); err != nil {
+			return written, err
+		}
+		n, err := l.w.Write(p[:min(len(p), int(l.level))])
+		written += n
+		l.level -= float64(n)
+		if err != nil {
+			return written, err
+		}
+		p = p[n:]
+	}
+	return written, nil
+}
+
+// await waits until the bucket holds so many bytes.
+func (l *limiter) await(bytes float64) error {
+	for {
+		now := time.Now()
+		l.level = min(l.level+l.rate*now.Sub(l.at).Seconds(), l.burst)
+		l.at = now
+		if l.level >= bytes {
+			return nil
+		}
+		// A nanosecond more, for the division rounds down.
+		t := time.NewTimer(time.Duration((bytes-l.level)/l.rate*float64(time.Second)) + 1)
+		select {
+		case <-t.C:
+		case <-l.done:
+			t.Stop()
+			return os.ErrDeadlineExceeded
+		}
+	}
+}
+
+// lineRate is what a connection could carry without a limiter, in bytes a
+// second, as the kernel has seen its bursts to be delivered (tcpi_delivery_rate);
+// 0 if that is not known. It is half of what was seen: the target has to place
+// what comes, too.
+func lineRate(conn net.Conn) float64 {
+	c, ok := conn.(syscall.Conn)
+	if !ok {
+		return 0
+	}
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	var rate float64
+	_ = raw.Control(func(fd uintptr) { // a connection that is closed carries nothing
+		if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
+			rate = float64(info.Delivery_rate) / 2
+		}
+	})
+	return rate
+}

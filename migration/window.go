@@ -1,0 +1,94 @@
+package migration
+
+import (
+	"sync"
+	"time"
+)
+
+const (
+	// queueTime is what pulled pages may wait in the network before a page that
+	// the guest needs, beyond the round trip.
+	queueTime = 500 * time.Microsecond
+	// minWindow and maxWindow bound the bytes under way.
+	minWindow = 32 << 10
+	maxWindow = 8 << 20
+	// rateEvery is over what time a rate is measured, and rateKept how many of them count.
+	rateEvery = 5 * time.Millisecond
+	rateKept  = 16
+)
+
+// window bounds the bytes of pulled pages that are on their way: enough to fill
+// the link, and not so many that they queue up before what is urgent. The link's
+// rate is the highest seen lately, since a small window makes it look slower.
+type window struct {
+	mu     sync.Mutex // guards all below
+	room   sync.Cond
+	flying int
+	size   int
+	ended  bool
+
+	rates   [rateKept]float64 // bytes a second
+	next    int
+	since   time.Time
+	arrived int // since then
+}
+
+func newWindow(rate float64, roundTrip time.Duration) *window {
+	w := &window{since: time.Now()}
+	w.room.L = &w.mu
+	w.rates[0] = rate
+	w.next = 1
+	w.fit(roundTrip)
+	return w
+}
+
+// fit sets the size. The caller holds mu.
+func (w *window) fit(roundTrip time.Duration) {
+	best := 0.0
+	for _, r := range w.rates {
+		best = max(best, r)
+	}
+	w.size = min(max(int(best*(roundTrip+queueTime).Seconds()), minWindow), maxWindow)
+}
+
+// piece is how much is best sent at a time, in bytes of whole pages.
+func (w *window) piece() uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return uint64(min(max(w.size/4, 4<<10), maxPullData)) &^ pageMask
+}
+
+// take waits until n more bytes may leave. It is false if the window has ended.
+func (w *window) take(n int) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for !w.ended && w.flying > 0 && w.flying+n > w.size {
+		w.room.Wait()
+	}
+	w.flying += n
+	return !w.ended
+}
+
+// arrive notes that n bytes are in place.
+func (w *window) arrive(n int, roundTrip time.Duration) {
+	now := time.Now()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.flying = max(w.flying-n, 0)
+	w.arrived += n
+	if took := now.Sub(w.since); took >= rateEvery {
+		w.rates[w.next] = float64(w.arrived) / took.Seconds()
+		w.next = (w.next + 1) % rateKept
+		w.arrived, w.since = 0, now
+		w.fit(roundTrip)
+	}
+	w.room.Signal()
+}
+
+// end lets nobody wait any more.
+func (w *window) end() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ended = true
+	w.room.Broadcast()
+}
