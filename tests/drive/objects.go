@@ -40,6 +40,7 @@ type Device struct {
 	Kind        string `json:"kind"`
 	ID          string `json:"id"`
 	Path        string `json:"path"`
+	Queues      int    `json:"queues"`
 	SizeBytes   uint64 `json:"size_bytes"`
 	Writes      uint64 `json:"writes"`
 	MAC         string `json:"mac"`
