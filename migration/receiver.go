@@ -196,8 +196,9 @@ func (r *receiver) postLocked(in targetInput) {
 		}
 		more = false
 		for _, a := range acts {
-			// Only the last action of a step has an outcome: there is a test.
-			if next, ok := r.execute(a); ok {
+			// Only the last action of a step has an outcome, but for words that
+			// do not reach the source: there is a test.
+			if next, ok := r.execute(a); ok && !more {
 				in, more = next, true
 			}
 		}

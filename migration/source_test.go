@@ -19,10 +19,18 @@ func sourceAt(t testing.TB, want sourceState, mode Mode, keep bool) source {
 	if mode == StopCopy {
 		script = slices.Delete(script, 3, 7)
 	}
+	if want == sourcePulling || want == sourceRejoining || want == sourceLost {
+		s.mode = Postcopy
+		script = append(slices.Delete(script, 3, 7), onRunning)
+	}
 	if s.wait = want == sourceWaiting; s.wait {
 		script = slices.Insert(script, slices.Index(script, onPaused)+1, onContinue)
 	}
 	switch want {
+	case sourceRejoining:
+		script = append(script, onLinkLost)
+	case sourceLost:
+		script = append(script, onLinkLost, onLost)
 	case sourceInDoubt:
 		script = append(script, onLinkLost)
 	case sourceUndecided:
@@ -40,7 +48,7 @@ func sourceAt(t testing.TB, want sourceState, mode Mode, keep bool) source {
 		if s.state == want {
 			return s
 		}
-		if _, err := s.Step(sourceInput{event: e, err: errors.New("why")}); err != nil {
+		if _, err := s.Step(sourceInput{event: e, err: errors.New("why"), canPull: true, pages: uint64(len(script))}); err != nil {
 			t.Fatalf("on the way to %v: %v", want, err)
 		}
 	}
@@ -102,6 +110,19 @@ func TestSourceTransitions(t *testing.T) {
 	early[onRoundAck] = step{to: sourcePushing}
 	finishing := with(unwinding(doResume, doUntrack), onFinished, sourcePreparing)
 	finishing[onPrepared] = step{to: sourceFinishing}
+	pulled := step{sourceCompleted, []sourceAction{doRelease, doUntrack, doEnd}}
+	dead := step{sourceLost, []sourceAction{doPart, doUntrack, doEnd}}
+	left := step{sourceUndecided, []sourceAction{doPart, doUntrack, doEnd}}
+	parted := step{sourceRejoining, []sourceAction{doPart, doRejoin}}
+	pulling := map[sourceEvent]step{
+		onPulled: pulled, onLost: dead, onGiveUp: left, onLinkLost: parted, onAbort: parted, onFailed: parted,
+		onFetch: {sourcePulling, []sourceAction{doFetch}}, onCancel: {to: sourcePulling}, onTimeout: {to: sourcePulling},
+	}
+	rejoining := map[sourceEvent]step{
+		onPulled: pulled, onLost: dead, onGiveUp: left, onLinkLost: {to: sourceRejoining}, onAbort: {to: sourceRejoining}, onFailed: {to: sourceRejoining},
+		onRejoined: {sourcePulling, []sourceAction{doServe}}, onNotJoined: {sourceRejoining, []sourceAction{doRejoinAgain}},
+		onCancel: {to: sourceRejoining}, onTimeout: {to: sourceRejoining},
+	}
 	table := map[sourceState]map[sourceEvent]step{
 		sourceNew:       fresh,
 		sourceReserving: with(unwinding(), onReserved, sourceOffering, doOffer),
@@ -118,6 +139,9 @@ func TestSourceTransitions(t *testing.T) {
 		sourceCommitted: committed,
 		sourceInDoubt:   doubt,
 		sourceSealing:   sealing,
+		sourcePulling:   pulling,
+		sourceRejoining: rejoining,
+		sourceLost:      ends(sourceLost),
 		sourceCompleted: ends(sourceCompleted),
 		sourceUnwound:   ends(sourceUnwound),
 		sourceUndecided: ends(sourceUndecided),

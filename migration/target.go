@@ -117,8 +117,8 @@ func (t *target) pulling(in targetInput) ([]targetAction, error) {
 	case in.event == gotFetch && t.state == targetPulling:
 		t.fetch = true
 		return t.to(targetPulling, actSayFetch)
-	case in.event == gotFetch && t.state == targetParted:
-		t.fetch = true
+	case in.event == gotFetch:
+		t.fetch = t.fetch || t.state == targetParted
 		return nil, nil
 	case in.event == gotRejoined && t.state == targetParted && !t.pull:
 		return t.to(targetRunning, actSayMissing, actSayPulled)

@@ -3,7 +3,9 @@ package vcpu
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ferryvmm/ferry/internal/kvm"
@@ -34,6 +36,9 @@ type Config struct {
 
 	// Waiting, if not nil, says whether a vCPU's thread waits for a missing page. Pause asks it to tell Held from TimedOut.
 	Waiting func(cpu int) bool
+
+	// Dirty, if not nil, are the VM's dirty rings, which must be enabled already.
+	Dirty Dirty
 }
 
 // MaxCount is the most vCPUs that one machine can have: their ids must fit an 8-bit APIC id, and 0xff means all.
@@ -50,6 +55,8 @@ type Set struct {
 	fresh       State    // as the kernel made it, for SetBootState
 	platform    platform
 	time        timePlan                                 // of the Restore in progress
+	throttle    atomic.Int32                             // percent of the time that vCPUs stand still
+	window      time.Duration                            // throttleWindow
 	hasDeadline bool                                     // the vCPUs have the TSC-deadline timer
 	coalesced   func(pio bool, addr uint64, data []byte) // deliver, bound once
 
@@ -70,7 +77,7 @@ func NewSet(cfg Config) (*Set, error) {
 	if cfg.Count < 1 || cfg.Count > MaxCount {
 		return nil, fmt.Errorf("vcpu: %d vCPUs, want 1 to %d", cfg.Count, MaxCount)
 	}
-	s := &Set{cfg: cfg, idle: make(chan struct{}), quit: make(chan struct{})}
+	s := &Set{cfg: cfg, window: throttleWindow, idle: make(chan struct{}), quit: make(chan struct{})}
 	s.coalesced = s.deliver
 	close(s.idle)
 	if err := s.start(); err != nil {
@@ -88,6 +95,7 @@ func (s *Set) start() error {
 			return err
 		}
 		c := &cpu{set: s, index: i, kvm: v, work: make(chan func(), 1)}
+		c.pacing = newPacing(c.kickActive)
 		s.cpus = append(s.cpus, c)
 		s.threads.Add(1)
 		go c.thread(started)
@@ -112,6 +120,13 @@ func (s *Set) Count() int { return len(s.cpus) }
 
 // ThreadID returns the kernel's id of a vCPU's thread, by which userfaultfd names who waits for a page.
 func (s *Set) ThreadID(cpu int) int { return s.cpus[cpu].tid }
+
+// Whole tells whether no vCPU has ended. It is reliable once a Pause has answered Paused.
+func (s *Set) Whole() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !slices.ContainsFunc(s.cpus, func(c *cpu) bool { return c.ended })
+}
 
 // Resume lets every vCPU run that has not ended.
 func (s *Set) Resume() error {

@@ -47,6 +47,7 @@ const pauseWithin = 2 * time.Second
 type Machine struct {
 	sys     *kvm.System
 	plan    Plan
+	track   Tracking
 	images  *images
 	backs   *backends
 	console *console.Hub
@@ -55,6 +56,9 @@ type Machine struct {
 	note func(State)
 	// over is called once, when the guest has ended.
 	over func(Ending)
+	// closing is done when the machine goes away: a move waits for nothing then.
+	closing context.Context
+	leave   context.CancelFunc
 
 	mu       sync.Mutex // guards what follows; never held across KVM_RUN
 	state    State
@@ -63,6 +67,7 @@ type Machine struct {
 	handed   bool          // the images are unlocked, for a target: the guest must not run without them
 	move     *move         // the move or snapshot under way
 	pulling  bool          // pages are missing: what touches one waits for it
+	bereaved bool          // the source is dead: what is missing never comes
 	whole    chan struct{} // closed when none is any more; nil before the first
 	ended    bool
 	readyAt  int64 // CLOCK_MONOTONIC, ns
@@ -72,10 +77,12 @@ type Machine struct {
 }
 
 // newMachine builds the guest of a plan; nothing runs.
-func newMachine(sys *kvm.System, p Plan, im *images, backs *backends, hub *console.Hub, log *slog.Logger, note func(State), over func(Ending)) (*Machine, error) {
-	m := &Machine{sys: sys, plan: p, images: im, backs: backs, console: hub, log: log, note: note, over: over, state: StatePaused}
+func newMachine(sys *kvm.System, p Plan, k Tracking, im *images, backs *backends, hub *console.Hub, log *slog.Logger, note func(State), over func(Ending)) (*Machine, error) {
+	m := &Machine{sys: sys, plan: p, track: k, images: im, backs: backs, console: hub, log: log, note: note, over: over, state: StatePaused}
+	m.closing, m.leave = context.WithCancel(context.Background())
 	i, err := m.build()
 	if err != nil {
+		m.leave()
 		return nil, err
 	}
 	m.instance = i
@@ -84,7 +91,7 @@ func newMachine(sys *kvm.System, p Plan, im *images, backs *backends, hub *conso
 
 func (m *Machine) build() (*instance, error) {
 	var i *instance
-	i, err := build(m.sys, m.plan, m.wiring(), func(cpu int, e vcpu.Ending) { go m.died(i, cpu, e) })
+	i, err := build(m.sys, m.plan, m.track, m.wiring(), func(cpu int, e vcpu.Ending) { go m.died(i, cpu, e) })
 	return i, err
 }
 
@@ -122,6 +129,7 @@ func (m *Machine) run() error {
 		return err
 	}
 	m.console.SetInput(m.instance.board.serial)
+	m.instance.memory.Resume()
 	m.instance.board.resume()
 	if err := m.instance.cpus.Resume(); err != nil {
 		return err
@@ -220,9 +228,11 @@ func (m *Machine) usable() error {
 	case m.state == StateWaiting:
 		return badState("the guest is paused, and waits to be switched over", "vmm migrate "+m.plan.Name+" --continue, or --cancel")
 	case m.state == StateLost:
-		return badState("the guest is lost: what is here is older than what was killed at the target", "end it with vmm kill "+m.plan.Name+", and start it anew")
+		return badState(m.whyLost(), "end it with vmm kill "+m.plan.Name+", and start it anew")
 	case m.state == StateInDoubt:
 		return badState("the guest is in_doubt", "bring the target's host or the network back, or decide: vmm migrate "+m.plan.Name+" --resolve source|target")
+	case m.move != nil && m.move.meters:
+		return badState("the guest's dirty rate is being measured", "try again when that is done, or end it: vmm migrate "+m.plan.Name+" --cancel")
 	case m.move != nil:
 		return badState(fmt.Sprintf("the guest is %s", m.state), "wait until the move has ended, or cancel it: vmm migrate "+m.plan.Name+" --cancel")
 	}
@@ -234,6 +244,7 @@ func (m *Machine) halt(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, pauseWithin)
 	defer cancel()
 	i := m.instance
+	i.memory.Interrupt() // a device that waits for a missing page would not come to rest
 	answer, err := i.cpus.Pause(ctx)
 	if err == nil && answer != vcpu.Paused {
 		err = fmt.Errorf("%v", answer)
@@ -244,15 +255,20 @@ func (m *Machine) halt(ctx context.Context) error {
 		}
 	}
 	// Those that did stop go on.
+	i.memory.Resume()
 	i.board.resume()
 	return errors.Join(fmt.Errorf("pausing the guest: %w", err), i.cpus.Resume())
 }
 
 // AskToStop asks the guest to end: by the power button, and by the test device
-// if it has one.
+// if it has one. Whoever stands still for a move is not asked: the state that
+// would tell is saved already.
 func (m *Machine) AskToStop() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.move != nil && m.move.halted {
+		return nil
+	}
 	if m.paused {
 		return badState("a paused guest cannot be asked", "")
 	}
@@ -276,12 +292,15 @@ func (m *Machine) alive() bool {
 	return !m.ended
 }
 
-// close ends the guest, whatever it is doing.
+// close ends the guest, whatever it is doing. A move under way ends first, for
+// it works on the guest's memory.
 func (m *Machine) close() {
 	m.mu.Lock()
 	m.ended = true
 	i := m.instance
 	m.mu.Unlock()
+	m.leave()
+	m.quitMove(guestEnded("the guest was ended"))
 	if err := i.close(); err != nil {
 		m.log.Error("closing the guest", "error", err)
 	}

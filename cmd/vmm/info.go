@@ -75,6 +75,9 @@ func (a *app) printInfo(m api.Machine) error {
 	row("cpus", unlessZero(m.CPUs))
 	row("cpu", m.CPU)
 	row("memory", memoryOrNone(m.MemoryBytes))
+	if m.MissingBytes > 0 {
+		row("missing", bytesText(m.MissingBytes)+", still at its source")
+	}
 	if m.ResidentBytes > 0 {
 		row("resident", bytesText(m.ResidentBytes))
 	}
@@ -89,6 +92,7 @@ func (a *app) printInfo(m api.Machine) error {
 	row("command line", m.Cmdline)
 	row("console", m.Console)
 	row("clock", m.Clock)
+	row("dirty tracking", m.DirtyTracking)
 	for _, d := range m.Devices {
 		row(deviceName(d), deviceText(d))
 	}
@@ -125,6 +129,7 @@ func deviceText(d api.Device) string {
 			add("read only")
 		}
 		add("cache %s", k.Cache)
+		add("%s", plural(d.Queues, "queue"))
 		add("%s (%s)", plural(k.Reads, "read"), bytesText(k.ReadBytes))
 		add("%s (%s)", plural(k.Writes, "write"), bytesText(k.WrittenBytes))
 		add("%s", plural(k.Flushes, "flush request"))
@@ -137,7 +142,7 @@ func deviceText(d api.Device) string {
 			add("bridge %s", n.Bridge)
 		}
 		add("%s", n.MAC)
-		add("%s", plural(n.Queues, "queue pair"))
+		add("%s", plural(d.Queues, "queue pair"))
 		add("MTU %d", n.MTU)
 		add("received %s (%s)", plural(n.RxPackets, "packet"), bytesText(n.RxBytes))
 		add("sent %s (%s)", plural(n.TxPackets, "packet"), bytesText(n.TxBytes))

@@ -88,8 +88,11 @@ type Transport interface {
 // Memory is guest memory as devices see it.
 type Memory interface {
 	// View returns guest memory itself, not a copy. The guest may change it at
-	// any time. It fails unless all of the range is memory.
+	// any time. It fails unless all of the range is memory. What is still on
+	// another host it waits for; guestmem.ErrInterrupted says that it is not to.
 	View(gpa, size uint64) ([]byte, error)
+	// Check is View without the wait: it fails unless all of the range is memory.
+	Check(gpa, size uint64) error
 	// MarkDirty notes that part of a view was written. It comes after the bytes
 	// have landed and before the guest is told of them.
 	MarkDirty(gpa, size uint64)

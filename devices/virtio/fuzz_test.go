@@ -21,10 +21,17 @@ const (
 type holed struct{ *virtiotest.Memory }
 
 func (h holed) View(gpa, size uint64) ([]byte, error) {
-	if gpa < holeTo && (gpa >= holeFrom || size > holeFrom-gpa) {
-		return nil, virtiotest.ErrOutside
+	if err := h.Check(gpa, size); err != nil {
+		return nil, err
 	}
 	return h.Memory.View(gpa, size)
+}
+
+func (h holed) Check(gpa, size uint64) error {
+	if gpa < holeTo && (gpa >= holeFrom || size > holeFrom-gpa) {
+		return virtiotest.ErrOutside
+	}
+	return h.Memory.Check(gpa, size)
 }
 
 // input is what the fuzzer gives; behind its end are zeros.

@@ -2,8 +2,11 @@ package virtio
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"sync/atomic"
+
+	"github.com/ferryvmm/ferry/guestmem"
 )
 
 // MaxQueueSize is the most descriptors that a queue can have, section 2.7.
@@ -49,7 +52,7 @@ type Queue struct {
 	mem               Memory
 	state             QueueState
 	size              uint16
-	desc, avail, used []byte
+	desc, avail, used []byte // views of the rings, once they are used
 	indirect          bool
 	eventIdx          bool
 	kick              *Kick
@@ -60,11 +63,14 @@ type Queue struct {
 	told      bool   // published was followed by a decision about an interrupt
 	flags     uint16 // of the used ring
 	fence     uint32
+	// interrupted says that the last look could not wait for guest memory: a Resume of the device lets it try again.
+	interrupted bool
 }
 
 // NewQueue makes a queue of a state, whose rings must lie in guest memory.
 // features are those that the driver accepted; interrupt tells it that requests
-// were used. Errors are ErrDriver.
+// were used. It looks at no memory: a guest that has just moved here may still
+// miss it. Errors are ErrDriver.
 func NewQueue(m Memory, s QueueState, features uint64, kick *Kick, interrupt func()) (*Queue, error) {
 	if err := s.Check(MaxQueueSize); err != nil {
 		return nil, err
@@ -74,22 +80,47 @@ func NewQueue(m Memory, s QueueState, features uint64, kick *Kick, interrupt fun
 		indirect: features&FeatureIndirect != 0, eventIdx: features&FeatureEventIdx != 0,
 		next: s.Next, use: s.Used, published: s.Used,
 	}
-	n := uint64(s.Size)
-	for _, r := range []struct {
-		name      string
-		gpa, size uint64
-		view      *[]byte
-	}{
-		{"descriptors", s.Desc, n * descSize, &q.desc},
-		{"available ring", s.Avail, ringHeader + n*availEntry + eventSize, &q.avail},
-		{"used ring", s.Use, ringHeader + n*usedEntry + eventSize, &q.used},
-	} {
-		var err error
-		if *r.view, err = m.View(r.gpa, r.size); err != nil {
+	for _, r := range q.rings() {
+		if err := m.Check(r.gpa, r.size); err != nil {
 			return nil, fmt.Errorf("%w: %s: %w", ErrDriver, r.name, err)
 		}
 	}
 	return q, nil
+}
+
+// ring is a part of a queue in guest memory.
+type ring struct {
+	name      string
+	gpa, size uint64
+	view      *[]byte
+}
+
+func (q *Queue) rings() [3]ring {
+	n := uint64(q.size)
+	return [3]ring{
+		{"descriptors", q.state.Desc, n * descSize, &q.desc},
+		{"available ring", q.state.Avail, ringHeader + n*availEntry + eventSize, &q.avail},
+		{"used ring", q.state.Use, ringHeader + n*usedEntry + eventSize, &q.used},
+	}
+}
+
+// open takes the views of the rings, if that has not been done. It is false when
+// that has to wait for a Resume.
+func (q *Queue) open() (bool, error) {
+	if q.used != nil {
+		return true, nil
+	}
+	for _, r := range q.rings() { // the used ring is last
+		view, err := q.mem.View(r.gpa, r.size)
+		if errors.Is(err, guestmem.ErrInterrupted) {
+			return false, nil
+		}
+		if err != nil {
+			return false, fmt.Errorf("%w: %s: %w", ErrDriver, r.name, err)
+		}
+		*r.view = view
+	}
+	return true, nil
 }
 
 // State is where the queue is now. Precondition: every chain that was popped was
@@ -106,8 +137,13 @@ func (q *Queue) Size() uint16 { return q.size }
 // Kick is what the driver rings.
 func (q *Queue) Kick() *Kick { return q.kick }
 
-// Available is the number of requests that wait. The error is ErrDriver.
+// Available is the number of requests that wait; 0 if looking was interrupted.
+// The error is ErrDriver.
 func (q *Queue) Available() (uint16, error) {
+	opened, err := q.open()
+	if q.interrupted = !opened; !opened {
+		return 0, err
+	}
 	n := load16(q.avail, 2) - q.next
 	if n > q.size {
 		return 0, fmt.Errorf("%w: available index is %d ahead in a queue of %d", ErrDriver, n, q.size)
@@ -115,15 +151,21 @@ func (q *Queue) Available() (uint16, error) {
 	return n, nil
 }
 
-// Pop takes the next request, if there is one. After an error, which is
-// ErrDriver, the queue is of no more use.
+// Pop takes the next request, if there is one, and waits for guest memory that is
+// still on another host. When that is interrupted it takes nothing: the request
+// is there after the next Resume. After an error, which is ErrDriver, the queue
+// is of no more use.
 func (q *Queue) Pop(c *Chain) (bool, error) {
 	n, err := q.Available()
 	if n == 0 || err != nil {
 		return false, err
 	}
 	slot := int(q.next%q.size)*availEntry + ringHeader
-	if err := q.walk(binary.LittleEndian.Uint16(q.avail[slot:]), c); err != nil {
+	err = q.walk(binary.LittleEndian.Uint16(q.avail[slot:]), c)
+	if q.interrupted = errors.Is(err, guestmem.ErrInterrupted); q.interrupted {
+		return false, nil
+	}
+	if err != nil {
 		return false, err
 	}
 	q.next++
@@ -189,6 +231,9 @@ func (q *Queue) wantsInterrupt(before uint16) bool {
 // WantKicks asks the driver to kick when it adds a request, and tells whether
 // there is one already: then no kick may come for it.
 func (q *Queue) WantKicks() (more bool) {
+	if opened, err := q.open(); q.interrupted || !opened {
+		return err != nil // the next Pop says it
+	}
 	if q.eventIdx {
 		at := ringHeader + int(q.size)*usedEntry
 		store16(q.used, at, q.next)
@@ -204,7 +249,7 @@ func (q *Queue) WantKicks() (more bool) {
 // NoKicks tells the driver that kicks are not needed: its requests are looked
 // for. With event indices there is nothing to say.
 func (q *Queue) NoKicks() {
-	if !q.eventIdx && q.flags == 0 {
+	if opened, _ := q.open(); opened && !q.eventIdx && q.flags == 0 {
 		q.flags = usedNoNotify
 		q.storeUsed()
 	}

@@ -21,8 +21,8 @@ const headerSize = 12
 // and returns the tap's real name: name may be a pattern with %d. The errors
 // are the kernel's.
 //
-// The file does not block, but it is not in this process's poller: its packets
-// are another's business, and should wake nobody here.
+// The file blocks, so that no process that it is handed to takes it into Go's
+// poller, where each packet would wake a thread. Who reads it changes that.
 func openQueue(name string, flags uint16) (queue *os.File, real string, err error) {
 	request, err := unix.NewIfreq(name)
 	if err != nil {
@@ -33,7 +33,7 @@ func openQueue(name string, flags uint16) (queue *os.File, real string, err erro
 	if err != nil {
 		return nil, "", &os.PathError{Op: "open", Path: driver, Err: err}
 	}
-	queue = os.NewFile(uintptr(fd), name) // still blocking, so that it stays out of the poller
+	queue = os.NewFile(uintptr(fd), name)
 	if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, request); err != nil {
 		queue.Close()
 		return nil, "", err
@@ -41,7 +41,6 @@ func openQueue(name string, flags uint16) (queue *os.File, real string, err erro
 	if err := errors.Join(
 		unix.IoctlSetPointerInt(fd, unix.TUNSETVNETHDRSZ, headerSize),
 		unix.IoctlSetPointerInt(fd, unix.TUNSETVNETLE, 1),
-		unix.SetNonblock(fd, true),
 	); err != nil {
 		queue.Close()
 		return nil, "", err

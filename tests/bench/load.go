@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/ferryvmm/ferry/internal/lab"
@@ -54,18 +56,26 @@ type comparison struct {
 	Medians map[string]float64 `json:"medians"`
 }
 
-// compare measures every load in every way in turn.
-func (b bench) compare(ctx context.Context, h *lab.Host, title string, loads []load, ways []way) ([]comparison, error) {
+// compare measures every load in every way, in turn, and the other way round the next time: what one leaves behind in
+// the host's caches, and what else the host does meanwhile, hits all alike. Before each, the host is settled.
+func (b bench) compare(ctx context.Context, h *lab.Host, title string, loads []load, ways []way, settle func() error) ([]comparison, error) {
+	loads = slices.DeleteFunc(loads, func(l load) bool { return !strings.Contains(l.name, b.loads) })
 	rates := make(map[string][][]float64) // of each load, those of each way
 	for n := range b.samples {
 		for _, l := range loads {
 			if n == 0 {
 				rates[l.name] = make([][]float64, len(ways))
 			}
-			for i, w := range ways {
-				rate, err := measure(ctx, h, l, w)
+			for i := range ways {
+				if n%2 == 1 {
+					i = len(ways) - 1 - i
+				}
+				if err := settle(); err != nil {
+					return nil, fmt.Errorf("%s, %s, before sample %d: %w", l.name, ways[i].name, n+1, err)
+				}
+				rate, err := measure(ctx, h, l, ways[i])
 				if err != nil {
-					return nil, fmt.Errorf("%s, %s, sample %d: %w", l.name, w.name, n+1, err)
+					return nil, fmt.Errorf("%s, %s, sample %d: %w", l.name, ways[i].name, n+1, err)
 				}
 				rates[l.name][i] = append(rates[l.name][i], rate)
 			}

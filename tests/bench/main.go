@@ -23,6 +23,7 @@ import (
 type bench struct {
 	vmm     string // path of the command
 	samples int
+	loads   string // measure only loads whose name contains it
 	kernel  string // path of loadgen's ELF, for QEMU
 	qemu    qemu.Binary
 }
@@ -59,6 +60,7 @@ func main() {
 	}
 	flag.StringVar(&b.vmm, "vmm", "bin/vmm", "the command to measure, a `file`")
 	flag.IntVar(&b.samples, "samples", 5, "how often each thing is measured")
+	flag.StringVar(&b.loads, "loads", "", "of the network and the disk, measure loads whose name contains this `text`")
 	only := flag.String("only", strings.Join(names, ","), "what to measure, a `list` of these with commas")
 	flag.Parse()
 	if b.samples < 1 {

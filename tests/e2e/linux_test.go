@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -26,11 +27,18 @@ func TestLinuxMovesAtWork(t *testing.T) {
 	}
 }
 
-// TestLinuxLogIn has a person log in on the console, calculate, and power off.
+// TestLinuxLogIn has a person log in on the console of a Linux that unpacked itself, calculate, and power off.
 func TestLinuxLogIn(t *testing.T) {
 	ctx := within(t, 4*time.Minute)
 	w := newWorld(t, 1)
 	g := linux.Require(t, linux.Fast)
+	image, err := os.ReadFile(g.BzImage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if begin := packed(image); !bytes.HasPrefix(image[begin:], []byte(lz4Magic)) {
+		t.Errorf("got % x as the magic of what is packed; want LZ4's, which no one but the image unpacks", image[begin:begin+4])
+	}
 	path := filepath.Join(w.Sites[0].Dir, "console")
 	p, err := w.Sites[0].Start(lab.NewObserver(drive.Period), "run", "run", "--name", "alpha", "--memory", "64M", "--cpu", "baseline",
 		"--kernel", g.BzImage, "--initrd", g.Initramfs, "--cmdline", g.Cmdline, "--console", "unix:"+path, "--json")

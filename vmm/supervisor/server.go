@@ -29,6 +29,7 @@ func newServer(s *supervisor) *server {
 	mux.HandleFunc("POST "+api.PathMigrateCancel, v.ask(vmm.MethodCancel))
 	mux.HandleFunc("POST "+api.PathMigratePull, v.ask(vmm.MethodFetch))
 	mux.HandleFunc("POST "+api.PathMigrateContinue, v.ask(vmm.MethodContinue))
+	mux.HandleFunc("POST "+api.PathDirtyRate, v.dirtyRate)
 	mux.HandleFunc("POST "+api.PathBalloon, v.balloon)
 	mux.HandleFunc("POST "+api.PathStop, v.stop)
 	mux.HandleFunc("POST "+api.PathKill, v.kill)
@@ -110,7 +111,7 @@ func (v *server) stop(w http.ResponseWriter, r *http.Request) {
 			api.WriteError(w, err)
 			return
 		}
-		go v.s.stop(v.s.machine())
+		go v.s.stop(v.s.machine(), v.s.mayStop)
 	}
 	<-v.s.finished
 	api.WriteAnswer(w, nil)

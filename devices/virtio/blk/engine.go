@@ -49,9 +49,11 @@ type Engine interface {
 	// Submit takes an operation, to be begun with the next Reap.
 	Submit(op *Op)
 	// Reap begins what was submitted, and fills done with as many as fit of those
-	// that have completed. It does not wait. An error means that the engine is of no more use.
+	// that have completed. It does not wait. An error means that the engine is of
+	// no more use, and that nobody will ever tell what became of the rest.
 	Reap(done []*Op) (int, error)
-	// Close releases the engine. Precondition: everything submitted was reaped, and the goroutine has ended.
+	// Close releases the engine. Precondition: everything submitted was reaped, or
+	// Reap has failed, and the goroutine has ended.
 	Close() error
 }
 

@@ -313,3 +313,46 @@ func TestShortImage(t *testing.T) {
 		want(t, "what is there", content[:512], d.read(0, 512))
 	})
 }
+
+// dying is an engine that takes operations, and then is of no more use.
+type dying struct {
+	blk.Engine
+	taken chan struct{} // closed with the first operation
+	dead  bool
+}
+
+func (e *dying) Submit(*blk.Op) {
+	e.dead = true
+	close(e.taken)
+}
+
+func (e *dying) Reap(done []*blk.Op) (int, error) {
+	n, err := e.Engine.Reap(done)
+	if e.dead {
+		err = errors.New("the engine died")
+	}
+	return n, err
+}
+
+// TestEngineDies has the engine of a disk fail with a request on its way. Nobody
+// will ever hear of it again: a reset does not wait for it, nor does a pause.
+func TestEngineDies(t *testing.T) {
+	c, _ := config(t, mib)
+	taken := make(chan struct{})
+	c.Engine = func(f *os.File, depth int, kick *virtio.Kick) (blk.Engine, error) {
+		inner, err := blk.Threads(f, depth, kick)
+		return &dying{Engine: inner, taken: taken}, err
+	}
+	d := newDisk(t, c, virtiotest.Options{})
+	d.q.Send([][]byte{header(tIn, 0)}, 512, 1)
+	<-taken
+	if err := d.WaitFailure(); !strings.Contains(err.Error(), "died") {
+		t.Errorf("failure: got %v; want that the engine died", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if err := d.dev.Quiesce(ctx); err != nil {
+		t.Fatalf("quiesce: %v; want rest", err)
+	}
+	d.Stop()
+}

@@ -24,12 +24,14 @@ type ring struct {
 	kick  *virtio.Kick
 	ops   []*Op // by index: those submitted
 	done  []*Op // completed and not reaped
+	count int   // of operations that the kernel has
 	begun bool
 	armed bool // the poll for kicks is on
 	// kicked: a kick came while the worker was working. It may have come too late
 	// for what was done since, and so must end the next Wait.
 	kicked bool
-	err    error
+	deaf   error // why the poll for kicks ended: what was submitted still completes
+	err    error // why nothing does
 }
 
 // Ring makes an engine on an io_uring. Its goroutine stays on one thread, which
@@ -45,6 +47,7 @@ func Ring(f *os.File, depth int, kick *virtio.Kick) (Engine, error) {
 // Submit implements Engine.
 func (e *ring) Submit(op *Op) {
 	e.ops[op.index] = op
+	e.count++
 	token := uint64(op.index)
 	switch op.Kind {
 	case Read:
@@ -77,6 +80,9 @@ func (e *ring) Reap(done []*Op) (int, error) {
 	}
 	n := copy(done, e.done)
 	e.done = e.done[:copy(e.done, e.done[n:])]
+	if e.count == 0 && len(e.done) == 0 {
+		e.check(e.deaf)
+	}
 	return n, e.err
 }
 
@@ -85,6 +91,8 @@ func (e *ring) Wait() {
 	switch {
 	case e.kicked:
 		e.kicked = false
+	case e.deaf != nil && e.count == 0:
+		e.kick.Wait()
 	case e.prepare():
 		e.check(e.ring.Enter(true))
 		e.collect()
@@ -99,10 +107,11 @@ func (e *ring) collect() (kicked bool) {
 		if c.Token == kickToken {
 			kicked = true
 			if e.armed = c.More; c.Result < 0 {
-				e.check(fmt.Errorf("io_uring: poll for kicks: %w", unix.Errno(-c.Result)))
+				e.deaf = fmt.Errorf("io_uring: poll for kicks: %w", unix.Errno(-c.Result))
 			}
 			continue
 		}
+		e.count--
 		op := e.ops[c.Token]
 		op.Result = c.Result
 		e.done = append(e.done, op)
@@ -120,7 +129,7 @@ func (e *ring) prepare() bool {
 		runtime.LockOSThread() // until the goroutine, and with it the thread, ends
 		e.check(e.ring.Enable())
 	}
-	if !e.armed && e.err == nil {
+	if !e.armed && e.deaf == nil && e.err == nil {
 		e.armed = true
 		e.ring.Poll(kickToken, e.kick.FD())
 	}

@@ -23,6 +23,7 @@ type server struct {
 	bounces  *bounces
 	done     []*Op // scratch
 	broken   bool  // the queue or the engine is of no more use
+	lost     bool  // the engine is, and the kernel may keep what it had for ever
 
 	inflight atomic.Int32 // requests that the engine has
 
@@ -121,9 +122,14 @@ func (s *server) take() (progress, full bool) {
 
 // reap gives back the requests whose last operation has completed.
 func (s *server) reap() (progress bool) {
+	if s.lost {
+		return false
+	}
 	n, err := s.engine.Reap(s.done)
 	if err != nil {
 		s.fail(err)
+		s.lost = true
+		defer s.inflight.Store(0) // a stop that waits for them would wait for ever
 	}
 	for _, op := range s.done[:n] {
 		r := &s.requests[op.index]
@@ -227,7 +233,11 @@ func (s *server) end() {
 // close ends the worker. Precondition: it is drained, or never worked.
 func (s *server) close() {
 	s.worker.Stop()
-	if err := errors.Join(s.engine.Close(), s.bounces.close()); err != nil {
+	err := s.engine.Close()
+	if !s.lost { // else the kernel may still write into them
+		err = errors.Join(err, s.bounces.close())
+	}
+	if err != nil {
 		s.dev.config.Log.Warn("disk: release a queue", "disk", s.dev.config.Name, "err", err)
 	}
 }

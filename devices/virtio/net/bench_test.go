@@ -168,6 +168,7 @@ func stray(size int) []byte {
 type flat []byte
 
 func (m flat) View(gpa, size uint64) ([]byte, error) { return m[gpa:][:size:size], nil }
+func (m flat) Check(gpa, size uint64) error          { return nil }
 func (m flat) MarkDirty(gpa, size uint64)            {}
 
 // benchQueue is the number of descriptors, one to a chain.

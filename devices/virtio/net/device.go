@@ -16,9 +16,11 @@ const standardMTU = 1500
 
 // Config is what the device is made of.
 type Config struct {
-	// Tap is a file for each pair of queues, one to eight, all of one tap: not
-	// blocking, opened with IFF_VNET_HDR and a header of 12 bytes, and with
-	// IFF_MULTI_QUEUE if they are several. The device owns them.
+	// Tap is a file for each pair of queues, one to eight, all of one tap:
+	// opened with IFF_VNET_HDR and a header of 12 bytes, and with
+	// IFF_MULTI_QUEUE if they are several. The device owns them, and has them not
+	// block; what other files of the same queue there are should have been made
+	// before, or they are in Go's poller, and each packet wakes a thread.
 	Tap []*os.File
 	MAC [6]byte
 	MTU int // bytes; 0 means 1500

@@ -76,10 +76,21 @@ func (m *Memory) View(gpa, size uint64) ([]byte, error) {
 	if m.under != nil {
 		return m.under.View(gpa, size)
 	}
-	if !m.inside(gpa, size) {
-		return nil, fmt.Errorf("%w: [%#x, +%#x)", ErrOutside, gpa, size)
+	if err := m.Check(gpa, size); err != nil {
+		return nil, err
 	}
 	return m.bytes[gpa-m.base:][:size:size], nil
+}
+
+// Check implements virtio.Memory.
+func (m *Memory) Check(gpa, size uint64) error {
+	if m.under != nil {
+		return m.under.Check(gpa, size)
+	}
+	if !m.inside(gpa, size) {
+		return fmt.Errorf("%w: [%#x, +%#x)", ErrOutside, gpa, size)
+	}
+	return nil
 }
 
 func (m *Memory) inside(gpa, size uint64) bool {

@@ -84,6 +84,9 @@ type watched struct{ d *Driver }
 // View implements virtio.Memory.
 func (w watched) View(gpa, size uint64) ([]byte, error) { return w.d.mem.View(gpa, size) }
 
+// Check implements virtio.Memory.
+func (w watched) Check(gpa, size uint64) error { return w.d.mem.Check(gpa, size) }
+
 // MarkDirty implements virtio.Memory.
 func (w watched) MarkDirty(gpa, size uint64) {
 	if !w.d.active.Load() {

@@ -35,6 +35,22 @@ func startEcho() error {
 	return nil
 }
 
+// startVsockEcho begins to send back what comes on a port of the vsock.
+func startVsockEcho(port uint32) error {
+	fd, err := unix.Socket(unix.AF_VSOCK, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	if err := unix.Bind(fd, &unix.SockaddrVM{CID: unix.VMADDR_CID_ANY, Port: port}); err != nil {
+		return err
+	}
+	if err := unix.Listen(fd, maxConnections); err != nil {
+		return err
+	}
+	go acceptStreams(fd)
+	return nil
+}
+
 // bind returns a socket of both families, or of IPv4 where the kernel has no other.
 func bind(kind int) (int, error) {
 	var to unix.Sockaddr = &unix.SockaddrInet6{Port: echoPort}

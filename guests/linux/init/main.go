@@ -4,6 +4,7 @@
 // Words of the command line (all may be left out; ip and disk may be repeated):
 //
 //	ferry.ip=ADDR/LEN[,GATEWAY]         address of eth0, IPv4 or (variant full) IPv6; TCP and UDP echo on port 7
+//	ferry.vsock=PORT                    echo on this port of the vsock (variant full)
 //	ferry.disk=NAME[,SLOTS[,WRITERS]]   numbered records to /dev/NAME, each durable before the next; package record
 //	                                    says what the disk then holds. Default 256 slots, 1 writer
 //	ferry.mem=MIB[,RATE]                own MIB of memory, check and rewrite it at RATE MiB/s; default 16, 0: no limit
@@ -52,6 +53,7 @@ func main() {
 		c.fail("command line", err)
 	}
 	all := start(o, c)
+	s := newStopper(p) // before READY: who hears that may press the button at once
 	c.ready()
 	for _, w := range all {
 		go w.work()
@@ -59,7 +61,6 @@ func main() {
 	if o.heartbeat > 0 {
 		go beat(c, o.heartbeat, time.Now())
 	}
-	s := newStopper(p)
 	if o.login {
 		go logIn(c)
 	}
@@ -87,6 +88,11 @@ func start(o options, c *console) (all []workload) {
 	if len(o.addresses) > 0 {
 		if err := startEcho(); err != nil {
 			c.fail("echo", err)
+		}
+	}
+	if o.vsock > 0 {
+		if err := startVsockEcho(o.vsock); err != nil {
+			c.fail("ferry.vsock", err)
 		}
 	}
 	for _, d := range o.disks {

@@ -15,6 +15,7 @@ type options struct {
 	disks     []diskOption
 	memory    memoryOption
 	heartbeat time.Duration // 0: none
+	vsock     uint32        // port of the echo; 0: none
 	login     bool
 }
 
@@ -42,6 +43,7 @@ const (
 	maxWriters   = 16
 	maxMiB       = 1 << 20
 	maxHeartbeat = 1 << 20 // ms
+	maxVsock     = 1<<31 - 1
 )
 
 // Defaults of what may be left out.
@@ -76,12 +78,16 @@ func parseOptions(cmdline string) (options, error) {
 			var ms int
 			ms, err = number(value, 1, maxHeartbeat)
 			o.heartbeat = time.Duration(ms) * time.Millisecond
+		case "vsock":
+			var port int
+			port, err = number(value, 1, maxVsock)
+			o.vsock = uint32(port)
 		case "login":
 			if login = value; value != "yes" && value != "no" {
 				err = errors.New("want yes or no")
 			}
 		default:
-			err = errors.New("want ip, disk, mem, heartbeat or login")
+			err = errors.New("want ip, disk, mem, heartbeat, vsock or login")
 		}
 		if err != nil {
 			all = append(all, fmt.Errorf("%s %w: %w", word, errOption, err))

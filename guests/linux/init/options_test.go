@@ -34,6 +34,7 @@ func TestOptions(t *testing.T) {
 		{"ferry.mem=8,0", options{memory: memoryOption{8, 0}}},
 		{"ferry.heartbeat=20", options{heartbeat: 20 * time.Millisecond}},
 		{"ferry.heartbeat=20 ferry.login=yes", options{heartbeat: 20 * time.Millisecond, login: true}},
+		{"ferry.vsock=7", options{login: true, vsock: 7}},
 		{"ferry.login=no", options{}},
 	} {
 		got, err := parseOptions(tt.cmdline)
@@ -50,6 +51,7 @@ func TestWordsNotUnderstoodHaveNoEffectButAnError(t *testing.T) {
 		"ferry.disk=", "ferry.disk=../mem", "ferry.disk=vda,", "ferry.disk=vda,0", "ferry.disk=vda,65537", "ferry.disk=vda,1,17",
 		"ferry.disk=vda,1,1,1", "ferry.disk=vda,-1",
 		"ferry.mem=0", "ferry.mem=-1", "ferry.mem=8,", "ferry.mem=8,x", "ferry.heartbeat=0", "ferry.heartbeat=99999999",
+		"ferry.vsock=", "ferry.vsock=0", "ferry.vsock=4294967295",
 		"ferry.login", "ferry.login=maybe", "ferry.unknown=1",
 	} {
 		got, err := parseOptions(word)
