@@ -364,6 +364,17 @@ func TestSharedRecords(t *testing.T) {
 
 // TestSourceWithoutSupervisorInDoubt: the machine obeys its record.
 func TestSourceWithoutSupervisorInDoubt(t *testing.T) {
+	for name, decide := range map[string]func(ctx context.Context, s *severed){
+		"a person decides": func(ctx context.Context, s *severed) {
+			exec(t, ctx, s.sites[0], 0, "migrate", "alpha", "--resolve", "source")
+		},
+		"the next command asks": func(_ context.Context, s *severed) { s.relay.Heal() },
+	} {
+		t.Run(name, func(t *testing.T) { withoutSupervisor(t, decide) })
+	}
+}
+
+func withoutSupervisor(t *testing.T, decide func(context.Context, *severed)) {
 	ctx := within(t, time.Minute)
 	s := sever(t, ctx, drive.Guest{})
 	s.relay.At(commit, func() { s.relay.Cut(drive.Silence) })
@@ -377,7 +388,7 @@ func TestSourceWithoutSupervisorInDoubt(t *testing.T) {
 		return err == nil && strings.Contains(d.Stdout, `"supervisor_pid":0,`)
 	})
 	s.state(t, ctx, "in_doubt")
-	exec(t, ctx, s.sites[0], 0, "migrate", "alpha", "--resolve", "source")
+	decide(ctx, s)
 	s.state(t, ctx, "orphaned")
 	if err := s.trip.Observer.WaitBeats(ctx, s.trip.Process.Stream.Name, 1, 20); err != nil {
 		t.Error(err)
@@ -397,7 +408,9 @@ func TestSourceKilledInDoubt(t *testing.T) {
 	killAll(t, s.sites[0])
 	until(t, ctx, "nothing is left but the record", func() bool { return s.state(t, ctx, "in_doubt").PID == 0 })
 	failure(t, exec(t, ctx, s.sites[0], 1, "migrate", "alpha", "--resolve", "source", "--json"), "contradicted")
-	exec(t, ctx, s.sites[0], 0, "migrate", "alpha", "--resolve", "target")
+	s.relay.Heal()
+	s.state(t, ctx, "lost") // the target says that it did not start
+	exec(t, ctx, s.sites[0], 0, "kill", "alpha")
 	if list, err := s.sites[0].PS(ctx); err != nil || len(list) != 0 {
 		t.Errorf("got %+v, %v; want nothing", list, err)
 	}

@@ -3,7 +3,6 @@ package supervisor
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net/http"
 	"time"
 
@@ -140,29 +139,6 @@ func (d *departure) resolve(ctx context.Context, name string, owner api.Owner) e
 		return contradicted(name, "it was started at its target and killed there: what is here is older")
 	}
 	return api.Errorf("record", "check the space and the rights of the folder of ownership records", "the decision about %q could not be recorded", name)
-}
-
-// departureOf finds the move of a guest whose supervisor died, by its record.
-func departureOf(dir, name string) (d *departure, living bool, err error) {
-	own, err := recordsPath(dir)
-	if err != nil {
-		return nil, false, err
-	}
-	all, err := record.List(own, record.Source)
-	if err != nil {
-		return nil, false, err
-	}
-	for _, r := range all {
-		if r.Name != name || !r.Handed || r.Decided() {
-			continue
-		}
-		addr, err := api.ParseAddress(r.Address)
-		if err != nil {
-			return nil, false, err
-		}
-		return &departure{query: migration.Query{Move: r.Move, Epoch: r.Epoch}, address: addr, ledger: ledger{own: own}, log: slog.New(slog.DiscardHandler)}, r.Living, nil
-	}
-	return nil, false, nil
 }
 
 // resolveOrphan decides for a machine whose supervisor died: it looks at its
