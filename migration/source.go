@@ -20,6 +20,7 @@ type sourceInput struct {
 	diverging bool          // Counted: the guest was seen to write faster than the link takes
 	save      time.Duration // Counted: forecast of pausing and saving
 	roundTrip time.Duration // Counted
+	slower    bool          // Counted: the guest was slowed down, or can be: it may not outrun the next round
 	line      float64       // Counted: bytes a second that the last round can have, 0: as those before
 }
 
@@ -130,7 +131,7 @@ func (s *source) push(in sourceInput) ([]sourceAction, error) {
 		}
 		stop := s.forecast.stop(s.round, in.pages)
 		if s.canPull && !s.forecast.tiny(in.pages) {
-			s.pull = s.overdue || s.mode == Hybrid || s.mode == Auto && !stop && (in.diverging || s.forecast.diverges(in.pages))
+			s.pull = s.overdue || s.mode == Hybrid || s.mode == Auto && !stop && !in.slower && (in.diverging || s.forecast.diverges(in.pages))
 		}
 		if stop || s.pull {
 			return s.pause(in)
@@ -263,7 +264,7 @@ func (s *source) afterCommit(in sourceInput) ([]sourceAction, error) {
 		}
 		// What is here is older than what was killed there: it is not resumed.
 		s.outcome, s.cause = OutcomeLost, ErrLost
-		return s.to(sourceCompleted, doUntrack, doEnd)
+		return s.to(sourceLost, doUntrack, doEnd)
 	case onUnknown:
 		if s.state != sourceInDoubt {
 			return nil, s.illegal(in)

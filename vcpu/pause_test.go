@@ -213,11 +213,17 @@ func TestTripleFaultEndsOnce(t *testing.T) {
 	m := newMachine(t, kvmtest.Open(t), 1, newDevices())
 	m.load(codeAt, codeFault...)
 	start(t, m, func(st *State) { m.longMode(&st.VCPUs[0], 3, codeAt) })
+	if !m.Whole() {
+		t.Error("a vCPU that never ran has ended")
+	}
 	must(t, m.Resume())
 	if e := <-m.ended; e.Kind != Shutdown {
 		t.Errorf("got %v; want %v", e, Shutdown)
 	}
 	m.pause(t)
+	if m.Whole() {
+		t.Error("no vCPU has ended; want the one that met a triple fault")
+	}
 	must(t, m.Resume()) // nothing to run
 	m.pause(t)
 

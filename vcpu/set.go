@@ -3,6 +3,7 @@ package vcpu
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -119,6 +120,13 @@ func (s *Set) Count() int { return len(s.cpus) }
 
 // ThreadID returns the kernel's id of a vCPU's thread, by which userfaultfd names who waits for a page.
 func (s *Set) ThreadID(cpu int) int { return s.cpus[cpu].tid }
+
+// Whole tells whether no vCPU has ended. It is reliable once a Pause has answered Paused.
+func (s *Set) Whole() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !slices.ContainsFunc(s.cpus, func(c *cpu) bool { return c.ended })
+}
 
 // Resume lets every vCPU run that has not ended.
 func (s *Set) Resume() error {

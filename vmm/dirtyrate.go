@@ -19,7 +19,7 @@ func (m *Machine) dirtyRate(ctx context.Context, over time.Duration) (p DirtyPag
 	if err != nil {
 		return p, err
 	}
-	defer v.end()
+	defer v.end(false)
 	m.mu.Lock()
 	v.meters = true
 	paused := m.paused
@@ -49,7 +49,10 @@ func (v *move) sit(ctx context.Context, d time.Duration) error {
 	case <-t.C:
 		return nil
 	case <-v.cancel:
-		return badState("the measurement was ended: "+v.why, "measure again")
+		if v.why != nil {
+			return v.why
+		}
+		return &Failure{Code: "cancelled", Message: "the measurement was cancelled", Remedy: "measure again"}
 	case <-ctx.Done():
 		return ctx.Err()
 	}

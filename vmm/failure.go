@@ -37,6 +37,11 @@ func badState(message, remedy string) error {
 	return &Failure{Code: "bad_state", Message: message, Remedy: remedy}
 }
 
+// guestEnded is why a guest that goes its own way is not moved.
+func guestEnded(message string) *Failure {
+	return &Failure{Code: "guest_ended", Message: message, Remedy: "look at what it did: vmm ps, and what vmm run said at its end"}
+}
+
 // refusal says to the other end of a move why the guest is not taken.
 func refusal(err error) error {
 	var r *migration.Refusal

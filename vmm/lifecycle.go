@@ -27,6 +27,7 @@ func (m *Machine) finish(e Ending) {
 	}
 	m.ended = true
 	m.mu.Unlock()
+	m.quitMove(guestEnded("the guest ended: " + e.Reason))
 	m.over(e)
 }
 
@@ -71,14 +72,8 @@ func (m *Machine) died(i *instance, cpu int, e vcpu.Ending) {
 // reset gives the guest a new life from the same plan. A move under way ends
 // first: what it has sent is of a guest that is no more.
 func (m *Machine) reset() {
+	m.quitMove(&Failure{Code: "guest_reset", Message: "the guest was reset", Remedy: "move it again: it starts anew here"})
 	m.mu.Lock()
-	for m.move != nil {
-		v := m.move
-		v.abort("the guest was reset")
-		m.mu.Unlock()
-		<-v.done
-		m.mu.Lock()
-	}
 	for m.pulling { // what is missing comes by itself, and is for nobody then
 		whole := m.whole
 		m.mu.Unlock()
@@ -86,7 +81,7 @@ func (m *Machine) reset() {
 		m.mu.Lock()
 	}
 	defer m.mu.Unlock()
-	if m.ended {
+	if m.ended || m.move != nil { // it has left: no move begins while a guest resets
 		return
 	}
 	if err := m.renew(); err != nil {

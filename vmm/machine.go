@@ -56,6 +56,9 @@ type Machine struct {
 	note func(State)
 	// over is called once, when the guest has ended.
 	over func(Ending)
+	// closing is done when the machine goes away: a move waits for nothing then.
+	closing context.Context
+	leave   context.CancelFunc
 
 	mu       sync.Mutex // guards what follows; never held across KVM_RUN
 	state    State
@@ -64,6 +67,7 @@ type Machine struct {
 	handed   bool          // the images are unlocked, for a target: the guest must not run without them
 	move     *move         // the move or snapshot under way
 	pulling  bool          // pages are missing: what touches one waits for it
+	bereaved bool          // the source is dead: what is missing never comes
 	whole    chan struct{} // closed when none is any more; nil before the first
 	ended    bool
 	readyAt  int64 // CLOCK_MONOTONIC, ns
@@ -75,8 +79,10 @@ type Machine struct {
 // newMachine builds the guest of a plan; nothing runs.
 func newMachine(sys *kvm.System, p Plan, k Tracking, im *images, backs *backends, hub *console.Hub, log *slog.Logger, note func(State), over func(Ending)) (*Machine, error) {
 	m := &Machine{sys: sys, plan: p, track: k, images: im, backs: backs, console: hub, log: log, note: note, over: over, state: StatePaused}
+	m.closing, m.leave = context.WithCancel(context.Background())
 	i, err := m.build()
 	if err != nil {
+		m.leave()
 		return nil, err
 	}
 	m.instance = i
@@ -222,7 +228,7 @@ func (m *Machine) usable() error {
 	case m.state == StateWaiting:
 		return badState("the guest is paused, and waits to be switched over", "vmm migrate "+m.plan.Name+" --continue, or --cancel")
 	case m.state == StateLost:
-		return badState("the guest is lost: what is here is older than what was killed at the target", "end it with vmm kill "+m.plan.Name+", and start it anew")
+		return badState(m.whyLost(), "end it with vmm kill "+m.plan.Name+", and start it anew")
 	case m.state == StateInDoubt:
 		return badState("the guest is in_doubt", "bring the target's host or the network back, or decide: vmm migrate "+m.plan.Name+" --resolve source|target")
 	case m.move != nil && m.move.meters:
@@ -255,10 +261,14 @@ func (m *Machine) halt(ctx context.Context) error {
 }
 
 // AskToStop asks the guest to end: by the power button, and by the test device
-// if it has one.
+// if it has one. Whoever stands still for a move is not asked: the state that
+// would tell is saved already.
 func (m *Machine) AskToStop() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.move != nil && m.move.halted {
+		return nil
+	}
 	if m.paused {
 		return badState("a paused guest cannot be asked", "")
 	}
@@ -282,12 +292,15 @@ func (m *Machine) alive() bool {
 	return !m.ended
 }
 
-// close ends the guest, whatever it is doing.
+// close ends the guest, whatever it is doing. A move under way ends first, for
+// it works on the guest's memory.
 func (m *Machine) close() {
 	m.mu.Lock()
 	m.ended = true
 	i := m.instance
 	m.mu.Unlock()
+	m.leave()
+	m.quitMove(guestEnded("the guest was ended"))
 	if err := i.close(); err != nil {
 		m.log.Error("closing the guest", "error", err)
 	}

@@ -23,6 +23,7 @@ const (
 	MethodEnd           = "end"            // Ending → nil: ends the machine now
 	MethodMigrate       = "migrate"        // Migrate → Outcome: answers when the move is decided
 	MethodJoin          = "join"           // Join, one file → nil: a further connection of the move that a guest comes by
+	MethodBereave       = "bereave"        // nil → nil: the machine of the guest's source is dead
 	MethodFetch         = "fetch"          // nil → nil: fetches all that a guest misses, and waits for it
 	MethodCancel        = "cancel"         // nil → nil: cancels the move under way
 	MethodContinue      = "continue"       // nil → nil: continues the move that waits

@@ -17,8 +17,8 @@ type move struct {
 	cancel chan struct{} // closed to cancel
 	once   sync.Once
 	resume chan struct{} // closed to continue a move that waits; nil: it does not wait
-	why    string
-	done   chan struct{} // closed when it is over
+	why    *Failure      // of a guest that does not let itself be moved; nil: a person's
+	done   chan struct{} // closed when nothing of it goes on
 	halted bool          // the guest stands still for the move
 	still  bool          // it did so before: it was paused when its state was saved
 	meters bool          // it is neither: the guest's dirty rate is measured
@@ -48,8 +48,12 @@ func (m *Machine) beginMove() (*move, error) {
 	return m.move, nil
 }
 
-// end makes the machine free again; its state is what it was before.
-func (v *move) end() {
+// end makes the machine free again, unless the guest has left; its state is what it was before.
+func (v *move) end(left bool) {
+	defer close(v.done)
+	if left {
+		return
+	}
 	m := v.m
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -62,7 +66,6 @@ func (v *move) end() {
 	if v.word.file != nil {
 		v.word.file.Close() // and so tells that the guest is not of this move any more
 	}
-	close(v.done)
 }
 
 // lose leaves the guest as it is, paused and of no use: its newer copy was killed.
@@ -73,11 +76,23 @@ func (v *move) lose() {
 }
 
 // abort cancels the move, if it can still be.
-func (v *move) abort(why string) {
+func (v *move) abort(why *Failure) {
 	v.once.Do(func() {
 		v.why = why
 		close(v.cancel)
 	})
+}
+
+// quitMove ends the move under way, if there is one and it can still be ended,
+// for a reason of the guest, and returns when nothing of it goes on.
+func (m *Machine) quitMove(why *Failure) {
+	m.mu.Lock()
+	v := m.move
+	m.mu.Unlock()
+	if v != nil {
+		v.abort(why)
+		<-v.done
+	}
 }
 
 // cancelMove cancels the move under way.
@@ -91,7 +106,7 @@ func (m *Machine) cancelMove() error {
 	case StateRelinquished, StateInDoubt, StateLost:
 		return badState("the guest has been handed over: it is too late to cancel", "see where it runs: vmm ps on the target")
 	}
-	m.move.abort("cancelled")
+	m.move.abort(nil)
 	return nil
 }
 
@@ -135,8 +150,8 @@ func (v *move) halt(ctx context.Context) error {
 	// What is typed from here on waits in the hub: it must be in no state that
 	// has been saved already.
 	m.console.SetInput(nil)
-	if m.leaving.Load() {
-		return errors.New("the guest is ending or restarting")
+	if m.leaving.Load() || !m.instance.cpus.Whole() {
+		return guestEnded("the guest is ending or restarting")
 	}
 	return nil
 }
@@ -241,16 +256,27 @@ func (v *move) presync() time.Duration {
 // saveCost forecasts pausing and saving, as building this machine measured it.
 func (m *Machine) saveCost() time.Duration { return m.instance.saveCost }
 
-// settle corrects a result: it names why a move was cancelled, where it was not
-// by a person, and a guest that stood still anyway had no downtime.
-func (v *move) settle(r migration.Result) migration.Result {
+// outcome corrects how a move ended: a reason of the guest's counts for more than
+// what it did to the move, and a guest that stood still anyway had no downtime.
+func (v *move) outcome(r migration.Result, err error) Outcome {
 	if v.still {
 		r.DowntimeMS, r.Downtime = 0, migration.Downtime{}
 	}
-	if r.Outcome == migration.OutcomeCancelled && v.why != "" && v.why != "cancelled" {
-		r.Outcome, r.Reason = migration.OutcomeFailed, v.why
+	select {
+	case <-v.cancel:
+		if v.why != nil && (r.Outcome == migration.OutcomeCancelled || r.Outcome == migration.OutcomeFailed) {
+			r.Outcome, r.Reason, err = migration.OutcomeFailed, v.why.Message, v.why
+		}
+	default:
 	}
-	return r
+	if v.word.file != nil {
+		r = v.word.explain(r)
+	}
+	o := Outcome{Result: r}
+	if err != nil {
+		o.Error = crossing(err)
+	}
+	return o
 }
 
 // snapshotError explains a stream that could not be written.

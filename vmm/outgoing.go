@@ -30,9 +30,10 @@ func (p *process) migrate(r *ipc.Request) (ipc.Reply, error) {
 	if err != nil {
 		return ipc.Reply{}, err
 	}
+	left := false
+	defer func() { v.end(left) }()
 	v.word = word{files.take(RoleRecord)}
 	if v.word.file == nil {
-		v.end()
 		return ipc.Reply{}, errors.New("no ownership record was handed over")
 	}
 	v.token = imageToken(q.Move)
@@ -41,21 +42,18 @@ func (p *process) migrate(r *ipc.Request) (ipc.Reply, error) {
 	}
 	defer m.backs.forget(v.token)
 	if err := m.backs.witness(v.token); err != nil {
-		v.end()
 		return ipc.Reply{}, err
 	}
 	control, bulk, err := moveConns(files)
 	if err != nil {
-		v.end()
 		return ipc.Reply{}, err
 	}
 	d, err := m.describe(m.plan.Moves + 1)
 	if err != nil {
-		v.end()
 		return ipc.Reply{}, err
 	}
 	query := migration.Query{Move: q.Move, Epoch: q.Epoch}
-	result, err := migration.Send(context.Background(), migration.SendConfig{
+	result, err := migration.Send(m.closing, migration.SendConfig{
 		Control: control, Bulk: bulk, Move: q.Move, Epoch: q.Epoch,
 		Guest: v, Memory: m.instance.memory, Description: d, Blobs: m.images.readers(),
 		Mode: mode, DowntimeLimit: q.DowntimeLimit, Bandwidth: q.Bandwidth, Throttle: q.Throttle, Timeout: q.Timeout, SaveCost: v.presync,
@@ -68,23 +66,20 @@ func (p *process) migrate(r *ipc.Request) (ipc.Reply, error) {
 			})
 		},
 	})
-	outcome := Outcome{Result: v.word.explain(v.settle(result))}
-	if err != nil {
-		outcome.Error = crossing(err)
-	}
+	outcome := v.outcome(result, err)
 	switch result.Outcome {
 	case migration.OutcomeCompleted:
-		outcome.Left = true
+		left, outcome.Left = true, true
 		ending := Ending{Code: 0, Reason: "moved to " + q.Target}
 		if v.word.by() != record.ByTarget {
 			ending = Ending{Code: 3, Reason: "resolved away: a person decided that the guest runs at " + q.Target}
 		}
 		defer p.end(ending)
 	case migration.OutcomeLost: // its memory stays, for who wants to look into it
+		left = true
 		v.lose()
 	case migration.OutcomeInDoubt: // the guest stays as it is: paused, nobody's
-	default:
-		v.end()
+		left = true
 	}
 	return ipc.Reply{Body: outcome}, nil
 }
@@ -113,20 +108,19 @@ func (p *process) snapshot(r *ipc.Request) (ipc.Reply, error) {
 	if err != nil {
 		return ipc.Reply{}, err
 	}
-	defer v.end()
+	defer v.end(false)
 	d, err := m.describe(m.plan.Moves)
 	if err != nil {
 		return ipc.Reply{}, err
 	}
-	result, err := migration.Save(context.Background(), migration.SaveConfig{
+	result, err := migration.Save(m.closing, migration.SaveConfig{
 		Stream: r.Files[0], Guest: v, Memory: m.instance.memory, Description: d, Blobs: m.images.readers(),
 		Mode: migration.Precopy, SaveCost: m.saveCost, Cancel: v.cancel, Progress: p.progress, Accepted: began,
 	})
-	outcome := Outcome{Result: v.settle(result)}
 	if err != nil {
-		outcome.Error = crossing(snapshotError(err))
+		err = snapshotError(err)
 	}
-	return ipc.Reply{Body: outcome}, nil
+	return ipc.Reply{Body: v.outcome(result, err)}, nil
 }
 
 // progress passes a report on to the supervisor.

@@ -167,7 +167,7 @@ func TestBalloonFollows(t *testing.T) {
 	if err := g.Inflate(size); !isFailure(err, "bad_state") {
 		t.Errorf("in a move: got %v; want bad_state", err)
 	}
-	v.end()
+	v.end(false)
 }
 
 func TestNoBalloon(t *testing.T) {
@@ -215,7 +215,7 @@ func TestSourceWaitsForItsImages(t *testing.T) {
 		}
 	}
 	stays("after the move", v.Resume())
-	v.end()
+	v.end(false)
 	stays("resumed", g.Resume())
 	if got := g.facts().State; got != StatePaused {
 		t.Errorf("got state %s; want paused", got)

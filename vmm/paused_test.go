@@ -90,7 +90,7 @@ func TestPauseDuringAMove(t *testing.T) {
 	if !saved() || !v.still {
 		t.Error("a paused guest was saved as running")
 	}
-	if got := v.settle(migration.Result{DowntimeMS: 3, Downtime: migration.Downtime{PauseMS: 3}}); got.DowntimeMS != 0 || got.Downtime.PauseMS != 0 {
+	if got := v.outcome(migration.Result{DowntimeMS: 3, Downtime: migration.Downtime{PauseMS: 3}}, nil).Result; got.DowntimeMS != 0 || got.Downtime.PauseMS != 0 {
 		t.Errorf("got downtime %+v of a paused guest; want none", got)
 	}
 	if err := g.Resume(); err != nil {
@@ -103,7 +103,7 @@ func TestPauseDuringAMove(t *testing.T) {
 	if err := g.Pause(ctx); err != nil {
 		t.Fatal(err)
 	}
-	v.end()
+	v.end(false)
 	if got := g.current(); got != StatePaused {
 		t.Errorf("got state %s behind the move; want %s", got, StatePaused)
 	}

@@ -121,6 +121,7 @@ func (t *target) follow(p migration.Progress) {
 	switch p.Phase {
 	case migration.PhasePull, migration.PhaseRejoin:
 		t.m.pulls(true)
+		t.m.mourn()
 	case migration.PhaseRelease:
 		t.m.pulls(false)
 	}

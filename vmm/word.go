@@ -28,7 +28,7 @@ func (w word) answer() migration.Answer {
 		return migration.Unknown
 	case r.State == record.Tombstone:
 		return migration.NotStarted
-	case r.State == record.Started:
+	case r.Started():
 		return migration.Started
 	}
 	return migration.Unknown

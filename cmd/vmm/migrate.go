@@ -163,14 +163,17 @@ func (a *app) result(r api.Result) {
 		err = &api.Error{Message: r.Reason}
 	}
 	said := *err
-	said.Message = outcomeText(r.Outcome) + said.Message
+	said.Message = outcomeText(r.Outcome, said.Code) + said.Message
 	a.report(&said)
 }
 
 // outcomeText begins a message with what became of the guest.
-func outcomeText(o api.Outcome) string {
+func outcomeText(o api.Outcome, code string) string {
 	switch o {
 	case api.OutcomeFailed:
+		if code == api.CodeGuestEnded {
+			return "failed: "
+		}
 		return "failed, the guest is still here: "
 	case api.OutcomeCancelled:
 		return "cancelled, the guest is still here: "

@@ -53,8 +53,8 @@ Exit code: as for run.`,
 		ctx, stop := a.untilSignal(cmd.Context())
 		defer stop()
 		return s.ended(a.receive(ctx, supervisor.ReceiveConfig{
-			Dir: dir, Name: string(s.name), Listen: address.String(), Console: s.console.Console, Insecure: insecure, Places: places.places(), Tracking: tracking(),
-			Guard: s.guard, Listening: a.listening, Started: s.started,
+			Dir: dir, Name: string(s.name), Listen: address.String(), Console: s.console.Console, Insecure: insecure, Places: places.places(),
+			Tracking: tracking(), Guard: s.guard, Listening: a.listening, Started: s.started,
 		}))
 	})
 	return cmd

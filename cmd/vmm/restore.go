@@ -45,7 +45,8 @@ Exit code: as for run.`,
 		ctx, stop := a.untilSignal(cmd.Context())
 		defer stop()
 		return s.ended(a.restore(ctx, supervisor.RestoreConfig{
-			Dir: dir, Name: string(s.name), From: from, Console: s.console.Console, Places: places.places(), Tracking: tracking(), Guard: s.guard, Started: s.started,
+			Dir: dir, Name: string(s.name), From: from, Console: s.console.Console, Places: places.places(), Tracking: tracking(),
+			Guard: s.guard, Started: s.started,
 		}))
 	})
 	return cmd

@@ -71,10 +71,7 @@ var wrong = []string{
 	"migrate alpha tcp::1 --insecure",
 	"migrate alpha tcp:10.77.0.2:1",
 	"migrate alpha tcp:host.test:1",
-	"migrate alpha tcp:127.0.0.1:1 --mode auto",
-	"migrate alpha tcp:127.0.0.1:1 --mode postcopy",
-	"migrate alpha tcp:127.0.0.1:1 --mode hybrid",
-	"migrate alpha tcp:127.0.0.1:1 --mode remote",
+	"migrate alpha tcp:127.0.0.1:1 --mode lazycopy",
 	"migrate alpha tcp:127.0.0.1:1 --downtime-limit 50",
 	"migrate alpha tcp:127.0.0.1:1 --downtime-limit 0",
 	"migrate alpha tcp:127.0.0.1:1 --downtime-limit -5ms",
@@ -148,7 +145,6 @@ var wrong = []string{
 	"demo --rate -1",
 	"demo --rate fast",
 	"demo --moves 0",
-	"demo --mode auto",
 	"cpu --frobnicate",
 	"version extra",
 }
@@ -265,7 +261,7 @@ func TestHelp(t *testing.T) {
 				t.Errorf("%v: the help offers --%s, which is not built", args, flag)
 			}
 		}
-		for _, word := range []string{"doctor", "postcopy", "hybrid"} {
+		for _, word := range []string{"doctor"} {
 			if strings.Contains(h.stdout.String(), word) {
 				t.Errorf("%v: the help offers %s, which is not built", args, word)
 			}

@@ -18,6 +18,7 @@ type moving struct {
 	target *drive.Process
 	ended  chan drive.Move
 	failed chan error
+	held   []int // processes that stand still
 }
 
 // startMove begins a move over a slow link and returns in the middle of it.

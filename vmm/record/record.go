@@ -8,9 +8,8 @@
 // forward, under a lock on the file: whoever decides first has decided for all
 // who see the file, on this host or, on shared storage, on the other.
 //
-//	Reserved ──► Started ──► Ended    the target may have executed the guest: it is the target's
-//	    │           └─► Complete ─┘   likewise, and it has all of its memory, which came behind it
-//	    └──────► Tombstone            this commit will never be started: the guest is the source's
+//	Reserved ──► Started ──► Complete ──► Ended    the target may have executed the guest: it is the target's
+//	    └──────► Tombstone                         this commit will never be started: the guest is the source's
 package record
 
 import (
@@ -52,12 +51,10 @@ const (
 	Reserved State = iota + 1
 	Started
 	Tombstone
+	Complete // Started, and all of its memory is here
 	// Ended is Started of a guest that came to its end, or moved on, in order:
 	// without it a guest whose processes are gone was killed.
 	Ended
-	// Complete is Started of a guest whose memory came behind it, and is all here:
-	// its source has nothing that is needed.
-	Complete
 )
 
 // By is on whose word it was decided.
@@ -101,6 +98,9 @@ type Record struct {
 // Decided says whether the record names an owner.
 func (r Record) Decided() bool { return r.State != Reserved }
 
+// Started says whether the target may have executed the guest.
+func (r Record) Started() bool { return r.State == Started || r.State == Complete || r.State == Ended }
+
 // Encode lays the record out: magic, version, state, move id, epoch, by, flags,
 // name, address, CRC-32C. What is too long is cut.
 func (r Record) Encode() [Size]byte {
@@ -134,7 +134,7 @@ func Decode(b []byte) (Record, error) {
 	}
 	name, address := int(b[nameAt]), int(binary.LittleEndian.Uint16(b[addressAt:]))
 	r.State, r.By = State(binary.LittleEndian.Uint32(b[12:])), By(b[byAt])
-	if r.State < Reserved || r.State > Complete || r.By > ByPerson || b[flagsAt] > flagHanded || name > maxName || address > maxAddress {
+	if r.State < Reserved || r.State > Ended || r.By > ByPerson || b[flagsAt] > flagHanded || name > maxName || address > maxAddress {
 		return Record{}, ErrCorrupt
 	}
 	copy(r.Move[:], b[16:])
@@ -159,9 +159,9 @@ func Read(f *os.File) (Record, error) {
 func Decide(f *os.File, s State, by By) error {
 	return change(f, func(r *Record) error {
 		switch {
-		case r.State == s, r.State == Ended && (s == Started || s == Complete), r.State == Complete && s == Started:
+		case r.State == s, s == Started && r.Started(), s == Complete && r.State == Ended:
 			return errSame
-		case r.State == Reserved && s != Ended && s != Complete, r.State == Started && s >= Ended, r.State == Complete && s == Ended:
+		case r.State == Reserved && (s == Started || s == Tombstone), r.Started() && (s == Complete || s == Ended):
 			r.State, r.By = s, by
 			return nil
 		}

@@ -11,13 +11,13 @@ func _() {
 	_ = x[Reserved-1]
 	_ = x[Started-2]
 	_ = x[Tombstone-3]
-	_ = x[Ended-4]
-	_ = x[Complete-5]
+	_ = x[Complete-4]
+	_ = x[Ended-5]
 }
 
-const _State_name = "ReservedStartedTombstoneEndedComplete"
+const _State_name = "ReservedStartedTombstoneCompleteEnded"
 
-var _State_index = [...]uint8{0, 8, 15, 24, 29, 37}
+var _State_index = [...]uint8{0, 8, 15, 24, 32, 37}
 
 func (i State) String() string {
 	idx := int(i) - 1

@@ -140,7 +140,8 @@ func (s *supervisor) quitWaiting() bool {
 	return true
 }
 
-// mayStop refuses to stop a guest whose move is under way.
+// mayStop refuses to stop a guest that stands still for a move. While memory is
+// sent the guest can be asked, and its end ends the move.
 func (s *supervisor) mayStop() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -148,8 +149,8 @@ func (s *supervisor) mayStop() error {
 	case api.StateInDoubt:
 		return api.Errorf(api.CodeBadState, "vmm migrate "+s.name.name+" --resolve source|target, or vmm kill "+s.name.name,
 			"%q is %s", s.name.name, s.state)
-	case api.StateMigrating, api.StateWaiting, api.StateRelinquished, api.StateServing:
-		return api.Errorf(api.CodeBadState, "vmm migrate "+s.name.name+" --cancel, or vmm kill "+s.name.name,
+	case api.StateWaiting, api.StateRelinquished, api.StateServing:
+		return api.Errorf(api.CodeBadState, "see what becomes of its move: vmm migrate "+s.name.name+" --cancel, or vmm kill "+s.name.name,
 			"%q is %s", s.name.name, s.state)
 	}
 	return nil

@@ -125,7 +125,7 @@ func (d *departure) learnt() migration.Answer {
 		return migration.Unknown
 	case r.State == record.Tombstone:
 		return migration.NotStarted
-	case r.State == record.Started:
+	case r.Started():
 		return migration.Started
 	}
 	return migration.Unknown

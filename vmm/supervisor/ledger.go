@@ -86,7 +86,7 @@ func settleIn(dir string, q migration.Query) migration.Answer {
 	switch {
 	case err != nil:
 		return migration.Unknown
-	case r.State == record.Started && !living:
+	case r.State != record.Ended && !living:
 		return migration.Lost
 	}
 	return migration.Started
@@ -122,6 +122,13 @@ func wholeIn(dir string, q migration.Query) *migration.Refusal {
 		return &migration.Refusal{Code: migration.CodeLost, Message: "the machine of the guest is dead, and it had not all of its memory"}
 	}
 	return nil
+}
+
+// mayAsk tells whether the source of a move to this host may still come with a
+// question: its record is not removed, and does not say that all is in order.
+func (l ledger) mayAsk(q migration.Query) bool {
+	r, err := record.Find(l.forTargets(), record.Target, q.Move)
+	return err == nil && r.Epoch == q.Epoch && r.State == record.Started
 }
 
 // entomb makes durable that a move to this host will never be started.

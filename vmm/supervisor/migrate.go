@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"os"
+	"sync"
 
 	"github.com/ferryvmm/ferry/internal/ipc"
 	"github.com/ferryvmm/ferry/migration"
@@ -87,8 +88,20 @@ func dialMove(ctx context.Context, addr api.Address) (*os.File, error) {
 // here, when it runs at its target.
 func (s *supervisor) transfer(stream *api.Stream, move func(context.Context, *vmm.Outcome) error) (api.Result, error) {
 	early := make(chan api.Result, 1) // of a move that goes on without who asked for it
+	var mu sync.Mutex                 // guards open: a stream must not be written to behind its request
+	open := true
+	defer func() {
+		mu.Lock()
+		defer mu.Unlock()
+		open = false
+	}()
 	s.mu.Lock()
 	s.progress = func(p migration.Progress) {
+		mu.Lock()
+		defer mu.Unlock()
+		if !open {
+			return
+		}
 		_ = stream.Progress(toProgress(p))
 		if p.Serving != nil {
 			select {
@@ -138,6 +151,7 @@ func (s *supervisor) noteProgress(r *ipc.Request) error {
 	if err := r.Decode(&p); err != nil {
 		return err
 	}
+	s.notePhase(p.Phase)
 	s.mu.Lock()
 	f := s.progress
 	s.mu.Unlock()

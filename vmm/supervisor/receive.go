@@ -58,12 +58,12 @@ func Receive(ctx context.Context, c ReceiveConfig) (Exit, error) {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	s.renames, s.places = c.Name == "", c.Places
-	s.guard = guard
-	s.tracking = c.Tracking
+	s.renames, s.places, s.tracking, s.guard = c.Name == "", c.Places, c.Tracking, guard
 	s.listensAt("tcp:"+addr.String(), cancel)
 	r := &receiver{s: s, acceptor: newAcceptor(l, guard.ledger, s.log), started: c.Started, ran: make(chan struct{})}
 	defer r.acceptor.close()
+	r.acceptor.mourns(r.bereave)
+	s.mourn = r.mourn
 	if c.Listening != nil {
 		c.Listening("tcp:" + addr.String())
 	}

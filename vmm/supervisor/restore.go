@@ -45,8 +45,7 @@ func Restore(ctx context.Context, c RestoreConfig) (Exit, error) {
 	if err != nil {
 		return Exit{Code: 1}, err
 	}
-	s.renames, s.places, s.guard = c.Name == "", c.Places, guard
-	s.tracking = c.Tracking
+	s.renames, s.places, s.tracking, s.guard = c.Name == "", c.Places, c.Tracking, guard
 	if err := s.restore(ctx, &files); err != nil {
 		s.abandon()
 		return Exit{Code: 1}, err

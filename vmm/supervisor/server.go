@@ -111,7 +111,7 @@ func (v *server) stop(w http.ResponseWriter, r *http.Request) {
 			api.WriteError(w, err)
 			return
 		}
-		go v.s.stop(v.s.machine())
+		go v.s.stop(v.s.machine(), v.s.mayStop)
 	}
 	<-v.s.finished
 	api.WriteAnswer(w, nil)

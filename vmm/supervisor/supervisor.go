@@ -63,6 +63,8 @@ type supervisor struct {
 	tracking  vmm.Tracking             // of a guest that arrives
 	places    Places                   // where a guest that arrives finds what it works on
 	attached  *attachments             // what the guest works on
+	pulling   bool                     // memory of the guest is at two hosts, or was
+	mourn     func()                   // lets the source of a guest that arrived know of its death
 	quit      func()                   // ends the waiting of a receiver
 
 	// finished is closed when the machine is gone and its files are removed.
@@ -277,11 +279,12 @@ func (s *supervisor) wait(ctx context.Context) Exit {
 	select {
 	case <-p.gone:
 	case <-ctx.Done():
-		s.stop(p)
+		s.stop(p, nil)
 	case <-s.ends.terminal.asked():
-		s.stop(p)
+		s.stop(p, nil)
 	}
 	<-p.gone
+	s.lastWords()
 	return s.finish(s.verdict(p))
 }
 
@@ -297,6 +300,8 @@ func (s *supervisor) verdict(p *process) Exit {
 		return Exit{Code: s.ended.Code, Reason: s.ended.Reason}
 	case p.killed:
 		return Exit{Code: 137, Reason: "killed"}
+	case s.state == api.StatePulling, s.pulling:
+		return Exit{Code: 3, Reason: "lost: the machine process died while memory of the guest was on two hosts"}
 	}
 	return Exit{Code: 1, Reason: fmt.Sprintf("the machine process died (%v); see %s", p.err, s.name.path("log"))}
 }
@@ -334,8 +339,9 @@ func (s *supervisor) abandon() {
 	s.finish(Exit{Code: 1})
 }
 
-// stop asks the guest to end and insists after stopPatience.
-func (s *supervisor) stop(p *process) {
+// stop asks the guest to end and insists after stopPatience, unless may, if it
+// is not nil, has an objection by then.
+func (s *supervisor) stop(p *process, may func() error) {
 	if s.isLost() { // there is nobody to ask
 		p.kill()
 		<-p.gone
@@ -351,6 +357,12 @@ func (s *supervisor) stop(p *process) {
 			return
 		case <-ctx.Done():
 			s.log.Warn("the guest did not end when asked", "after", stopPatience)
+		}
+	}
+	if may != nil {
+		if err := may(); err != nil {
+			s.log.Warn("the guest is left to its move", "reason", err)
+			return
 		}
 	}
 	insist, cancel := context.WithTimeout(context.Background(), 2*time.Second)

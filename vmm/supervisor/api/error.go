@@ -18,6 +18,7 @@ const (
 	CodeInsecure       = "insecure"        // the address is not loopback: --insecure is needed
 	CodeUnreachable    = "unreachable"     // the target could not be dialled
 	CodeConnectionLost = "connection_lost" // the supervisor went away in the middle of a request
+	CodeGuestEnded     = "guest_ended"     // of a move: the guest powered off, crashed or was stopped meanwhile
 	CodeInternal       = "internal"        // a fault of Ferry's own, or one without a code of its own
 )
 
