@@ -20,6 +20,7 @@ type sourceInput struct {
 	diverging bool          // Counted: the guest was seen to write faster than the link takes
 	save      time.Duration // Counted: forecast of pausing and saving
 	roundTrip time.Duration // Counted
+	slower    bool          // Counted: the guest was slowed down, or can be: it may not outrun the next round
 	line      float64       // Counted: bytes a second that the last round can have, 0: as those before
 }
 
@@ -134,7 +135,7 @@ func (s *source) push(in sourceInput) ([]sourceAction, error) {
 		case s.mode == Hybrid:
 			s.pull = in.pages > tinyPages
 		case !s.forecast.tiny(in.pages):
-			s.pull = s.overdue || s.mode == Auto && !stop && (in.diverging || s.forecast.diverges(in.pages))
+			s.pull = s.overdue || s.mode == Auto && !stop && !in.slower && (in.diverging || s.forecast.diverges(in.pages))
 		}
 		if stop || s.pull {
 			return s.pause(in)

@@ -118,6 +118,7 @@ var wrong = []string{
 	"dirty-rate alpha --duration 0s",
 	"migrate alpha tcp:127.0.0.1:1 --throttle 100",
 	"migrate alpha tcp:127.0.0.1:1 --throttle -1",
+	"migrate alpha tcp:127.0.0.1:1 --throttle 50 --mode hybrid",
 	"migrate alpha tcp:127.0.0.1:1 --throttle some",
 	"balloon",
 	"balloon alpha",
