@@ -11,6 +11,7 @@ type bitmap []uint64
 func newBitmap(pages uint64) bitmap { return make(bitmap, (pages+63)/64) }
 
 func (b bitmap) get(p uint64) bool { return b[p/64]&(1<<(p%64)) != 0 }
+func (b bitmap) set(p uint64)      { b[p/64] |= 1 << (p % 64) }
 func (b bitmap) drop(p uint64)     { b[p/64] &^= 1 << (p % 64) }
 
 // setRange sets, and dropRange clears, the bits of pages [from, to).
@@ -31,6 +32,12 @@ func (b atomicBitmap) setRange(from, to uint64) {
 	eachWord(from, to, func(w, mask uint64) { b[w].Or(mask) })
 }
 
+// set sets the bit of one page and tells whether it was not set before.
+func (b atomicBitmap) set(p uint64) bool {
+	bit := uint64(1) << (p % 64)
+	return b[p/64].Or(bit)&bit == 0
+}
+
 func (b atomicBitmap) get(p uint64) bool { return b[p/64].Load()&(1<<(p%64)) != 0 }
 
 // eachWord calls f for each word that holds bits of [from, to), with the mask of those bits.
@@ -46,9 +53,6 @@ func eachWord(from, to uint64, f func(w, mask uint64)) {
 func (b atomicBitmap) dropRange(from, to uint64) {
 	eachWord(from, to, func(w, mask uint64) { b[w].And(^mask) })
 }
-
-// set sets one bit, and tells whether it was clear.
-func (b atomicBitmap) set(p uint64) bool { return b[p/64].Or(1<<(p%64))&(1<<(p%64)) == 0 }
 
 // nextSet and nextClear return the first page of [from, to) whose bit is set, or clear, or to.
 func (b atomicBitmap) nextSet(from, to uint64) uint64   { return b.next(from, to, 0) }

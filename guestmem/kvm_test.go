@@ -9,23 +9,40 @@ import (
 	"github.com/ferryvmm/ferry/internal/kvm/kvmtest"
 )
 
-var _ guestmem.VM = (*kvm.VM)(nil)
+var (
+	_ guestmem.VM     = (*kvm.VM)(nil)
+	_ guestmem.RingVM = (*kvm.VM)(nil)
+)
 
-// kvmAttach creates a VM on real KVM with m as its memory. plain keeps the log that clears as it is read.
-func kvmAttach(t testing.TB, m *guestmem.Memory, plain bool) *kvm.VM {
+// kvmLogs are the dirty logs that KVM has.
+var kvmLogs = []string{"manual", "plain", "ring", smallRing}
+
+// smallRing is the smallest ring that every host takes: it is often full.
+const smallRing = "small ring"
+
+var ringEntries = map[string]int{"ring": 65536, smallRing: 1024}
+
+// kvmAttach creates a VM on real KVM with m as its memory and that log.
+func kvmAttach(t testing.TB, m *guestmem.Memory, log string) (*kvm.VM, *guestmem.Rings) {
 	t.Helper()
 	vm, err := kvmtest.Open(t).CreateVM()
 	check(t, err)
 	t.Cleanup(func() { check(t, vm.Close()) })
-	if plain {
+	switch log {
+	case "plain":
 		check(t, m.AttachPlain(vm))
-		return vm
+	case "ring", smallRing:
+		check(t, vm.EnableDirtyRing(ringEntries[log]))
+		rings, err := m.AttachRings(vm, 1)
+		check(t, err)
+		return vm, rings
+	default:
+		initiallySet, err := vm.EnableManualDirtyProtect()
+		check(t, err)
+		t.Logf("manual protection, initially set: %v", initiallySet)
+		check(t, m.Attach(vm))
 	}
-	initiallySet, err := vm.EnableManualDirtyProtect()
-	check(t, err)
-	t.Logf("manual protection, initially set: %v", initiallySet)
-	check(t, m.Attach(vm, initiallySet))
-	return vm
+	return vm, nil
 }
 
 // writer is 16-bit code that counts in AX and writes it to one page after another of the 16 that DS reaches:
@@ -35,12 +52,12 @@ var writer = []byte{0x40, 0x89, 0x07, 0x81, 0xc3, 0x00, 0x30, 0xe6, 0x10, 0xeb, 
 
 // A guest that really runs, on the log that KVM really keeps.
 func TestTrackerKVM(t *testing.T) {
-	for _, plain := range []bool{false, true} {
-		t.Run(fmt.Sprintf("plain=%v", plain), func(t *testing.T) {
+	for _, log := range kvmLogs {
+		t.Run(log, func(t *testing.T) {
 			const base = 8 * mib
 			source, target := newMemory(t, split), newMemory(t, split)
 			check(t, source.WriteAt(writer, 0x1000))
-			vm := kvmAttach(t, source, plain)
+			vm, _ := kvmAttach(t, source, log)
 			cpu, err := vm.CreateVCPU(0)
 			check(t, err)
 			t.Cleanup(func() { check(t, cpu.Close()) })
@@ -112,7 +129,7 @@ func BenchmarkFirstRoundKVM(b *testing.B) {
 			layout, err := guestmem.NewLayout(gib << 30)
 			check(b, err)
 			m := newMemory(b, layout)
-			kvmAttach(b, m, false)
+			kvmAttach(b, m, "manual")
 			runs := make([]guestmem.Run, 256)
 			for b.Loop() {
 				tr, err := m.Track()
@@ -126,16 +143,20 @@ func BenchmarkFirstRoundKVM(b *testing.B) {
 
 // BenchmarkLastRoundKVM is the round of a guest that stands still, with nothing dirty.
 func BenchmarkLastRoundKVM(b *testing.B) {
-	layout, err := guestmem.NewLayout(4 << 30)
-	check(b, err)
-	m := newMemory(b, layout)
-	kvmAttach(b, m, false)
-	runs := make([]guestmem.Run, 256)
-	tr, err := m.Track()
-	check(b, err)
-	round(b, tr, runs)
-	for b.Loop() {
-		round(b, tr, runs)
+	for _, log := range kvmLogs {
+		b.Run(log, func(b *testing.B) {
+			layout, err := guestmem.NewLayout(4 << 30)
+			check(b, err)
+			m := newMemory(b, layout)
+			kvmAttach(b, m, log)
+			runs := make([]guestmem.Run, 256)
+			tr, err := m.Track()
+			check(b, err)
+			round(b, tr, runs)
+			for b.Loop() {
+				round(b, tr, runs)
+			}
+			check(b, tr.Close())
+		})
 	}
-	check(b, tr.Close())
 }

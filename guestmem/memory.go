@@ -8,10 +8,15 @@ import (
 	"sync/atomic"
 )
 
-// VM is what guest memory needs of a KVM virtual machine.
-type VM interface {
+// Slots is what guest memory needs of a KVM virtual machine that nobody tracks.
+type Slots interface {
 	// SetMemoryRegion creates or changes slot; flags are KVM_MEM_*. The same gpa, size and hva change only the flags.
 	SetMemoryRegion(slot, flags uint32, gpa, size uint64, hva uintptr) error
+}
+
+// VM is a virtual machine that logs what its guest writes in a bitmap.
+type VM interface {
+	Slots
 	// DirtyLog fills bitmap, one bit a page, whole slot. On a VM without manual protection it also clears the log.
 	DirtyLog(slot uint32, bitmap []uint64) error
 	// ClearDirtyLog clears the pages set in bitmap, whose bit 0 is firstPage, and protects them again. firstPage and
@@ -19,18 +24,18 @@ type VM interface {
 	ClearDirtyLog(slot uint32, firstPage uint64, pages uint32, bitmap []uint64) error
 }
 
+// RingVM is a virtual machine that logs what its guest writes in a ring for each vCPU.
+type RingVM interface {
+	Slots
+	// CollectDirty takes what is in a vCPU's ring and returns the number of entries. What it took can be written without being
+	// logged until ResetDirtyRings.
+	CollectDirty(cpu int, page func(slot uint32, page uint64)) int
+	// ResetDirtyRings protects all pages that CollectDirty took.
+	ResetDirtyRings() error
+}
+
 // memLogDirtyPages is KVM_MEM_LOG_DIRTY_PAGES.
 const memLogDirtyPages = 1
-
-// logMode is how a VM's dirty log behaves. KVM cannot change it once a vCPU exists.
-type logMode int
-
-const (
-	logNone       logMode = iota // no VM: only our own writes are tracked
-	logPlain                     // reading the log clears it and protects every page again
-	logManual                    // reading leaves it; pages are cleared, and protected, a chunk at a time
-	logManualOnes                // the same, and it starts with every bit set and nothing protected
-)
 
 // Memory is a guest's RAM. Its methods may be called from several goroutines, Close excepted.
 type Memory struct {
@@ -42,20 +47,31 @@ type Memory struct {
 
 	// mu guards the fields below and the regions' present bits. It is held for at most one chunk's worth of work.
 	mu      sync.Mutex
-	vm      VM
-	mode    logMode
+	vm      Slots
+	log     dirtyLog // of vm; nil without one: only our own writes are tracked
 	tracker *Tracker
 	closed  bool
 }
 
 // New allocates no page: it makes the memfds and mappings for layout. Errors: ErrLayout, or the system call's.
-func New(layout Layout) (*Memory, error) {
+func New(layout Layout) (*Memory, error) { return newMemory(layout, 1) }
+
+// NewHuge is New with huge pages of 2 MiB, which it reserves: they are the guest's until Close. Errors: ErrLayout also for
+// what is not in whole huge pages, ErrNoHugePages, or the system call's.
+func NewHuge(layout Layout) (*Memory, error) { return newMemory(layout, hugePages) }
+
+func newMemory(layout Layout, unit uint64) (*Memory, error) {
 	if err := layout.Validate(); err != nil {
 		return nil, err
 	}
+	for _, rg := range layout {
+		if rg.GPA%(unit*PageSize) != 0 || rg.Size%(unit*PageSize) != 0 {
+			return nil, fmt.Errorf("%w: [%#x, +%#x) is not in whole pages of 2 MiB", ErrLayout, rg.GPA, rg.Size)
+		}
+	}
 	m := &Memory{layout: slices.Clone(layout)}
 	for i, rg := range m.layout {
-		r, err := newRegion(i, rg)
+		r, err := newRegion(i, rg, unit)
 		if err != nil {
 			return nil, errors.Join(err, m.Close())
 		}
@@ -84,18 +100,13 @@ func (m *Memory) DataBytes() (uint64, error) {
 }
 
 // Attach gives the guest mapping to a VM whose dirty log is cleared by hand (KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2), region
-// i in slot i. initiallySet says that the log of a slot starts with every bit set. Error: ErrAttached, or the VM's.
-func (m *Memory) Attach(vm VM, initiallySet bool) error {
-	if initiallySet {
-		return m.attach(vm, logManualOnes)
-	}
-	return m.attach(vm, logManual)
-}
+// i in slot i. Error: ErrAttached, or the VM's.
+func (m *Memory) Attach(vm VM) error { return m.attach(vm, &bitmapLog{vm: vm}) }
 
 // AttachPlain is Attach for a VM whose dirty log is cleared by reading it, because manual protection was not enabled.
-func (m *Memory) AttachPlain(vm VM) error { return m.attach(vm, logPlain) }
+func (m *Memory) AttachPlain(vm VM) error { return m.attach(vm, &bitmapLog{vm: vm, plain: true}) }
 
-func (m *Memory) attach(vm VM, mode logMode) error {
+func (m *Memory) attach(vm Slots, log dirtyLog) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch {
@@ -115,7 +126,7 @@ func (m *Memory) attach(vm VM, mode logMode) error {
 			return err
 		}
 	}
-	m.vm, m.mode = vm, mode
+	m.vm, m.log = vm, log
 	return nil
 }
 

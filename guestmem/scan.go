@@ -57,7 +57,7 @@ func (t *Tracker) step(runs []Run) (n int, done bool, err error) {
 	}
 	start := t.page / chunkPages * chunkPages
 	end := min(start+chunkPages, r.pages())
-	if err := r.clearLog(t.m.vm, start, end); err != nil {
+	if err := t.m.clearLog(r, start, end); err != nil {
 		return 0, false, err
 	}
 	n, err = t.classify(r, end, runs)
@@ -93,7 +93,7 @@ func (t *Tracker) skipHole(r *tracked) (skipped bool, err error) {
 	if end < start+chunkPages {
 		return false, nil
 	}
-	if err := r.clearLog(t.m.vm, start, end); err != nil {
+	if err := t.m.clearLog(r, start, end); err != nil {
 		return false, err
 	}
 	if data, err = r.data(start); err != nil {
@@ -106,24 +106,12 @@ func (t *Tracker) skipHole(r *tracked) (skipped bool, err error) {
 	return true, nil
 }
 
-// clearLog clears KVM's bits of pages [start, end), those that were seen and no others. Precondition: multiples of 64.
-func (r *tracked) clearLog(vm VM, start, end uint64) error {
-	first, last := start/64, end/64
-	for first < last && r.seen[first] == 0 {
-		first++
-	}
-	for first < last && r.seen[last-1] == 0 {
-		last--
-	}
-	if first == last {
+// clearLog clears KVM's bits of pages [start, end), those that were seen and no others. Precondition: multiples of 64; mu is held.
+func (m *Memory) clearLog(r *tracked, start, end uint64) error {
+	if m.log == nil {
 		return nil
 	}
-	words := r.seen[first:last]
-	if err := vm.ClearDirtyLog(r.slot, first*64, uint32(len(words)*64), words); err != nil {
-		return fmt.Errorf("clear the dirty log of slot %d: %w", r.slot, err)
-	}
-	clear(words)
-	return nil
+	return m.log.clear(r, start, end)
 }
 
 // classify fills runs from the pending pages of [t.page, end), and takes those out of pending. The log is clear there, so a

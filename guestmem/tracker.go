@@ -8,16 +8,16 @@ import (
 
 // Tracker yields the pages that changed, in rounds: Harvest starts one, Next hands it out. It is used by one goroutine.
 type Tracker struct {
-	m       *Memory
-	regions []tracked
-	rounds  int
-	closed  bool
+	m        *Memory
+	regions  []tracked
+	rounds   int
+	closed   bool
+	watching bool // Sample counts
 
 	// region and page are where Next goes on.
 	region int
 	page   uint64
 	left   uint64 // pages of this round not yet yielded; in the first round an estimate
-	log    bitmap // what Sample reads into
 }
 
 // tracked is a region as its tracker sees it.
@@ -103,10 +103,13 @@ func (t *Tracker) Harvest() (pages uint64, err error) {
 	if err := t.usable(); err != nil {
 		return 0, err
 	}
-	for i := range t.regions {
-		if err := t.regions[i].harvest(t.m.vm, t.m.mode); err != nil {
+	if log := t.m.log; log != nil {
+		if err := log.harvest(t.regions); err != nil {
 			return 0, err
 		}
+	}
+	for _, r := range t.regions {
+		r.takeOwn()
 	}
 	if t.rounds == 0 {
 		for _, r := range t.regions {
@@ -129,26 +132,13 @@ func (t *Tracker) Harvest() (pages uint64, err error) {
 	return pages, nil
 }
 
-// harvest merges what KVM and our own writes have marked into pending. Marks of our own are dropped here, before the pages
-// are read; KVM's at Next.
-func (r *tracked) harvest(vm VM, mode logMode) error {
-	if mode != logNone {
-		if err := vm.DirtyLog(r.slot, r.seen); err != nil {
-			return fmt.Errorf("read the dirty log of slot %d: %w", r.slot, err)
-		}
-		for w, bits := range r.seen {
-			r.pending[w] |= bits
-		}
-		if mode == logPlain { // reading was clearing
-			clear(r.seen)
-		}
-	}
+// takeOwn merges what our own writes have marked into pending. The marks are dropped here, before the pages are read.
+func (r *tracked) takeOwn() {
 	for w := range r.own {
 		if r.own[w].Load() != 0 {
 			r.pending[w] |= r.own[w].Swap(0)
 		}
 	}
-	return nil
 }
 
 // Pending is the number of pages of this round that Next has not yielded. In the first round it is an estimate: the data

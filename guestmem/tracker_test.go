@@ -24,6 +24,7 @@ var split = guestmem.Layout{{GPA: 0, Size: 16 * mib}, {GPA: high, Size: 16 * mib
 
 var modes = map[string]guestmemtest.Mode{
 	"plain": guestmemtest.Plain, "manual": guestmemtest.Manual, "initially set": guestmemtest.InitiallySet,
+	"ring": guestmemtest.Ring,
 }
 
 func newMemory(t testing.TB, layout guestmem.Layout) *guestmem.Memory {
@@ -210,12 +211,13 @@ func TestTrackerConcurrent(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			source, target := newMemory(t, split), newMemory(t, split)
 			vm := guestmemtest.NewVM(mode)
+			vm.RingEntries = 8 // often full
 			check(t, vm.Attach(source))
 			tr, err := source.Track()
 			check(t, err)
 			stop, done := make(chan struct{}), make(chan error)
-			go func() {
-				rnd := rand.New(rand.NewPCG(1, 2))
+			writer := func(seed uint64) {
+				rnd := rand.New(rand.NewPCG(1, seed))
 				p := make([]byte, 64)
 				for i := 0; ; i++ {
 					select {
@@ -241,14 +243,16 @@ func TestTrackerConcurrent(t *testing.T) {
 						return
 					}
 				}
-			}()
+			}
+			go writer(2)
+			go writer(3)
 			for range 8 {
 				_, err := tr.Harvest()
 				check(t, err)
 				drain(t, tr, target, 16)
 			}
 			close(stop)
-			check(t, <-done)
+			check(t, errors.Join(<-done, <-done))
 			_, err = tr.Harvest()
 			check(t, err)
 			drain(t, tr, target, 16)

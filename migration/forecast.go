@@ -119,12 +119,12 @@ func (f *forecast) stop(rounds int, pages uint64) bool {
 // guest writes while it is sent, and the sum of those rounds would be what is
 // pending once more.
 func (f *forecast) diverges(pages uint64) bool {
-	sent := f.bytes[0] / guestmem.PageSize
-	if sent == 0 || f.downtime(pages) <= f.limit {
-		return false
-	}
-	left := float64(pages) / float64(sent)
-	return left >= divergence
+	return f.bytes[0] >= guestmem.PageSize && f.downtime(pages) > f.limit && f.left(pages) >= divergence
+}
+
+// left is the share of the latest round, which had some pages, that is to be sent again.
+func (f *forecast) left(pages uint64) float64 {
+	return float64(pages) / float64(f.bytes[0]/guestmem.PageSize)
 }
 
 // abandon decides, with the guest paused and saved for some time, whether too

@@ -113,6 +113,7 @@ func (s *sender) sum(o Outcome) (Result, error) {
 	r.PulledPages = r.UrgentPages + s.pushedPages.Load()
 	r.Rounds, r.PageBytes = s.rounds.all, s.rounds.bytes+r.PulledPages*guestmem.PageSize
 	r.Faults, r.Rejoins = s.faults, s.rejoins
+	r.Throttle = s.throttled
 	err := m.cause
 	if err == nil {
 		r.TargetName = s.target
@@ -171,6 +172,7 @@ func (s *sender) report(phase Phase) {
 		SentBytes:         s.sentBytes(),
 		BandwidthBitsPerS: 8 * f.bandwidth(),
 		ElapsedMS:         milliseconds(time.Since(s.Accepted)),
+		ThrottlePercent:   s.throttle.percent,
 	}
 	if last := s.rounds.last(); last.MS > 0 {
 		p.DirtyBitsPerS = 8 * guestmem.PageSize * float64(last.DirtiedPages) / last.MS * 1000

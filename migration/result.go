@@ -45,6 +45,8 @@ type Progress struct {
 	BandwidthBitsPerS  float64 `json:"bandwidth_bits_per_s"`
 	ForecastDowntimeMS float64 `json:"forecast_downtime_ms"` // if the guest were stopped now; 0 while not known
 	ElapsedMS          float64 `json:"elapsed_ms"`
+	// ThrottlePercent is how much of the time vCPUs stand still, lest they write faster than the link takes.
+	ThrottlePercent int `json:"throttle_percent"`
 	// Undecided: the move has been in doubt for 10 s. Who waits for it should
 	// wait no longer; the asking goes on.
 	Undecided bool `json:"undecided,omitempty"`
@@ -69,6 +71,8 @@ type Result struct {
 	TotalMS       float64  `json:"total_ms"`
 	DowntimeMS    float64  `json:"downtime_ms"`
 	Downtime      Downtime `json:"downtime"`
+
+	Throttle Throttled `json:"throttle"`
 	// PulledPages came after the guest had started, UrgentPages of them because it waited.
 	PulledPages uint64 `json:"pulled_pages"`
 	UrgentPages uint64 `json:"urgent_pages"`

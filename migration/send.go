@@ -27,6 +27,9 @@ type SendConfig struct {
 	DowntimeLimit time.Duration
 	// Bandwidth limits what Bulk carries while the guest runs, in bits a second. 0: none.
 	Bandwidth uint64
+	// Throttle is how much the guest, if it is a [Throttler], may be slowed down when rounds do not converge, in percent of its
+	// time from 0, never, to 99.
+	Throttle int
 	// Timeout cancels the move if it did not come to the commit; Auto and Hybrid
 	// then stop pushing, and the target pulls. 0: none.
 	Timeout time.Duration

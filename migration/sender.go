@@ -60,6 +60,9 @@ type sender struct {
 	diverging  bool        // the guest was seen to write faster than the link takes
 	timer      *time.Timer // fires when the commit has been unanswered for undecidedAfter
 
+	throttle  throttle
+	throttled Throttled // at the end
+
 	progressMu sync.Mutex // Progress is never called twice at a time
 }
 
@@ -77,6 +80,7 @@ func newSender(c SendConfig, keep bool) *sender {
 	if s.Accepted.IsZero() {
 		s.Accepted = s.start
 	}
+	s.throttle.ceiling = c.Throttle
 	s.machine = newSource(c.Mode, keep, c.DowntimeLimit)
 	s.machine.wait = c.Continue != nil
 	s.Description.Keep = keep
@@ -142,6 +146,7 @@ func (s *sender) run(ctx context.Context) (Result, error) {
 		case !some:
 			<-s.wake
 		case act == doEnd:
+			s.speedUp()
 			return s.result()
 		default:
 			s.do(ctx, act)

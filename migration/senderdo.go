@@ -229,6 +229,9 @@ func (s *sender) harvest() (uint64, error) {
 func (s *sender) count() (sourceInput, error) {
 	s.rest()
 	pages, err := s.harvest()
+	if err == nil {
+		err = s.slowDown(pages)
+	}
 	in := sourceInput{event: onCounted, pages: pages}
 	if s.SaveCost != nil {
 		in.save = s.SaveCost()

@@ -90,7 +90,7 @@ func TestSourceTransitions(t *testing.T) {
 	doubt := map[sourceEvent]step{
 		onRunning: {sourceCompleted, []sourceAction{doUntrack, doEnd}},
 		onStarted: {sourceCompleted, []sourceAction{doUntrack, doEnd}}, onUnstarted: {sourceUnwound, []sourceAction{doResume, doUntrack, doEnd}},
-		onLost:    {sourceCompleted, []sourceAction{doUntrack, doEnd}},
+		onLost:    {sourceLost, []sourceAction{doUntrack, doEnd}},
 		onUnknown: {sourceInDoubt, []sourceAction{doAskAgain}}, onGiveUp: {sourceUndecided, []sourceAction{doInterrupt, doUntrack, doEnd}},
 		onLinkLost: {to: sourceInDoubt}, onAbort: {to: sourceInDoubt}, onFailed: {to: sourceInDoubt}, onCancel: {to: sourceInDoubt}, onTimeout: {to: sourceInDoubt},
 	}

@@ -89,6 +89,12 @@ func (c *cpu) dispatch() (e Ending, ok bool) {
 		return Ending{}, true
 	case kvm.ExitIntr:
 		return Ending{}, true
+	case kvm.ExitDirtyRingFull:
+		if d := c.set.cfg.Dirty; d == nil || d.Collect(c.index) != nil {
+			return Ending{Kind: UnexpectedExit, Exit: reason}, false
+		}
+		c.pace()
+		return Ending{}, true
 	case kvm.ExitShutdown:
 		return Ending{Kind: Shutdown}, false
 	case kvm.ExitSystemEvent:

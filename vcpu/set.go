@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ferryvmm/ferry/internal/kvm"
@@ -35,6 +36,9 @@ type Config struct {
 
 	// Waiting, if not nil, says whether a vCPU's thread waits for a missing page. Pause asks it to tell Held from TimedOut.
 	Waiting func(cpu int) bool
+
+	// Dirty, if not nil, are the VM's dirty rings, which must be enabled already.
+	Dirty Dirty
 }
 
 // MaxCount is the most vCPUs that one machine can have: their ids must fit an 8-bit APIC id, and 0xff means all.
@@ -51,6 +55,8 @@ type Set struct {
 	fresh       State    // as the kernel made it, for SetBootState
 	platform    platform
 	time        timePlan                                 // of the Restore in progress
+	throttle    atomic.Int32                             // percent of the time that vCPUs stand still
+	window      time.Duration                            // throttleWindow
 	hasDeadline bool                                     // the vCPUs have the TSC-deadline timer
 	coalesced   func(pio bool, addr uint64, data []byte) // deliver, bound once
 
@@ -71,7 +77,7 @@ func NewSet(cfg Config) (*Set, error) {
 	if cfg.Count < 1 || cfg.Count > MaxCount {
 		return nil, fmt.Errorf("vcpu: %d vCPUs, want 1 to %d", cfg.Count, MaxCount)
 	}
-	s := &Set{cfg: cfg, idle: make(chan struct{}), quit: make(chan struct{})}
+	s := &Set{cfg: cfg, window: throttleWindow, idle: make(chan struct{}), quit: make(chan struct{})}
 	s.coalesced = s.deliver
 	close(s.idle)
 	if err := s.start(); err != nil {
@@ -89,6 +95,7 @@ func (s *Set) start() error {
 			return err
 		}
 		c := &cpu{set: s, index: i, kvm: v, work: make(chan func(), 1)}
+		c.pacing = newPacing(c.kickActive)
 		s.cpus = append(s.cpus, c)
 		s.threads.Add(1)
 		go c.thread(started)

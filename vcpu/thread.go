@@ -23,6 +23,9 @@ type cpu struct {
 
 	interrupted atomic.Uint64 // times that a kick or another signal ended KVM_RUN
 
+	pacing pacing       // used by the thread, its clock and wake excepted
+	rested atomic.Int64 // nanoseconds that it stood still, throttled
+
 	active bool // has work that runs the guest; guarded by Set.mu
 	ended  bool // will not run again; guarded by Set.mu
 }
@@ -33,6 +36,7 @@ func (c *cpu) thread(started chan<- struct{}) {
 	runtime.LockOSThread()
 	defer c.set.threads.Done()
 	defer c.deactivate(false)
+	defer c.pacing.stop()
 	c.tid = unix.Gettid()
 	started <- struct{}{}
 	for {
@@ -68,6 +72,9 @@ func (c *cpu) prepare() error {
 // run is the guest's time on this thread: it returns when the vCPU is parked or has ended. It does not allocate.
 func (c *cpu) run() {
 	c.resumed()
+	if run, rest := c.set.shares(); rest > 0 {
+		c.runFor(run)
+	}
 	for {
 		if c.stop.Load() {
 			if e, ok := c.settle(); !ok {
@@ -90,6 +97,7 @@ func (c *cpu) run() {
 			// flag after it.
 			c.interrupted.Add(1)
 			c.kvm.SetImmediateExit(false)
+			c.pace()
 		case unix.EAGAIN: // an AP was woken by its SIPI
 		default:
 			c.end(Ending{Kind: RunFailed, Errno: errno})
@@ -169,8 +177,18 @@ func (c *cpu) deactivateLocked(ended bool) {
 // unmaps the flag; whoever wants more than a round trip has set stop before.
 func (c *cpu) kick() {
 	c.kvm.SetImmediateExit(true)
+	c.pacing.stir()
 	// A thread that has ended (ESRCH) needs no signal, and there is no other failure for one's own thread.
 	_ = unix.Tgkill(pid, c.tid, unix.SIGURG)
 }
 
 var pid = unix.Getpid()
+
+// kickActive kicks the vCPU if it may be in the guest.
+func (c *cpu) kickActive() {
+	c.set.mu.Lock()
+	defer c.set.mu.Unlock()
+	if c.active {
+		c.kick()
+	}
+}

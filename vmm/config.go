@@ -38,6 +38,8 @@ type Config struct {
 	Devices     []Device // virtio
 	CPU         string   // host, baseline, or the path of a file
 	CPUModel    []byte   // content of the file
+
+	Tracking Tracking // of this host alone: no part of the plan
 }
 
 // Check reports what can be told to be wrong without touching the host. The
@@ -54,6 +56,9 @@ func (c Config) Check() error {
 	}
 	if c.Clock != ClockAdvance && c.Clock != ClockFreeze {
 		return bad("use --clock advance or --clock freeze", "clock: %q is not known", c.Clock)
+	}
+	if err := c.Tracking.check(); err != nil {
+		return err
 	}
 	if len(c.Cmdline) >= maxCmdline {
 		return bad("shorten the --cmdline", "cmdline: %d bytes are more than the %d that a kernel takes", len(c.Cmdline), maxCmdline-1)

@@ -3,6 +3,7 @@ package vmm
 import (
 	"github.com/ferryvmm/ferry/devices/virtio/blk"
 	virtionet "github.com/ferryvmm/ferry/devices/virtio/net"
+	"github.com/ferryvmm/ferry/guestmem"
 )
 
 // Facts are what the machine knows of itself.
@@ -16,10 +17,12 @@ type Facts struct {
 	Cmdline       string
 	Kernel        string
 	Clock         string
+	DirtyTracking Tracking      // what is in use: bitmap or ring
 	Devices       []DeviceFacts // in the order of the plan
 	Moves         int           // completed by the guest so far
 	ReadyMonotone int64         // CLOCK_MONOTONIC of the guest's ready signal in ns; 0: not seen by this process
 	CountedWrong  bool
+	Missing       []guestmem.Range // memory that is still at the guest's source
 }
 
 // DeviceFacts are a virtio device: what the guest was given, and what it has
@@ -44,7 +47,10 @@ func (m *Machine) facts() Facts {
 	f := Facts{
 		Name: m.plan.Name, State: m.state, CPUs: m.plan.CPUs, CPU: m.plan.CPU, MemoryBytes: m.plan.Layout.Size(),
 		Cmdline: m.plan.Cmdline, Kernel: m.plan.Kernel, Clock: m.plan.Clock, Moves: m.plan.Moves,
-		ReadyMonotone: m.readyAt, CountedWrong: m.instance.board.wrong(),
+		ReadyMonotone: m.readyAt, CountedWrong: m.instance.board.wrong(), DirtyTracking: TrackBitmap,
+	}
+	if m.instance.rings != nil {
+		f.DirtyTracking = TrackRing
 	}
 	for _, s := range m.instance.board.slots {
 		d := DeviceFacts{Device: s.plan.Device}
@@ -52,6 +58,9 @@ func (m *Machine) facts() Facts {
 			s.part.facts(&d)
 		}
 		f.Devices = append(f.Devices, d)
+	}
+	if m.pulling {
+		f.Missing = m.instance.memory.Missing()
 	}
 	if n, err := m.instance.memory.DataBytes(); err == nil {
 		f.ResidentBytes = n

@@ -22,7 +22,7 @@ func (p *process) incoming(r *ipc.Request) (*target, Incoming, fileSet, error) {
 		files.close()
 		return nil, in, nil, err
 	}
-	t := &target{p: p, sys: sys, console: openConsole(files), userfault: files.take(RoleUserfault), noUserfault: in.NoUserfault}
+	t := &target{p: p, sys: sys, track: in.Tracking, console: openConsole(files), userfault: files.take(RoleUserfault), noUserfault: in.NoUserfault}
 	if in.Hello.Move != (migration.MoveID{}) {
 		t.move, t.token = in.Hello.Move, imageToken(in.Hello.Move)
 	}

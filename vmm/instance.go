@@ -25,6 +25,7 @@ const (
 type instance struct {
 	vm     *kvm.VM
 	memory *guestmem.Memory
+	rings  *guestmem.Rings // nil: dirty pages are tracked by bitmap
 	cpus   *vcpu.Set
 	exits  exits
 	board  *board
@@ -47,7 +48,7 @@ func (e *exits) MMIOWrite(addr uint64, data []byte) { e.bus.Load().MMIOWrite(add
 // build makes the VM of a plan: memory, chips, devices, vCPUs, in this order
 // because KVM wants its chips before a vCPU, and a vCPU thread wants a bus
 // before it may run. Nothing runs until Resume.
-func build(sys *kvm.System, p Plan, w wiring, ended func(cpu int, e vcpu.Ending)) (_ *instance, err error) {
+func build(sys *kvm.System, p Plan, k Tracking, w wiring, ended func(cpu int, e vcpu.Ending)) (_ *instance, err error) {
 	i := &instance{}
 	defer func() {
 		if err != nil {
@@ -73,7 +74,7 @@ func build(sys *kvm.System, p Plan, w wiring, ended func(cpu int, e vcpu.Ending)
 	if err := i.vm.CreatePIT2(); err != nil {
 		return nil, err
 	}
-	if err := attach(i.memory, i.vm); err != nil {
+	if i.rings, err = k.attach(i.memory, i.vm, p.CPUs); err != nil {
 		return nil, err
 	}
 	for _, s := range p.Slots {
@@ -87,23 +88,14 @@ func build(sys *kvm.System, p Plan, w wiring, ended func(cpu int, e vcpu.Ending)
 		return nil, err
 	}
 	i.exits.bus.Store(i.board.bus)
-	i.cpus, err = vcpu.NewSet(vcpu.Config{System: sys, VM: i.vm, CPUID: p.CPUID, MSRs: p.MSRs, Count: p.CPUs, Exits: &i.exits, Ended: ended})
-	if err != nil {
+	c := vcpu.Config{System: sys, VM: i.vm, CPUID: p.CPUID, MSRs: p.MSRs, Count: p.CPUs, Exits: &i.exits, Ended: ended}
+	if i.rings != nil {
+		c.Dirty = i.rings
+	}
+	if i.cpus, err = vcpu.NewSet(c); err != nil {
 		return nil, err
 	}
 	return i, i.timeSave()
-}
-
-// attach gives the memory to the VM with the best dirty log that KVM offers.
-func attach(m *guestmem.Memory, vm *kvm.VM) error {
-	initiallySet, err := vm.EnableManualDirtyProtect()
-	if errors.Is(err, kvm.ErrNotSupported) {
-		return m.AttachPlain(vm)
-	}
-	if err != nil {
-		return err
-	}
-	return m.Attach(vm, initiallySet)
 }
 
 // load puts the guest's boot image into memory and points the first vCPU at it.

@@ -47,6 +47,7 @@ const pauseWithin = 2 * time.Second
 type Machine struct {
 	sys     *kvm.System
 	plan    Plan
+	track   Tracking
 	images  *images
 	backs   *backends
 	console *console.Hub
@@ -66,6 +67,7 @@ type Machine struct {
 	handed   bool          // the images are unlocked, for a target: the guest must not run without them
 	move     *move         // the move or snapshot under way
 	pulling  bool          // pages are missing: what touches one waits for it
+	bereaved bool          // the source is dead: what is missing never comes
 	whole    chan struct{} // closed when none is any more; nil before the first
 	ended    bool
 	readyAt  int64 // CLOCK_MONOTONIC, ns
@@ -75,8 +77,8 @@ type Machine struct {
 }
 
 // newMachine builds the guest of a plan; nothing runs.
-func newMachine(sys *kvm.System, p Plan, im *images, backs *backends, hub *console.Hub, log *slog.Logger, note func(State), over func(Ending)) (*Machine, error) {
-	m := &Machine{sys: sys, plan: p, images: im, backs: backs, console: hub, log: log, note: note, over: over, state: StatePaused}
+func newMachine(sys *kvm.System, p Plan, k Tracking, im *images, backs *backends, hub *console.Hub, log *slog.Logger, note func(State), over func(Ending)) (*Machine, error) {
+	m := &Machine{sys: sys, plan: p, track: k, images: im, backs: backs, console: hub, log: log, note: note, over: over, state: StatePaused}
 	m.closing, m.leave = context.WithCancel(context.Background())
 	i, err := m.build()
 	if err != nil {
@@ -89,7 +91,7 @@ func newMachine(sys *kvm.System, p Plan, im *images, backs *backends, hub *conso
 
 func (m *Machine) build() (*instance, error) {
 	var i *instance
-	i, err := build(m.sys, m.plan, m.wiring(), func(cpu int, e vcpu.Ending) { go m.died(i, cpu, e) })
+	i, err := build(m.sys, m.plan, m.track, m.wiring(), func(cpu int, e vcpu.Ending) { go m.died(i, cpu, e) })
 	return i, err
 }
 
@@ -226,7 +228,7 @@ func (m *Machine) usable() error {
 	case m.state == StateWaiting:
 		return badState("the guest is paused, and waits to be switched over", "vmm migrate "+m.plan.Name+" --continue, or --cancel")
 	case m.state == StateLost:
-		return badState("the guest is lost: what is here is older than what was killed at the target", "end it with vmm kill "+m.plan.Name+", and start it anew")
+		return badState(m.whyLost(), "end it with vmm kill "+m.plan.Name+", and start it anew")
 	case m.state == StateInDoubt:
 		return badState("the guest is in_doubt", "bring the target's host or the network back, or decide: vmm migrate "+m.plan.Name+" --resolve source|target")
 	case m.move != nil:

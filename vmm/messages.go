@@ -22,6 +22,7 @@ const (
 	MethodEnd           = "end"            // Ending → nil: ends the machine now
 	MethodMigrate       = "migrate"        // Migrate → Outcome: answers when the move is decided
 	MethodJoin          = "join"           // Join, one file → nil: a further connection of the move that a guest comes by
+	MethodBereave       = "bereave"        // nil → nil: the machine of the guest's source is dead
 	MethodFetch         = "fetch"          // nil → nil: fetches all that a guest misses, and waits for it
 	MethodCancel        = "cancel"         // nil → nil: cancels the move under way
 	MethodContinue      = "continue"       // nil → nil: continues the move that waits
@@ -70,6 +71,7 @@ type Incoming struct {
 	Roles []string        // of the files, in order
 	// NoUserfault is why there is no RoleUserfault among them.
 	NoUserfault string
+	Tracking    Tracking // of this host
 }
 
 // Join says what a connection is for.
@@ -124,6 +126,7 @@ type Migrate struct {
 	Move          migration.MoveID
 	Epoch         uint64
 	Roles         []string // of the files, in order
+	Throttle      int      // percent at most; 0: never
 }
 
 // Outcome is how a move or a snapshot ended.

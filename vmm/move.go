@@ -25,7 +25,10 @@ type move struct {
 	token  uint64        // by which the target knows the images; 0: a snapshot, which hands nothing over
 }
 
-var _ migration.Guest = (*move)(nil)
+var (
+	_ migration.Guest     = (*move)(nil)
+	_ migration.Throttler = (*move)(nil)
+)
 
 // beginMove makes the machine busy with a move.
 func (m *Machine) beginMove() (*move, error) {
@@ -117,6 +120,9 @@ func (m *Machine) continueMove() error {
 	close(m.move.resume)
 	return nil
 }
+
+// Throttle slows the vCPUs down.
+func (v *move) Throttle(percent int) error { return v.m.instance.cpus.Throttle(percent) }
 
 // Pause stops the vCPUs and then the devices, which wait for what they have
 // submitted. Where a person is to prepare the switch the disks are complete.

@@ -105,6 +105,9 @@ func (p *process) handle(ctx context.Context, r *ipc.Request) (ipc.Reply, error)
 		return ipc.Reply{}, nil
 	case MethodMigrate:
 		return p.migrate(r)
+	case MethodBereave:
+		m.bereave()
+		return ipc.Reply{}, nil
 	case MethodFetch:
 		return ipc.Reply{}, p.fetchAll(ctx, m)
 	case MethodCancel:

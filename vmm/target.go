@@ -22,6 +22,7 @@ type target struct {
 	p       *process
 	sys     *kvm.System
 	console *console.Hub
+	track   Tracking
 	move    migration.MoveID // zero: a snapshot
 	token   uint64           // by which the source lets its images be known; 0: a snapshot
 
@@ -85,7 +86,7 @@ func (t *target) build(ctx context.Context, d migration.Description) (migration.
 		return nil, err
 	}
 	scale(plan.CPUs)
-	m, err := newMachine(t.sys, plan, &images{}, backs, t.console, t.p.log, t.p.note, t.p.end)
+	m, err := newMachine(t.sys, plan, t.track, &images{}, backs, t.console, t.p.log, t.p.note, t.p.end)
 	if err != nil {
 		return nil, err
 	}
@@ -120,6 +121,7 @@ func (t *target) follow(p migration.Progress) {
 	switch p.Phase {
 	case migration.PhasePull, migration.PhaseRejoin:
 		t.m.pulls(true)
+		t.m.mourn()
 	case migration.PhaseRelease:
 		t.m.pulls(false)
 	}

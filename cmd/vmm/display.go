@@ -91,6 +91,9 @@ func progressText(p api.Progress) string {
 	if p.BandwidthBitsPerS > 0 {
 		fmt.Fprintf(&b, "  link %s", rateText(p.BandwidthBitsPerS))
 	}
+	if p.ThrottlePercent > 0 {
+		fmt.Fprintf(&b, "  throttled %d %%", p.ThrottlePercent)
+	}
 	if p.ForecastDowntimeMS > 0 {
 		fmt.Fprintf(&b, "  forecast %s", millisText(p.ForecastDowntimeMS))
 	}

@@ -75,6 +75,9 @@ func (a *app) printInfo(m api.Machine) error {
 	row("cpus", unlessZero(m.CPUs))
 	row("cpu", m.CPU)
 	row("memory", memoryOrNone(m.MemoryBytes))
+	if m.MissingBytes > 0 {
+		row("missing", bytesText(m.MissingBytes)+", still at its source")
+	}
 	if m.ResidentBytes > 0 {
 		row("resident", bytesText(m.ResidentBytes))
 	}
@@ -89,6 +92,7 @@ func (a *app) printInfo(m api.Machine) error {
 	row("command line", m.Cmdline)
 	row("console", m.Console)
 	row("clock", m.Clock)
+	row("dirty tracking", m.DirtyTracking)
 	for _, d := range m.Devices {
 		row(deviceName(d), deviceText(d))
 	}

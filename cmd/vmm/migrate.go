@@ -17,6 +17,7 @@ func (a *app) migrateCommand() *cobra.Command {
 	limit := duration{d: 50 * time.Millisecond, min: time.Microsecond}
 	var timeout duration
 	var bandwidth bandwidth
+	var throttle throttle
 	var insecure, wait bool
 	var report string
 	var orders orders
@@ -49,6 +50,7 @@ Exit code: 0 completed; 1 failed or cancelled, the guest runs here; 2 usage; 3 i
 	f.Var(&limit, "downtime-limit", "the guest is not stopped while a longer pause is forecast (precopy)")
 	f.Var(&timeout, "timeout", "cancel a move that has not come to its switchover by then; auto and hybrid switch instead (default none)")
 	f.Var(&bandwidth, "bandwidth", "send memory no faster while the guest runs, in bits/s with k, M or G (default no limit)")
+	f.Var(&throttle, "throttle", "slow a guest that writes faster than the link takes, by up to so much of its time (precopy)")
 	f.BoolVar(&insecure, "insecure", false, "send to an address that is not this host's own, without encryption")
 	f.BoolVar(&wait, "pause-before-switchover", false, "when the guest could be switched over, pause it and wait for --continue")
 	f.StringVar(&report, "report", "", "write the result, as --json prints it, to `FILE` too")
@@ -71,7 +73,7 @@ Exit code: 0 completed; 1 failed or cancelled, the guest runs here; 2 usage; 3 i
 		return a.move(cmd.Context(), args[0], api.MigrateRequest{
 			Target: address.String(), Mode: mode.word, DowntimeLimitMS: api.Milliseconds(limit.d),
 			TimeoutMS: api.Milliseconds(timeout.d), Insecure: insecure,
-			BandwidthBitsPerS: uint64(bandwidth), PauseBeforeSwitchover: wait,
+			BandwidthBitsPerS: uint64(bandwidth), ThrottlePercent: int(throttle), PauseBeforeSwitchover: wait,
 		}, report)
 	})
 	return cmd
@@ -183,13 +185,16 @@ func outcomeText(o api.Outcome, code string) string {
 	return ""
 }
 
-// costText says what a completed move or snapshot cost, in two lines.
+// costText says what a completed move or snapshot cost, in two lines or three.
 func costText(r api.Result) string {
 	d := r.Downtime
 	var b strings.Builder
 	fmt.Fprintf(&b, "  sent      %s in %s, %s of it pages\n", bytesText(r.SentBytes), plural(len(r.Rounds), "round"), bytesText(r.PageBytes))
 	fmt.Fprintf(&b, "  downtime  %s: pause %.1f, pages %.1f, state %.1f, commit %.1f, resume %.1f",
 		millisText(r.DowntimeMS), d.PauseMS, d.PagesMS, d.StateMS, d.CommitMS, d.ResumeMS)
+	if t := r.Throttle; t.MaxPercent > 0 {
+		fmt.Fprintf(&b, "\n  throttled up to %d %% of its time, for %s", t.MaxPercent, millisText(t.MS))
+	}
 	return b.String()
 }
 

@@ -26,6 +26,7 @@ Exit code: as for run.`,
 	f.StringVar(&listen, "listen", "", "the `ADDRESS` to listen on, tcp:HOST:PORT")
 	f.Var(&s.name, "name", "the machine's name (default receive-PORT, then the guest's)")
 	f.BoolVar(&insecure, "insecure", false, "listen on an address that others can reach, without encryption")
+	tracking := trackingFlag(f)
 	places.add(f)
 	s.flags(cmd, "wait in the background; return when it listens")
 	cmd.RunE = a.do(func(cmd *cobra.Command, args []string) error {
@@ -53,7 +54,7 @@ Exit code: as for run.`,
 		defer stop()
 		return s.ended(a.receive(ctx, supervisor.ReceiveConfig{
 			Dir: dir, Name: string(s.name), Listen: address.String(), Console: s.console.Console, Insecure: insecure, Places: places.places(),
-			Guard: s.guard, Listening: a.listening, Started: s.started,
+			Tracking: tracking(), Guard: s.guard, Listening: a.listening, Started: s.started,
 		}))
 	})
 	return cmd

@@ -19,6 +19,7 @@ and can be restored again.
 Exit code: as for run.`,
 		Args: takes("DIR"),
 	}
+	tracking := trackingFlag(cmd.Flags())
 	var places placeFlags
 	places.add(cmd.Flags())
 	cmd.Flags().Var(&s.name, "name", "the machine's name (default the name it had)")
@@ -44,7 +45,8 @@ Exit code: as for run.`,
 		ctx, stop := a.untilSignal(cmd.Context())
 		defer stop()
 		return s.ended(a.restore(ctx, supervisor.RestoreConfig{
-			Dir: dir, Name: string(s.name), From: from, Console: s.console.Console, Places: places.places(), Guard: s.guard, Started: s.started,
+			Dir: dir, Name: string(s.name), From: from, Console: s.console.Console, Places: places.places(), Tracking: tracking(),
+			Guard: s.guard, Started: s.started,
 		}))
 	})
 	return cmd

@@ -34,6 +34,7 @@ having counted anything wrong; 137 killed.`,
 	f.StringVar(&initrd, "initrd", "", "the kernel's initial RAM disk, a `FILE`")
 	f.StringVar(&cmdline, "cmdline", "", "the kernel's command `LINE` (default \"console=ttyS0 panic=-1\")")
 	f.Var(&clock, "clock", "whether the guest's clock goes on while it is paused or saved")
+	tracking := trackingFlag(f)
 	devices.add(f)
 	s.flags(cmd, "run in the background; return when the guest runs")
 	cmd.RunE = a.do(func(cmd *cobra.Command, args []string) error {
@@ -64,7 +65,7 @@ having counted anything wrong; 137 killed.`,
 		return s.ended(a.run(ctx, supervisor.RunConfig{
 			Dir: dir, Name: string(s.name), MemoryBytes: uint64(size), CPUs: cpus.n,
 			Kernel: kernel, Initrd: initrd, Cmdline: cmdline, CmdlineSet: f.Changed("cmdline"),
-			Console: s.console.Console, Clock: clock.word, Devices: devices.devices(), CPU: cpu, Guard: s.guard, Started: s.started,
+			Console: s.console.Console, Clock: clock.word, Devices: devices.devices(), CPU: cpu, Tracking: tracking(), Guard: s.guard, Started: s.started,
 		}))
 	})
 	return cmd

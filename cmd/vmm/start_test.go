@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/ferryvmm/ferry/vmm"
 	"github.com/ferryvmm/ferry/vmm/supervisor"
 	"github.com/ferryvmm/ferry/vmm/supervisor/api"
 )
@@ -16,23 +17,23 @@ func TestStartConfigs(t *testing.T) {
 	stdio := supervisor.Console{Kind: "stdio"}
 	none := supervisor.Console{Kind: "none"}
 	for line, want := range map[string]any{
-		"run": supervisor.RunConfig{MemoryBytes: 256 << 20, CPUs: 1, Clock: "advance", CPU: "host", Console: stdio},
+		"run": supervisor.RunConfig{MemoryBytes: 256 << 20, CPUs: 1, Clock: "advance", CPU: "host", Tracking: vmm.TrackAuto, Console: stdio},
 		"run --json": supervisor.RunConfig{
-			MemoryBytes: 256 << 20, CPUs: 1, Clock: "advance", CPU: "host", Console: none,
+			MemoryBytes: 256 << 20, CPUs: 1, Clock: "advance", CPU: "host", Tracking: vmm.TrackAuto, Console: none,
 		},
 		"run --name beta --memory 5G --cpus 255 --kernel k --initrd i --cmdline= --clock freeze --console unix:/tmp/c": supervisor.RunConfig{
-			Name: "beta", MemoryBytes: 5 << 30, CPUs: 255, Kernel: "k", Initrd: "i", CmdlineSet: true, Clock: "freeze", CPU: "host",
+			Name: "beta", MemoryBytes: 5 << 30, CPUs: 255, Kernel: "k", Initrd: "i", CmdlineSet: true, Clock: "freeze", CPU: "host", Tracking: vmm.TrackAuto,
 			Console: supervisor.Console{Kind: "unix", Path: "/tmp/c"},
 		},
 		"run --cmdline rate=32 --memory 16M --console none": supervisor.RunConfig{
-			MemoryBytes: 16 << 20, CPUs: 1, Cmdline: "rate=32", CmdlineSet: true, Clock: "advance", CPU: "host", Console: none,
+			MemoryBytes: 16 << 20, CPUs: 1, Cmdline: "rate=32", CmdlineSet: true, Clock: "advance", CPU: "host", Tracking: vmm.TrackAuto, Console: none,
 		},
-		"receive --listen tcp:127.0.0.1:0": supervisor.ReceiveConfig{Listen: "tcp:127.0.0.1:0", Console: stdio},
+		"receive --listen tcp:127.0.0.1:0": supervisor.ReceiveConfig{Listen: "tcp:127.0.0.1:0", Tracking: vmm.TrackAuto, Console: stdio},
 		"receive --listen tcp:0.0.0.0:44 --insecure --name b --console file:/tmp/f": supervisor.ReceiveConfig{
-			Listen: "tcp:0.0.0.0:44", Name: "b", Insecure: true, Console: supervisor.Console{Kind: "file", Path: "/tmp/f"},
+			Listen: "tcp:0.0.0.0:44", Name: "b", Insecure: true, Tracking: vmm.TrackAuto, Console: supervisor.Console{Kind: "file", Path: "/tmp/f"},
 		},
-		"restore /snap":                 supervisor.RestoreConfig{From: "/snap", Console: stdio},
-		"restore /snap --name c --json": supervisor.RestoreConfig{From: "/snap", Name: "c", Console: none},
+		"restore /snap": supervisor.RestoreConfig{From: "/snap", Tracking: vmm.TrackAuto, Console: stdio},
+		"restore /snap --name c --json --dirty-tracking ring": supervisor.RestoreConfig{From: "/snap", Name: "c", Tracking: vmm.TrackRing, Console: none},
 	} {
 		h := newHarness(t)
 		if got := h.run(strings.Fields(line)...); got != exitOK {

@@ -35,6 +35,7 @@ var wrong = []string{
 	"run --kernel=",
 	"run --initrd i",
 	"run --clock stop",
+	"run --dirty-tracking log",
 	"run --console tty",
 	"run --console unix:",
 	"run --console file:",
@@ -70,10 +71,7 @@ var wrong = []string{
 	"migrate alpha tcp::1 --insecure",
 	"migrate alpha tcp:10.77.0.2:1",
 	"migrate alpha tcp:host.test:1",
-	"migrate alpha tcp:127.0.0.1:1 --mode auto",
-	"migrate alpha tcp:127.0.0.1:1 --mode postcopy",
-	"migrate alpha tcp:127.0.0.1:1 --mode hybrid",
-	"migrate alpha tcp:127.0.0.1:1 --mode remote",
+	"migrate alpha tcp:127.0.0.1:1 --mode lazycopy",
 	"migrate alpha tcp:127.0.0.1:1 --downtime-limit 50",
 	"migrate alpha tcp:127.0.0.1:1 --downtime-limit 0",
 	"migrate alpha tcp:127.0.0.1:1 --downtime-limit -5ms",
@@ -139,15 +137,14 @@ var wrong = []string{
 	"demo --rate -1",
 	"demo --rate fast",
 	"demo --moves 0",
-	"demo --mode auto",
 	"cpu --frobnicate",
 	"version extra",
 }
 
 // unbuilt are the contract's flags that later issues build.
 var unbuilt = []string{
-	"hugepages", "dirty-tracking",
-	"tls", "allow-tsc-mismatch", "channels", "compress", "throttle",
+	"hugepages",
+	"tls", "allow-tsc-mismatch", "channels", "compress",
 }
 
 func TestUsageErrors(t *testing.T) {
@@ -208,10 +205,10 @@ func TestUsageErrors(t *testing.T) {
 // TestFlags holds the whole of what is offered: a new flag belongs in docs/cli.md and here.
 func TestFlags(t *testing.T) {
 	want := map[string][]string{
-		"run":      {"name", "memory", "cpus", "cpu", "kernel", "initrd", "cmdline", "clock", "disk", "net", "balloon", "rng", "virtio-console", "vsock", "console", "fence-hook", "shared-records", "detach", "json"},
-		"receive":  {"listen", "name", "insecure", "disk", "net", "console", "fence-hook", "shared-records", "detach", "json"},
-		"restore":  {"disk", "net", "name", "console", "fence-hook", "shared-records", "detach", "json"},
-		"migrate":  {"mode", "downtime-limit", "timeout", "bandwidth", "insecure", "pause-before-switchover", "report", "cancel", "continue", "pull", "resolve", "json"},
+		"run":      {"name", "memory", "cpus", "cpu", "kernel", "initrd", "cmdline", "clock", "dirty-tracking", "disk", "net", "balloon", "rng", "virtio-console", "vsock", "console", "fence-hook", "shared-records", "detach", "json"},
+		"receive":  {"listen", "name", "insecure", "dirty-tracking", "disk", "net", "console", "fence-hook", "shared-records", "detach", "json"},
+		"restore":  {"dirty-tracking", "disk", "net", "name", "console", "fence-hook", "shared-records", "detach", "json"},
+		"migrate":  {"mode", "downtime-limit", "timeout", "bandwidth", "throttle", "insecure", "pause-before-switchover", "report", "cancel", "continue", "pull", "resolve", "json"},
 		"snapshot": {"json"},
 		"demo":     {"memory", "rate", "moves", "mode", "json"},
 		"ps":       {"json"},
@@ -255,7 +252,7 @@ func TestHelp(t *testing.T) {
 				t.Errorf("%v: the help offers --%s, which is not built", args, flag)
 			}
 		}
-		for _, word := range []string{"doctor", "dirty-rate", "postcopy", "hybrid"} {
+		for _, word := range []string{"doctor"} {
 			if strings.Contains(h.stdout.String(), word) {
 				t.Errorf("%v: the help offers %s, which is not built", args, word)
 			}

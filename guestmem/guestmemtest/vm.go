@@ -18,6 +18,7 @@ const (
 	Plain        Mode = iota // reading the log clears it
 	Manual                   // ClearDirtyLog clears it
 	InitiallySet             // the same, and it starts with every bit set
+	Ring                     // no such log: a ring for each of two vCPUs
 )
 
 // VM is a fake virtual machine: a dirty log as KVM keeps it, and a guest that writes. Its methods may be called from several goroutines.
@@ -28,38 +29,53 @@ type VM struct {
 	// Fail, if set, is asked before each call; an error is returned in its stead. Set it before use.
 	Fail func(call string) error
 
+	// RingEntries is what a ring can hold: 65536 unless set before use. A guest whose ring is full empties it itself.
+	RingEntries int
+
 	mode Mode
+	full *guestmem.Rings
 
 	mu       sync.Mutex // guards what follows, and makes a guest's write and its mark one step
 	slots    map[uint32]*slot
 	mistakes []error
+	rings    [fakeCPUs]ring
+	cpu      int // that writes next
 }
 
 type slot struct {
 	gpa, size uint64
 	hva       uintptr
 	mem       []byte
-	log, read []uint64 // the dirty log, nil when off, and the bits user space has read since it cleared them
+	log, read []uint64 // the dirty log, nil when off, and the bits user space has read since it cleared them; with rings a page in log can be written unseen
 }
 
-var _ guestmem.VM = (*VM)(nil)
+var (
+	_ guestmem.VM     = (*VM)(nil)
+	_ guestmem.RingVM = (*VM)(nil)
+)
 
 // NewVM makes a VM without memory.
-func NewVM(mode Mode) *VM { return &VM{mode: mode, slots: map[uint32]*slot{}} }
+func NewVM(mode Mode) *VM { return &VM{RingEntries: 1 << 16, mode: mode, slots: map[uint32]*slot{}} }
 
 // Attach attaches m in the VM's mode.
 func (v *VM) Attach(m *guestmem.Memory) error {
 	if v.mode == Plain {
 		return m.AttachPlain(v)
 	}
-	return m.Attach(v, v.mode == InitiallySet)
+	if v.mode == Ring {
+		var err error
+		v.full, err = m.AttachRings(v, fakeCPUs)
+		return err
+	}
+	return m.Attach(v)
 }
 
 // Write is the guest writing p at gpa. It reports an address that is no guest memory.
 func (v *VM) Write(p []byte, gpa uint64) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	for _, s := range v.slots {
+	v.cpu = (v.cpu + 1) % fakeCPUs
+	for id, s := range v.slots {
 		if gpa < s.gpa || gpa-s.gpa+uint64(len(p)) > s.size {
 			continue
 		}
@@ -67,6 +83,12 @@ func (v *VM) Write(p []byte, gpa uint64) error {
 		for n := 0; n < len(p); {
 			at := off + uint64(n)
 			page := at / guestmem.PageSize
+			if v.mode == Ring {
+				if err := v.push(id, page); err != nil {
+					return err
+				}
+				s = v.slots[id]
+			}
 			if s.log != nil {
 				s.log[page/64] |= 1 << (page % 64)
 			}

@@ -40,6 +40,7 @@ const (
 	reqGetTSCKHz             = 0xaea3
 	reqEnableCap             = 0x4068aea3
 	reqClearDirtyLog         = 0xc018aec0
+	reqResetDirtyRings       = 0xaec7
 	reqRun                   = 0xae80
 	reqGetRegs               = 0x8090ae81
 	reqSetRegs               = 0x4090ae82

@@ -1,6 +1,7 @@
 package kvm
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -52,8 +53,11 @@ func (v *VM) CreateVCPU(id int) (*VCPU, error) {
 		if err := unix.Munmap(mem); err != nil {
 			return fmt.Errorf("unmap vCPU %d: %w", id, err)
 		}
-		return closeFD("vCPU", c.fd)
+		return errors.Join(v.unmapRing(id), closeFD("vCPU", c.fd))
 	})
+	if err := v.mapRing(c); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
 	return c, nil
 }
 

@@ -13,6 +13,10 @@ type VM struct {
 	sys   *System
 	fd    int
 	close func() error // once
+
+	mu          sync.Mutex         // guards the two below
+	ringEntries int                // of each vCPU's dirty ring; 0: there is none
+	rings       map[int]*dirtyRing // by vCPU
 }
 
 func newVM(s *System, fd int) *VM {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ferryvmm/ferry/guestmem"
@@ -30,13 +31,18 @@ type Guest struct {
 	rate  int // pages a second
 	wss   uint64
 
+	throttle atomic.Int64 // percent
+
 	mu     sync.Mutex // guards the two below
 	writes uint64
 	stop   chan struct{} // nil: paused
 	wg     sync.WaitGroup
 }
 
-var _ migration.Guest = (*Guest)(nil)
+var (
+	_ migration.Guest     = (*Guest)(nil)
+	_ migration.Throttler = (*Guest)(nil)
+)
 
 // NewGuest makes a guest with size bytes of memory, of which the first fill
 // bytes are data, that runs. It writes rate pages a second within the first
@@ -127,12 +133,21 @@ func (g *Guest) Resume() error {
 	return nil
 }
 
+// Throttle implements migration.Throttler.
+func (g *Guest) Throttle(percent int) error {
+	g.throttle.Store(int64(percent))
+	return nil
+}
+
+// Throttled is how much of the time the guest stands still now, in percent.
+func (g *Guest) Throttled() int { return int(g.throttle.Load()) }
+
 // run is the guest's vCPU.
 func (g *Guest) run(stop chan struct{}) {
 	defer g.wg.Done()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	begin, done := time.Now(), 0
+	before, due := time.Now(), 0.0
 	var b [16]byte
 	random := rand.NewChaCha8([32]byte{byte(g.Writes())})
 	for {
@@ -140,7 +155,8 @@ func (g *Guest) run(stop chan struct{}) {
 		case <-stop:
 			return
 		case now := <-tick.C:
-			for due := int(now.Sub(begin).Seconds() * float64(g.rate)); done < due; done++ {
+			due += now.Sub(before).Seconds() * float64(g.rate) * float64(100-g.throttle.Load()) / 100
+			for before = now; due >= 1; due-- {
 				random.Read(b[:])
 				if err := g.VM.Write(b[:], random.Uint64()%(g.wss/16)*16); err != nil {
 					panic(err)

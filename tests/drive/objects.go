@@ -31,6 +31,7 @@ type Info struct {
 	ReadyMS       *float64 `json:"ready_ms"`
 	CountedWrong  bool     `json:"counted_wrong"`
 	CPU           string   `json:"cpu"`
+	DirtyTracking string   `json:"dirty_tracking"`
 	Devices       []Device `json:"devices"`
 }
 
@@ -70,6 +71,15 @@ type Move struct {
 		CommitMS float64 `json:"commit_ms"`
 		ResumeMS float64 `json:"resume_ms"`
 	} `json:"downtime"`
+	PulledPages uint64 `json:"pulled_pages"`
+	UrgentPages uint64 `json:"urgent_pages"`
+	Rejoins     int    `json:"rejoins"`
+	Faults      struct {
+		Count uint64  `json:"count"`
+		P50US float64 `json:"p50_us"`
+		P99US float64 `json:"p99_us"`
+		MaxUS float64 `json:"max_us"`
+	} `json:"faults"`
 	Error *Failure `json:"error"`
 
 	// Code is the exit code.

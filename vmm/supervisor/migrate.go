@@ -8,6 +8,7 @@ import (
 
 	"github.com/ferryvmm/ferry/internal/ipc"
 	"github.com/ferryvmm/ferry/migration"
+	"github.com/ferryvmm/ferry/vcpu"
 	"github.com/ferryvmm/ferry/vmm"
 	"github.com/ferryvmm/ferry/vmm/supervisor/api"
 )
@@ -21,6 +22,10 @@ func (v *server) migrate(w http.ResponseWriter, r *http.Request) {
 	addr, err := secureAddress(q.Target, q.Insecure)
 	if err != nil {
 		api.WriteError(w, err)
+		return
+	}
+	if p := q.ThrottlePercent; p < 0 || p > vcpu.MaxThrottle {
+		api.WriteError(w, api.Errorf(api.CodeBadRequest, "see docs/cli.md for the API", "a throttle of %d percent is not between 0 and %d", p, vcpu.MaxThrottle))
 		return
 	}
 	if v.s.machine() == nil {
@@ -46,7 +51,7 @@ func (v *server) migrate(w http.ResponseWriter, r *http.Request) {
 	m := vmm.Migrate{
 		Move: d.query.Move, Target: q.Target, Mode: q.Mode, Epoch: d.query.Epoch,
 		DowntimeLimit: api.Duration(q.DowntimeLimitMS), Timeout: api.Duration(q.TimeoutMS),
-		Bandwidth: q.BandwidthBitsPerS, Wait: q.PauseBeforeSwitchover, Roles: files.roles,
+		Bandwidth: q.BandwidthBitsPerS, Wait: q.PauseBeforeSwitchover, Throttle: q.ThrottlePercent, Roles: files.roles,
 	}
 	stream := api.NewStream(w)
 	result, err := v.s.transfer(stream, func(ctx context.Context, out *vmm.Outcome) error {
@@ -146,6 +151,7 @@ func (s *supervisor) noteProgress(r *ipc.Request) error {
 	if err := r.Decode(&p); err != nil {
 		return err
 	}
+	s.notePhase(p.Phase)
 	s.mu.Lock()
 	f := s.progress
 	s.mu.Unlock()

@@ -19,6 +19,7 @@ type ReceiveConfig struct {
 	Listen   string // tcp:HOST:PORT
 	Console  Console
 	Places   Places
+	Tracking vmm.Tracking
 	Insecure bool // required to listen elsewhere than on a loopback address
 	Guard    Guard
 	// Listening is called once with the real address.
@@ -57,11 +58,12 @@ func Receive(ctx context.Context, c ReceiveConfig) (Exit, error) {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	s.renames, s.places = c.Name == "", c.Places
-	s.guard = guard
+	s.renames, s.places, s.tracking, s.guard = c.Name == "", c.Places, c.Tracking, guard
 	s.listensAt("tcp:"+addr.String(), cancel)
 	r := &receiver{s: s, acceptor: newAcceptor(l, guard.ledger, s.log), started: c.Started, ran: make(chan struct{})}
 	defer r.acceptor.close()
+	r.acceptor.mourns(r.bereave)
+	s.mourn = r.mourn
 	if c.Listening != nil {
 		c.Listening("tcp:" + addr.String())
 	}
@@ -141,7 +143,7 @@ func (r *receiver) take(ctx context.Context, at *attempt, files *handOver) error
 	}
 	ended := make(chan error, 1)
 	var arrival vmm.Arrival
-	in := vmm.Incoming{Hello: at.hello, NoUserfault: openUserfault(files)}
+	in := vmm.Incoming{Hello: at.hello, Tracking: s.tracking, NoUserfault: openUserfault(files)}
 	in.Roles = files.roles
 	over := make(chan struct{})
 	go r.pass(p, at, over)

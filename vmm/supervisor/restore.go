@@ -16,6 +16,8 @@ type RestoreConfig struct {
 	Places  Places
 	Guard   Guard
 	Started func(api.Started)
+
+	Tracking vmm.Tracking
 }
 
 // Restore runs a guest from a snapshot and supervises it to its end. An error
@@ -43,7 +45,7 @@ func Restore(ctx context.Context, c RestoreConfig) (Exit, error) {
 	if err != nil {
 		return Exit{Code: 1}, err
 	}
-	s.renames, s.places, s.guard = c.Name == "", c.Places, guard
+	s.renames, s.places, s.tracking, s.guard = c.Name == "", c.Places, c.Tracking, guard
 	if err := s.restore(ctx, &files); err != nil {
 		s.abandon()
 		return Exit{Code: 1}, err
@@ -57,7 +59,7 @@ func (s *supervisor) restore(ctx context.Context, files *handOver) error {
 	if _, err := s.launch(files, 0, 0); err != nil {
 		return err
 	}
-	_, err := s.call(ctx, vmm.MethodRestore, vmm.Incoming{Roles: files.roles}, nil, files.files...)
+	_, err := s.call(ctx, vmm.MethodRestore, vmm.Incoming{Roles: files.roles, Tracking: s.tracking}, nil, files.files...)
 	s.ends.handedOver()
 	return err
 }

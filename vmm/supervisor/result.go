@@ -11,7 +11,7 @@ func toProgress(p migration.Progress) api.Progress {
 	return api.Progress{
 		Phase: string(p.Phase), Round: p.Round, SentBytes: p.SentBytes, RemainingBytes: p.RemainingBytes,
 		DirtyBitsPerS: p.DirtyBitsPerS, BandwidthBitsPerS: p.BandwidthBitsPerS,
-		ForecastDowntimeMS: p.ForecastDowntimeMS, ElapsedMS: p.ElapsedMS,
+		ForecastDowntimeMS: p.ForecastDowntimeMS, ElapsedMS: p.ElapsedMS, ThrottlePercent: p.ThrottlePercent,
 	}
 }
 
@@ -22,7 +22,7 @@ func toResult(o vmm.Outcome) api.Result {
 		Outcome: api.Outcome(r.Outcome), Reason: r.Reason, ModeRequested: r.ModeRequested, Mode: r.Mode,
 		TargetName: r.TargetName, MemoryBytes: r.MemoryBytes, ResidentBytes: r.ResidentBytes,
 		SentBytes: r.SentBytes, PageBytes: r.PageBytes, TotalMS: r.TotalMS, DowntimeMS: r.DowntimeMS,
-		Downtime: api.Downtime(r.Downtime), Rounds: make([]api.Round, len(r.Rounds)),
+		Downtime: api.Downtime(r.Downtime), Throttle: api.Throttled(r.Throttle), Rounds: make([]api.Round, len(r.Rounds)),
 	}
 	for i, round := range r.Rounds {
 		out.Rounds[i] = api.Round(round)

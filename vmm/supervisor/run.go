@@ -28,6 +28,7 @@ type RunConfig struct {
 	Devices     Devices
 	Guard       Guard
 	CPU         string // host, baseline, or the path of a file that vmm cpu made
+	Tracking    vmm.Tracking
 	// Started is called once the guest runs.
 	Started func(api.Started)
 }
@@ -37,7 +38,7 @@ type RunConfig struct {
 func Run(ctx context.Context, c RunConfig) (Exit, error) {
 	config := vmm.Config{
 		MemoryBytes: c.MemoryBytes, CPUs: c.CPUs, Kernel: c.Kernel, Initrd: c.Initrd,
-		Cmdline: c.Cmdline, CmdlineSet: c.CmdlineSet, Clock: c.Clock, CPU: c.CPU,
+		Cmdline: c.Cmdline, CmdlineSet: c.CmdlineSet, Clock: c.Clock, CPU: c.CPU, Tracking: c.Tracking,
 	}
 	if c.CPU != vcpu.ModelHost && c.CPU != vcpu.ModelBaseline {
 		var err error

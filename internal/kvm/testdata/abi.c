@@ -24,6 +24,10 @@ int main(void)
 	OFFSET(struct kvm_clear_dirty_log, num_pages);
 	OFFSET(struct kvm_clear_dirty_log, first_page);
 	OFFSET(struct kvm_clear_dirty_log, dirty_bitmap);
+	SIZE(struct kvm_dirty_gfn);
+	OFFSET(struct kvm_dirty_gfn, flags);
+	OFFSET(struct kvm_dirty_gfn, slot);
+	OFFSET(struct kvm_dirty_gfn, offset);
 	SIZE(struct kvm_irqchip);
 	OFFSET(struct kvm_irqchip, chip);
 	SIZE(struct kvm_irq_level);
@@ -207,6 +211,10 @@ int main(void)
 	VALUE(KVM_SET_TSC_KHZ);
 	VALUE(KVM_GET_TSC_KHZ);
 	VALUE(KVM_ENABLE_CAP);
+	VALUE(KVM_RESET_DIRTY_RINGS);
+	VALUE(KVM_DIRTY_LOG_PAGE_OFFSET);
+	VALUE(KVM_DIRTY_GFN_F_DIRTY);
+	VALUE(KVM_DIRTY_GFN_F_RESET);
 	VALUE(KVM_CLEAR_DIRTY_LOG);
 	VALUE(KVM_RUN);
 	VALUE(KVM_GET_REGS);

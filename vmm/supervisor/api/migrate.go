@@ -24,7 +24,9 @@ type MigrateRequest struct {
 	TimeoutMS       float64 `json:"timeout_ms"` // 0: none
 	// BandwidthBitsPerS limits the sending of memory while the guest runs. 0: no limit.
 	BandwidthBitsPerS uint64 `json:"bandwidth_bits_per_s,omitempty"`
-	Insecure          bool   `json:"insecure"` // needed when the target is not a loopback address
+	// ThrottlePercent is how much of its time the guest may stand still, so that it writes no faster than the link takes, 0 to 99. 0: never.
+	ThrottlePercent int  `json:"throttle_percent,omitempty"`
+	Insecure        bool `json:"insecure"` // needed when the target is not a loopback address
 	// PauseBeforeSwitchover has the move wait, with the guest paused, until ContinueMigrate.
 	PauseBeforeSwitchover bool `json:"pause_before_switchover,omitempty"`
 }
@@ -56,6 +58,7 @@ type Progress struct {
 	BandwidthBitsPerS  float64 `json:"bandwidth_bits_per_s"`
 	ForecastDowntimeMS float64 `json:"forecast_downtime_ms"` // if the guest were stopped now; 0 while not known
 	ElapsedMS          float64 `json:"elapsed_ms"`           // since the request was accepted
+	ThrottlePercent    int     `json:"throttle_percent"`     // how much of its time the guest stands still
 }
 
 // Result says how a move, or a snapshot, went.
@@ -78,6 +81,8 @@ type Result struct {
 	Faults        Faults   `json:"faults"`
 	Rejoins       int      `json:"rejoins"` // links lost and made anew in pull
 	Error         *Error   `json:"error,omitempty"`
+
+	Throttle Throttled `json:"throttle"`
 }
 
 // Faults says how long the guest waited for pages that were missing at the target, from the request to the wake.
@@ -101,6 +106,12 @@ type Round struct {
 	Bytes        uint64  `json:"bytes"`
 	MS           float64 `json:"ms"`
 	DirtiedPages uint64  `json:"dirtied_pages"` // found dirty at the end of the round
+}
+
+// Throttled says how much a guest was slowed down.
+type Throttled struct {
+	MaxPercent int     `json:"max_percent"` // of its time that it stood still; 0: it was not
+	MS         float64 `json:"ms"`          // during which it did
 }
 
 // Downtime splits downtime_ms into its parts.

@@ -1,0 +1,193 @@
+package guestmem_test
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ferryvmm/ferry/guestmem"
+	"github.com/ferryvmm/ferry/internal/kvm"
+	"github.com/ferryvmm/ferry/internal/kvm/kvmtest"
+)
+
+// scatter is 64-bit code that counts in one page after another, chosen by an xorshift of RDX, of those at RSI that the mask RDI
+// reaches:
+//
+//	again: (mov rax, rdx; shl rax, 13; xor rdx, rax), the same with shr 7, and with shl 17
+//	       mov rax, rdx; and rax, rdi; inc qword [rsi+rax]; inc rbx; jmp again
+var scatter = []byte{
+	0x48, 0x89, 0xd0, 0x48, 0xc1, 0xe0, 13, 0x48, 0x31, 0xc2,
+	0x48, 0x89, 0xd0, 0x48, 0xc1, 0xe8, 7, 0x48, 0x31, 0xc2,
+	0x48, 0x89, 0xd0, 0x48, 0xc1, 0xe0, 17, 0x48, 0x31, 0xc2,
+	0x48, 0x89, 0xd0, 0x48, 0x21, 0xf8, 0x48, 0xff, 0x04, 0x06, 0x48, 0xff, 0xc3, 0xeb, 0xd3,
+}
+
+// Where scatter writes.
+const (
+	scatterAt   = 8 * mib
+	scatterMask = 0x7ff000 // 2048 pages: more than a small ring holds
+)
+
+// guest is a vCPU that runs on a thread of its own.
+type guest struct {
+	cpu   *kvm.VCPU
+	rings *guestmem.Rings
+	full  atomic.Int64 // exits because the ring was full
+	stop  atomic.Bool
+	tid   chan int
+	done  chan error
+}
+
+// newGuest makes a vCPU that will run scatter in m.
+func newGuest(t testing.TB, m *guestmem.Memory, log string) *guest {
+	t.Helper()
+	vm, rings := kvmAttach(t, m, log)
+	g := &guest{rings: rings}
+	var err error
+	g.cpu, err = vm.CreateVCPU(0)
+	check(t, err)
+	t.Cleanup(func() { check(t, g.cpu.Close()) })
+	low := make([]byte, kvmtest.UserEnd)
+	copy(low[0x1000:], scatter)
+	check(t, kvmtest.User(g.cpu, low, 0x1000, kvm.Regs{RDX: 88172645463325252, RSI: scatterAt, RDI: scatterMask}))
+	check(t, m.WriteAt(low, 0))
+	return g
+}
+
+// start lets it run until pause.
+func (g *guest) start() {
+	g.stop.Store(false)
+	g.cpu.SetImmediateExit(false)
+	g.tid, g.done = make(chan int, 1), make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		g.tid <- unix.Gettid()
+		g.done <- g.run()
+	}()
+}
+
+func (g *guest) run() error {
+	for !g.stop.Load() {
+		errno := g.cpu.Run()
+		switch {
+		case errors.Is(errno, unix.EINTR):
+		case errno != 0:
+			return errno
+		case g.cpu.ExitReason() == kvm.ExitDirtyRingFull:
+			g.full.Add(1)
+			if err := g.rings.Collect(0); err != nil {
+				return err
+			}
+		default:
+			return fmt.Errorf("got %v %+v; want none", g.cpu.ExitReason(), g.cpu.Event())
+		}
+	}
+	return nil
+}
+
+// pause returns when the vCPU runs no more.
+func (g *guest) pause(t testing.TB) {
+	t.Helper()
+	g.stop.Store(true)
+	g.cpu.SetImmediateExit(true)
+	check(t, unix.Tgkill(unix.Getpid(), <-g.tid, unix.SIGURG))
+	check(t, <-g.done)
+}
+
+// A guest that writes at random while rounds are taken, and a device that does too: what has been sent when it stands still is its memory.
+func TestTrackerKVMConcurrent(t *testing.T) {
+	for _, log := range kvmLogs {
+		t.Run(log, func(t *testing.T) {
+			source, target := newMemory(t, split), newMemory(t, split)
+			g := newGuest(t, source, log)
+			tr, err := source.Track()
+			check(t, err)
+			g.start()
+			for n := range uint64(6) {
+				_, err := tr.Harvest()
+				check(t, err)
+				check(t, source.WriteAt([]byte{byte(n)}, high+n*page))
+				drain(t, tr, target, 16)
+				time.Sleep(20 * time.Millisecond) // let it write something
+			}
+			g.pause(t)
+			pages, err := tr.Harvest()
+			check(t, err)
+			drain(t, tr, target, 16)
+			if n := nonzero(t, source, target); pages == 0 || n < 1000 {
+				t.Errorf("got %d pages of %d in the last round; want some of many", pages, n)
+			}
+			if log == smallRing && g.full.Load() == 0 {
+				t.Error("no ring was full; want some")
+			}
+			if g.rings != nil && (g.rings.Dirtied()[0] < 2000 || g.rings.Written(0) < g.rings.Dirtied()[0]) {
+				t.Errorf("got %d pages dirtied, %d entries; want at least the 2000 that differ, and as many", g.rings.Dirtied()[0], g.rings.Written(0))
+			}
+			pages, err = tr.Harvest()
+			check(t, err)
+			if pages != 0 {
+				t.Errorf("a paused guest: got %d dirty pages; want 0", pages)
+			}
+			check(t, tr.Close())
+
+			// A second move starts anew.
+			g.start()
+			tr, err = source.Track()
+			check(t, err)
+			again := newMemory(t, split)
+			_, err = tr.Harvest()
+			check(t, err)
+			drain(t, tr, again, 16)
+			g.pause(t)
+			_, err = tr.Harvest()
+			check(t, err)
+			drain(t, tr, again, 16)
+			nonzero(t, source, again)
+			check(t, tr.Close())
+		})
+	}
+}
+
+// BenchmarkGuestWritesKVM is how fast a guest dirties its memory while it is logged and a round is taken every 20 ms. ns/op is a round's
+// harvest and scan; dirty-pages/s are those found.
+func BenchmarkGuestWritesKVM(b *testing.B) {
+	for _, log := range kvmLogs {
+		b.Run(log, func(b *testing.B) {
+			m := newMemory(b, split)
+			g := newGuest(b, m, log)
+			tr, err := m.Track()
+			check(b, err)
+			runs := make([]guestmem.Run, 256)
+			round(b, tr, runs)
+			var before, after kvm.Regs
+			check(b, g.cpu.Regs(&before))
+			g.start()
+			begin := time.Now()
+			var pages uint64
+			for b.Loop() {
+				b.StopTimer()
+				time.Sleep(20 * time.Millisecond)
+				b.StartTimer()
+				n, err := tr.Harvest()
+				check(b, err)
+				pages += n
+				for n := 1; n > 0; {
+					n, err = tr.Next(runs)
+					check(b, err)
+				}
+			}
+			took := time.Since(begin)
+			g.pause(b)
+			check(b, g.cpu.Regs(&after))
+			b.ReportMetric(float64(pages)/took.Seconds(), "dirty-pages/s")
+			b.ReportMetric(float64(after.RBX-before.RBX)/took.Seconds(), "writes/s")
+			check(b, tr.Close())
+		})
+	}
+}
