@@ -38,7 +38,7 @@ test: deps guest-fast lint race build
 
 # Apart from test, for building and booting this variant takes longer than all of that.
 test-full: deps guest build
-	CGO_ENABLED=0 FERRY_FULL=1 $(GO) test -run '^TestFull' -v -count 1 ./tests/e2e
+	CGO_ENABLED=0 FERRY_FULL=1 $(GO) test -run '^TestFull' -v -count 1 -timeout 30m ./tests/e2e
 
 deps:
 	tests/install-deps

@@ -3,58 +3,20 @@ package guestmem_test
 import (
 	"bytes"
 	"errors"
-	"fmt"
-	"os"
-	"strconv"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/ferryvmm/ferry/guestmem"
 	"github.com/ferryvmm/ferry/guestmem/guestmemtest"
+	"github.com/ferryvmm/ferry/internal/hugetest"
 )
-
-const poolFile = "/proc/sys/vm/nr_hugepages"
-
-// pool is held while the host's number of huge pages is changed.
-var pool sync.Mutex
-
-// grow gives the host n huge pages more, or less, and tells how many it has got.
-func grow(n int) (got int, err error) {
-	pool.Lock()
-	defer pool.Unlock()
-	read := func() int {
-		b, readErr := os.ReadFile(poolFile)
-		have, parseErr := strconv.Atoi(strings.TrimSpace(string(b)))
-		err = errors.Join(err, readErr, parseErr)
-		return have
-	}
-	before := read()
-	if err != nil {
-		return 0, err
-	}
-	err = os.WriteFile(poolFile, []byte(fmt.Sprint(before+n)), 0)
-	return read() - before, err
-}
 
 // newHuge is newMemory with huge pages, which the host gets for the test.
 func newHuge(t testing.TB, layout guestmem.Layout) *guestmem.Memory {
 	t.Helper()
-	want := int(layout.Size() / (2 * mib))
-	got, err := grow(want)
-	t.Cleanup(func() {
-		if _, err := grow(-got); err != nil {
-			t.Errorf("give huge pages back: %v", err)
-		}
-	})
-	if err != nil || got < want {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("huge pages are required here: got %d of %d, %v", got, want, err)
-		}
-		t.Skipf("needs root and %d huge pages: got %d, %v", want, got, err)
-	}
+	hugetest.Reserve(t, int(layout.Size()/(2*mib)))
 	m, err := guestmem.NewHuge(layout)
 	check(t, err)
 	t.Cleanup(func() { check(t, m.Close()) })

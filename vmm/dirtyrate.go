@@ -49,11 +49,10 @@ func (v *move) sit(ctx context.Context, d time.Duration) error {
 	case <-t.C:
 		return nil
 	case <-v.cancel:
-		why := "cancelled"
 		if v.why != nil {
-			why = v.why.Message
+			return v.why
 		}
-		return badState("the measurement was ended: "+why, "measure again")
+		return &Failure{Code: "cancelled", Message: "the measurement was cancelled", Remedy: "measure again"}
 	case <-ctx.Done():
 		return ctx.Err()
 	}

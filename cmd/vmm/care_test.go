@@ -99,6 +99,26 @@ func TestInfoOfDevices(t *testing.T) {
 	}
 }
 
+// TestInfoIsPrintable has a guest come from a host that would like to have a word with the terminal.
+func TestInfoIsPrintable(t *testing.T) {
+	h := newHarness(t)
+	h.serve("alpha", func(w http.ResponseWriter, r *http.Request) {
+		api.WriteAnswer(w, api.Machine{Name: "alpha", Cmdline: "a\x1b[2Jb\tc\nd", Kernel: "Grüße \u202e", Devices: []api.Device{
+			{Kind: "console\r", Console: &api.Console{Spec: "\u009bm"}},
+		}})
+	})
+	h.run("info", "alpha")
+	got := h.stdout.String()
+	for _, want := range []string{`a\x1b[2Jb\tc\nd` + "\n", `Grüße \u202e` + "\n", `virtio-console\r:`, `\u009bm` + "\n"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("got %q; want it to contain %q", got, want)
+		}
+	}
+	if strings.ContainsAny(got, "\x1b\r\t\u202e\u009b") {
+		t.Errorf("got %q; want nothing in it that a terminal obeys", got)
+	}
+}
+
 func TestBalloon(t *testing.T) {
 	h := newHarness(t)
 	var got []string

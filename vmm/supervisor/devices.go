@@ -87,6 +87,9 @@ func (d Devices) open() (_ *attachments, err error) {
 // open opens what the devices of a guest that arrives work on. token is that of
 // the locks by which the source shows its images, 0 if no source holds them.
 func (p Places) open(devices []vmm.Device, token uint64) (_ *attachments, err error) {
+	if err := vmm.CheckDevices(devices); err != nil {
+		return nil, fromMachine(err)
+	}
 	a := &attachments{}
 	defer func() {
 		if err != nil {

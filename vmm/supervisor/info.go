@@ -40,6 +40,13 @@ func (s *supervisor) info(ctx context.Context) (api.Machine, error) {
 		}
 	}
 	m.CPU, m.DirtyTracking = f.CPU, string(f.DirtyTracking)
+	var devices []vmm.Device
+	for _, d := range f.Devices {
+		devices = append(devices, d.Device)
+	}
+	if err := vmm.CheckDevices(devices); err != nil {
+		return m, fromMachine(err)
+	}
 	for _, d := range f.Devices {
 		m.Devices = append(m.Devices, at.describe(d))
 	}
