@@ -154,7 +154,8 @@ func (s *severed) exited(t *testing.T, ctx context.Context, want int) {
 // TestTargetKilledBeforeItStarted: all who could have started the guest are
 // dead; any later vmm there says so, and the guest goes on at its source.
 func TestTargetKilledBeforeItStarted(t *testing.T) {
-	ctx := within(t, time.Minute)
+	t.Parallel() // most of it is waiting
+	ctx := within(t, 2*time.Minute)
 	s := sever(t, ctx, drive.Guest{})
 	s.relay.At(commit, func() {
 		killAll(t, s.sites[1])
@@ -176,7 +177,8 @@ func TestTargetKilledBeforeItStarted(t *testing.T) {
 // TestTargetKilledBehindItsRecord: the only owner is dead. The source reports
 // so, and its older copy never runs again.
 func TestTargetKilledBehindItsRecord(t *testing.T) {
-	ctx := within(t, time.Minute)
+	t.Parallel() // most of it is waiting
+	ctx := within(t, 2*time.Minute)
 	s := sever(t, ctx, drive.Guest{})
 	s.relay.At(running, func() {
 		killAll(t, s.sites[1])
@@ -200,7 +202,8 @@ func TestTargetKilledBehindItsRecord(t *testing.T) {
 
 // TestTargetStartedAndWasNotHeard: its record says that it has the guest.
 func TestTargetStartedAndWasNotHeard(t *testing.T) {
-	ctx := within(t, time.Minute)
+	t.Parallel() // most of it is waiting
+	ctx := within(t, 2*time.Minute)
 	s := sever(t, ctx, drive.Guest{})
 	s.relay.At(running, func() { s.relay.Cut(drive.HalfOpen) })
 	s.move(t, ctx)
@@ -219,7 +222,8 @@ func TestTargetStartedAndWasNotHeard(t *testing.T) {
 // TestInDoubtUntilAPersonDecides: nobody answers. The command gives up after 10 s, the machine
 // goes on asking, and does what a person decides.
 func TestInDoubtUntilAPersonDecides(t *testing.T) {
-	ctx := within(t, time.Minute)
+	t.Parallel() // most of it is waiting
+	ctx := within(t, 2*time.Minute)
 	s := sever(t, ctx, drive.Guest{})
 	failure(t, exec(t, ctx, s.sites[0], 1, "migrate", "alpha", "--resolve", "target", "--json"), "bad_state")
 	s.relay.At(commit, func() { s.relay.Cut(drive.Silence) })
@@ -237,7 +241,8 @@ func TestInDoubtUntilAPersonDecides(t *testing.T) {
 
 // TestResolvedAway: the loser's copy is destroyed.
 func TestResolvedAway(t *testing.T) {
-	ctx := within(t, time.Minute)
+	t.Parallel() // most of it is waiting
+	ctx := within(t, 2*time.Minute)
 	s := sever(t, ctx, drive.Guest{})
 	s.relay.At(running, func() { s.relay.Cut(drive.Reset) })
 	s.move(t, ctx)
@@ -256,7 +261,8 @@ func TestResolvedAway(t *testing.T) {
 
 // TestResolveAgainstAPeer: who can be reached is believed, not the person.
 func TestResolveAgainstAPeer(t *testing.T) {
-	ctx := within(t, time.Minute)
+	t.Parallel() // most of it is waiting
+	ctx := within(t, 2*time.Minute)
 	s := sever(t, ctx, drive.Guest{})
 	s.relay.At(commit, func() { s.relay.Cut(drive.Reset) })
 	s.move(t, ctx)
@@ -270,7 +276,8 @@ func TestResolveAgainstAPeer(t *testing.T) {
 
 // TestFenceHook: the hook says that the target is fenced, and the guest goes on.
 func TestFenceHook(t *testing.T) {
-	ctx := within(t, time.Minute)
+	t.Parallel() // most of it is waiting
+	ctx := within(t, 2*time.Minute)
 	dir := t.TempDir()
 	hook, said := filepath.Join(dir, "fence"), filepath.Join(dir, "said")
 	if err := os.WriteFile(hook, []byte("#!/bin/sh\ncat >"+said+".part && mv "+said+".part "+said+"\n"), 0o755); err != nil {
@@ -324,7 +331,8 @@ func TestFenceHookThatCannotRun(t *testing.T) {
 // TestSharedRecords: a record that both hosts see decides without a link.
 func TestSharedRecords(t *testing.T) {
 	t.Run("not started", func(t *testing.T) {
-		ctx := within(t, time.Minute)
+		t.Parallel()
+		ctx := within(t, 2*time.Minute)
 		shared := []string{"--shared-records", t.TempDir()}
 		s := sever(t, ctx, drive.Guest{Args: shared, Receive: shared})
 		s.relay.At(commit, func() {
@@ -336,7 +344,8 @@ func TestSharedRecords(t *testing.T) {
 		s.home(t, ctx)
 	})
 	t.Run("fenced while it waits", func(t *testing.T) {
-		ctx := within(t, time.Minute)
+		t.Parallel()
+		ctx := within(t, 2*time.Minute)
 		shared := []string{"--shared-records", t.TempDir()}
 		s := sever(t, ctx, drive.Guest{Args: shared, Receive: shared})
 		s.relay.At(commit, func() { s.relay.Cut(drive.HalfOpen) })
@@ -346,7 +355,8 @@ func TestSharedRecords(t *testing.T) {
 		s.home(t, ctx)
 	})
 	t.Run("started", func(t *testing.T) {
-		ctx := within(t, time.Minute)
+		t.Parallel()
+		ctx := within(t, 2*time.Minute)
 		shared := []string{"--shared-records", t.TempDir()}
 		s := sever(t, ctx, drive.Guest{Args: shared, Receive: shared})
 		s.relay.At(running, func() { s.relay.Cut(drive.Reset) })
@@ -375,7 +385,8 @@ func TestSourceWithoutSupervisorInDoubt(t *testing.T) {
 }
 
 func withoutSupervisor(t *testing.T, decide func(context.Context, *severed)) {
-	ctx := within(t, time.Minute)
+	t.Parallel() // most of it is waiting
+	ctx := within(t, 2*time.Minute)
 	s := sever(t, ctx, drive.Guest{})
 	s.relay.At(commit, func() { s.relay.Cut(drive.Silence) })
 	go s.sites[0].Exec(ctx, "migrate", "alpha", s.relay.Address(), "--insecure") //nolint:errcheck // its supervisor dies
@@ -400,7 +411,8 @@ func withoutSupervisor(t *testing.T, decide func(context.Context, *severed)) {
 // TestSourceKilledInDoubt: what is left is the record, which says that something
 // is to be found out.
 func TestSourceKilledInDoubt(t *testing.T) {
-	ctx := within(t, time.Minute)
+	t.Parallel() // most of it is waiting
+	ctx := within(t, 2*time.Minute)
 	s := sever(t, ctx, drive.Guest{})
 	s.relay.At(commit, func() { s.relay.Cut(drive.Silence) })
 	go s.sites[0].Exec(ctx, "migrate", "alpha", s.relay.Address(), "--insecure") //nolint:errcheck // its supervisor dies

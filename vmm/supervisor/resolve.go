@@ -227,11 +227,11 @@ func resolveRecord(ctx context.Context, dir, name string, owner api.Owner, none 
 	for _, r := range all {
 		switch {
 		case r.Name != name || r.Living || r.State == record.Ended:
-		case owner == api.OwnerTarget && r.State == record.Started:
+		case owner == api.OwnerTarget && r.Started():
 			return contradicted(name, "it was started here and killed: it is lost")
 		case owner == api.OwnerTarget:
 			return contradicted(name, "its processes here were killed, and its memory with them")
-		case r.State == record.Started:
+		case r.Started():
 			return contradicted(name, "the record here says that it was started here")
 		default:
 			return l.entomb(r.Move)
