@@ -28,9 +28,9 @@ func TestUsage(t *testing.T) {
 		"receive", "receive --listen", "receive --listen nonsense", "receive --listen tcp:127.0.0.1", "receive --listen tcp:127.0.0.1:99999",
 		"receive --listen tcp:0.0.0.0:0", "receive --listen tcp:10.0.0.1:1", "receive --listen tcp:127.0.0.1:0 --tls /tmp", "receive --listen tcp:127.0.0.1:0 x",
 		"migrate", "migrate a", "migrate a b", "migrate a tcp:127.0.0.1:1 c", "migrate a tcp:10.0.0.1:1", "migrate a tcp:127.0.0.1:0",
-		"migrate a tcp:127.0.0.1:1 --mode hybrid", "migrate a tcp:127.0.0.1:1 --mode auto", "migrate a tcp:127.0.0.1:1 --downtime-limit 5",
+		"migrate a tcp:127.0.0.1:1 --mode lazycopy", "migrate a tcp:127.0.0.1:1 --downtime-limit 5",
 		"migrate a tcp:127.0.0.1:1 --downtime-limit -1ms", "migrate a tcp:127.0.0.1:1 --timeout soon", "migrate a tcp:127.0.0.1:1 --channels 2",
-		"migrate a tcp:127.0.0.1:1 --tls /tmp", "migrate a --cancel --mode precopy", "migrate a --pull", "migrate a --resolve nobody", "migrate a tcp:127.0.0.1:1 --resolve source",
+		"migrate a tcp:127.0.0.1:1 --tls /tmp", "migrate a --cancel --mode precopy", "migrate a --pull --mode remote", "migrate a --resolve nobody", "migrate a tcp:127.0.0.1:1 --resolve source",
 		"snapshot a", "snapshot", "restore", "restore a b", "info", "pause", "resume", "stop", "kill", "console", "logs", "ps extra",
 		"info a b", "balloon", "balloon a", "balloon a 128", "balloon a 15M", "balloon a 64M b", "demo extra", "demo --moves 0", "demo --rate -1", "demo --memory 1M", "version extra", "doctor", "dirty-rate", "dirty-rate a b", "dirty-rate a --duration 0",
 	} {
