@@ -129,8 +129,12 @@ func (s *source) push(in sourceInput) ([]sourceAction, error) {
 			return s.unwind(OutcomeCancelled, sourceInput{event: onTimeout, err: ErrTimeout})
 		}
 		stop := s.forecast.stop(s.round, in.pages)
-		if s.canPull && !s.forecast.tiny(in.pages) {
-			s.pull = s.overdue || s.mode == Hybrid || s.mode == Auto && !stop && (in.diverging || s.forecast.diverges(in.pages))
+		switch {
+		case !s.canPull:
+		case s.mode == Hybrid:
+			s.pull = in.pages > tinyPages
+		case !s.forecast.tiny(in.pages):
+			s.pull = s.overdue || s.mode == Auto && !stop && (in.diverging || s.forecast.diverges(in.pages))
 		}
 		if stop || s.pull {
 			return s.pause(in)

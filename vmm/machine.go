@@ -231,6 +231,8 @@ func (m *Machine) usable() error {
 		return badState(m.whyLost(), "end it with vmm kill "+m.plan.Name+", and start it anew")
 	case m.state == StateInDoubt:
 		return badState("the guest is in_doubt", "bring the target's host or the network back, or decide: vmm migrate "+m.plan.Name+" --resolve source|target")
+	case m.move != nil && m.move.meters:
+		return badState("the guest's dirty rate is being measured", "try again when that is done, or end it: vmm migrate "+m.plan.Name+" --cancel")
 	case m.move != nil:
 		return badState(fmt.Sprintf("the guest is %s", m.state), "wait until the move has ended, or cancel it: vmm migrate "+m.plan.Name+" --cancel")
 	}

@@ -18,6 +18,7 @@ const (
 	MethodPause         = "pause"          // nil → nil
 	MethodResume        = "resume"         // nil → nil
 	MethodBalloon       = "balloon"        // Balloon → nil: asks the guest to give memory back, or to take it; does not wait for it
+	MethodDirtyRate     = "dirty-rate"     // DirtyRate → DirtyPages: answers when it has been measured
 	MethodStop          = "stop"           // nil → nil: asks the guest to end; does not wait for it
 	MethodEnd           = "end"            // Ending → nil: ends the machine now
 	MethodMigrate       = "migrate"        // Migrate → Outcome: answers when the move is decided
@@ -106,6 +107,16 @@ type Claimed struct {
 
 // Balloon asks the guest to do with so much of its memory.
 type Balloon struct{ MemoryBytes uint64 }
+
+// DirtyRate asks how much the guest writes in a time.
+type DirtyRate struct{ Duration time.Duration }
+
+// DirtyPages is how many pages became dirty in a time; one that was dirty already does not count again.
+type DirtyPages struct {
+	Duration time.Duration // that was measured
+	Pages    uint64
+	CPUs     []uint64 // of them, by the vCPU that was the first; nil: not known
+}
 
 // Dial asks for a connection to a port of the host's side of the vsock.
 type Dial struct{ Port uint32 }

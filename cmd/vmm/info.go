@@ -129,6 +129,7 @@ func deviceText(d api.Device) string {
 			add("read only")
 		}
 		add("cache %s", k.Cache)
+		add("%s", plural(d.Queues, "queue"))
 		add("%s (%s)", plural(k.Reads, "read"), bytesText(k.ReadBytes))
 		add("%s (%s)", plural(k.Writes, "write"), bytesText(k.WrittenBytes))
 		add("%s", plural(k.Flushes, "flush request"))
@@ -141,7 +142,7 @@ func deviceText(d api.Device) string {
 			add("bridge %s", n.Bridge)
 		}
 		add("%s", n.MAC)
-		add("%s", plural(n.Queues, "queue pair"))
+		add("%s", plural(d.Queues, "queue pair"))
 		add("MTU %d", n.MTU)
 		add("received %s (%s)", plural(n.RxPackets, "packet"), bytesText(n.RxBytes))
 		add("sent %s (%s)", plural(n.TxPackets, "packet"), bytesText(n.TxBytes))

@@ -171,7 +171,7 @@ func (a *attachments) addDisk(spec image.Spec, want *arrivingDisk) error {
 		return fromMachine(err)
 	}
 	a.files.add(vmm.DiskRole(spec.ID), m.File)
-	d := vmm.Disk{Path: spec.Path, Size: m.Size, BlockSize: m.BlockSize, ReadOnly: spec.ReadOnly, Cache: string(m.Cache), Queues: 1}
+	d := vmm.Disk{Path: spec.Path, Size: m.Size, BlockSize: m.BlockSize, ReadOnly: spec.ReadOnly, Cache: string(m.Cache), Queues: spec.Queues}
 	if want != nil {
 		if m.BlockSize > want.BlockSize {
 			return api.Errorf("disk", "use cache=writeback for the guest, or storage of the same kind on both hosts",
