@@ -46,6 +46,7 @@ func (p *Pull) FillZero(gpa, size uint64) (filled uint64, err error) {
 		return 0, err
 	}
 	defer p.life.RUnlock()
+	p.mend.Do(func() { go p.mendTorn() })
 	// No missing page becomes data but by being filled: from old on there are older copies, which must go.
 	old, err := r.data(off / PageSize)
 	if err != nil {

@@ -65,8 +65,8 @@ func (p *Pull) Miss(ranges []Range) error {
 		return err
 	}
 	var pages uint64
-	for range p.eachMissing {
-		pages++
+	for _, r := range p.regions {
+		pages += r.pages() - r.received.count()
 	}
 	if p.missing.Store(int64(pages)); pages == 0 {
 		close(p.done)
