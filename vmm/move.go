@@ -21,6 +21,7 @@ type move struct {
 	done   chan struct{} // closed when nothing of it goes on
 	halted bool          // the guest stands still for the move
 	still  bool          // it did so before: it was paused when its state was saved
+	meters bool          // it is neither: the guest's dirty rate is measured
 	word   word          // of a move; not of a snapshot
 	token  uint64        // by which the target knows the images; 0: a snapshot, which hands nothing over
 }

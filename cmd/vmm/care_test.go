@@ -144,6 +144,35 @@ func TestBalloon(t *testing.T) {
 	}
 }
 
+func TestDirtyRate(t *testing.T) {
+	h := newHarness(t)
+	var got []string
+	h.serve("alpha", func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		got = append(got, r.Method+" "+r.URL.Path+" "+string(body))
+		api.WriteAnswer(w, api.DirtyRate{
+			Name: "alpha", DurationMS: 500, DirtyPages: 128, DirtyMiBS: 1, VCPUs: []api.CPUDirtyRate{{CPU: 0, Pages: 128, MiBS: 1}},
+		})
+	})
+	for _, args := range [][]string{{"dirty-rate", "alpha"}, {"dirty-rate", "alpha", "--duration", "500ms", "--json"}} {
+		if code := h.run(args...); code != exitOK {
+			t.Errorf("%v: got exit code %d (%s); want 0", args, code, h.stderr)
+		}
+	}
+	want := []string{`POST /v1/machine/dirty-rate {"duration_ms":1000}`, `POST /v1/machine/dirty-rate {"duration_ms":500}`}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("requests (-want +got):\n%s", diff)
+	}
+	const text = "alpha:     1.0 MiB/s  128 pages in 500 ms\n  vCPU 0:  1.0 MiB/s  128 pages\n"
+	const object = `{"name":"alpha","duration_ms":500,"dirty_pages":128,"dirty_mib_s":1,"vcpus":[{"cpu":0,"pages":128,"mib_s":1}]}` + "\n"
+	if got := h.stdout.String(); got != text+object {
+		t.Errorf("got %q; want %q", got, text+object)
+	}
+}
+
 func TestInfoOfOrphan(t *testing.T) {
 	h := newHarness(t)
 	h.openErr = api.Errorf(api.CodeOrphaned, "vmm kill alpha", "the supervisor died")

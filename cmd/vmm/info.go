@@ -77,6 +77,9 @@ func (a *app) printInfo(m api.Machine) error {
 	row("cpus", unlessZero(m.CPUs))
 	row("cpu", m.CPU)
 	row("memory", memoryOrNone(m.MemoryBytes))
+	if m.MissingBytes > 0 {
+		row("missing", bytesText(m.MissingBytes)+", still at its source")
+	}
 	if m.ResidentBytes > 0 {
 		row("resident", bytesText(m.ResidentBytes))
 	}

@@ -9,6 +9,9 @@ import (
 	"github.com/ferryvmm/ferry/vmm/supervisor/api"
 )
 
+// maxMissing is how many parts of missing memory are told.
+const maxMissing = 64
+
 // info describes the machine for the API.
 func (s *supervisor) info(ctx context.Context) (api.Machine, error) {
 	s.mu.Lock()
@@ -30,6 +33,12 @@ func (s *supervisor) info(ctx context.Context) (api.Machine, error) {
 		return m, fromMachine(err)
 	}
 	m.CPUs, m.MemoryBytes, m.ResidentBytes = f.CPUs, f.MemoryBytes, f.ResidentBytes
+	for _, r := range f.Missing {
+		m.MissingBytes += r.Size
+		if len(m.Missing) < maxMissing {
+			m.Missing = append(m.Missing, api.Range{Address: r.GPA, Size: r.Size})
+		}
+	}
 	m.CPU, m.DirtyTracking = f.CPU, string(f.DirtyTracking)
 	var devices []vmm.Device
 	for _, d := range f.Devices {

@@ -63,6 +63,8 @@ type supervisor struct {
 	tracking  vmm.Tracking             // of a guest that arrives
 	places    Places                   // where a guest that arrives finds what it works on
 	attached  *attachments             // what the guest works on
+	pulling   bool                     // memory of the guest is at two hosts, or was
+	mourn     func()                   // lets the source of a guest that arrived know of its death
 	quit      func()                   // ends the waiting of a receiver
 
 	// finished is closed when the machine is gone and its files are removed.
@@ -282,6 +284,7 @@ func (s *supervisor) wait(ctx context.Context) Exit {
 		s.stop(p, nil)
 	}
 	<-p.gone
+	s.lastWords()
 	return s.finish(s.verdict(p))
 }
 
@@ -297,6 +300,8 @@ func (s *supervisor) verdict(p *process) Exit {
 		return Exit{Code: s.ended.Code, Reason: s.ended.Reason}
 	case p.killed:
 		return Exit{Code: 137, Reason: "killed"}
+	case s.state == api.StatePulling, s.pulling:
+		return Exit{Code: 3, Reason: "lost: the machine process died while memory of the guest was on two hosts"}
 	}
 	return Exit{Code: 1, Reason: fmt.Sprintf("the machine process died (%v); see %s", p.err, s.name.path("log"))}
 }
