@@ -21,7 +21,7 @@ func TestUsage(t *testing.T) {
 		"nonsense", "run extra", "run --nonsense", "run --memory", "run --memory 0", "run --memory 15M", "run --memory 64",
 		"run --memory 64K", "run --memory -1M", "run --memory 99999999999999999999G", "run --cpus 0", "run --cpus -1", "run --cpus x",
 		"run --name a/b", "run --name ..", "run --name=", "run --clock never", "run --console nonsense", "run --console unix:",
-		"run --detach --console stdio", "run --hugepages 2M", "run --disk nonsense", "run --disk a=b,cache=some", "run --disk a=b,rw", "run --disk A%=b",
+		"run --detach --console stdio", "run --hugepages 1M", "run --disk nonsense", "run --disk a=b,cache=some", "run --disk a=b,rw", "run --disk A%=b",
 		"run --net a", "run --net a=tap=b,bridge=c", "run --net a=tap=b,mac=x", "run --net a=tap=b,mac=01:00:5e:00:00:01", "run --net a=tap=b,queues=9",
 		"run --net a=bridge=averyveryverylongname", "run --vsock 2=unix:/x", "run --vsock 3=/x", "run --virtio-console nonsense", "run --virtio-console stdio",
 		"run --dirty-tracking log", "run --initrd /dev/null", "receive --listen tcp:127.0.0.1:0 --disk x", "receive --listen tcp:127.0.0.1:0 --net x=y",
@@ -74,7 +74,7 @@ func TestHelpTellsOnlyWhatIsBuilt(t *testing.T) {
 		}
 		text := exec(t, ctx, site, 0, c, "--help").Stdout
 		for _, later := range []string{
-			"--hugepages", "--tls", "--channels", "--compress",
+			"--tls", "--channels", "--compress",
 		} {
 			if strings.Contains(text, later) {
 				t.Errorf("got %s in the help of %s; want only what is built", later, c)
