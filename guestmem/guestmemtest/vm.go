@@ -123,6 +123,24 @@ func (v *VM) touch(call func(int, []unix.Iovec, []unix.RemoteIovec, uint) (int, 
 	return nil
 }
 
+// Mapped tells whether the guest mapping has the page at gpa.
+func (v *VM) Mapped(gpa uint64) (bool, error) {
+	hva, err := v.address(gpa, 1)
+	if err != nil {
+		return false, err
+	}
+	f, err := os.Open("/proc/self/pagemap")
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	var entry [8]byte
+	if _, err := f.ReadAt(entry[:], int64(hva/guestmem.PageSize*8)); err != nil {
+		return false, err
+	}
+	return entry[7]&0x80 != 0, nil
+}
+
 // address is that of guest memory in the guest mapping.
 func (v *VM) address(gpa, size uint64) (uintptr, error) {
 	v.mu.Lock()

@@ -86,7 +86,7 @@ func sever(t *testing.T, ctx context.Context, g drive.Guest) *severed {
 func (s *severed) move(t *testing.T, ctx context.Context, args ...string) {
 	t.Helper()
 	go func() {
-		m, err := s.sites[0].Migrate(ctx, "alpha", s.relay.Address(), args...)
+		m, err := s.sites[0].Migrate(ctx, "alpha", s.relay.Address(), append([]string{"--mode", "precopy"}, args...)...)
 		if err != nil {
 			t.Error(err)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -74,31 +75,28 @@ func (s *supervisor) resolve(ctx context.Context, owner api.Owner) error {
 		return err
 	}
 	if owner == api.OwnerTarget {
-		select {
-		case <-s.finished:
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+		// Where the target misses memory that is here, it stays for it to come back for.
+		return s.follow(ctx, nil, api.StateRelinquished)
 	}
-	return s.resumed(ctx)
+	return s.follow(ctx, api.Errorf(api.CodeBadState, "vmm logs", "the guest ended"), api.StateRunning, api.StatePaused)
 }
 
-// resumed waits until the guest whose move was in doubt is this host's again.
-func (s *supervisor) resumed(ctx context.Context) error {
+// follow waits until the machine has acted on a decision: it is in one of some states, or,
+// with the error given, is gone.
+func (s *supervisor) follow(ctx context.Context, gone error, states ...api.State) error {
 	late := time.NewTimer(obeyWithin)
 	defer late.Stop()
 	for {
 		s.mu.Lock()
 		state, changed := s.state, s.changed
 		s.mu.Unlock()
-		if state == api.StateRunning || state == api.StatePaused {
+		if slices.Contains(states, state) {
 			return nil
 		}
 		select {
 		case <-changed:
 		case <-s.finished:
-			return api.Errorf(api.CodeBadState, "vmm logs", "the guest ended")
+			return gone
 		case <-late.C:
 			return api.Errorf(api.CodeInternal, "look into its log: vmm logs "+s.name.name, "the decision is recorded, and the guest does not act on it")
 		case <-ctx.Done():
