@@ -389,7 +389,7 @@ func withoutSupervisor(t *testing.T, decide func(context.Context, *severed)) {
 	ctx := within(t, 2*time.Minute)
 	s := sever(t, ctx, drive.Guest{})
 	s.relay.At(commit, func() { s.relay.Cut(drive.Silence) })
-	go s.sites[0].Exec(ctx, "migrate", "alpha", s.relay.Address(), "--insecure") //nolint:errcheck // its supervisor dies
+	go s.sites[0].Exec(ctx, "migrate", "alpha", s.relay.Address(), "--mode", "precopy") //nolint:errcheck // its supervisor dies
 	s.state(t, ctx, "in_doubt")
 	if err := s.trip.Process.Kill(); err != nil {
 		t.Fatal(err)
@@ -415,7 +415,7 @@ func TestSourceKilledInDoubt(t *testing.T) {
 	ctx := within(t, 2*time.Minute)
 	s := sever(t, ctx, drive.Guest{})
 	s.relay.At(commit, func() { s.relay.Cut(drive.Silence) })
-	go s.sites[0].Exec(ctx, "migrate", "alpha", s.relay.Address(), "--insecure") //nolint:errcheck // its supervisor dies
+	go s.sites[0].Exec(ctx, "migrate", "alpha", s.relay.Address(), "--mode", "precopy") //nolint:errcheck // its supervisor dies
 	s.state(t, ctx, "in_doubt")
 	killAll(t, s.sites[0])
 	until(t, ctx, "nothing is left but the record", func() bool { return s.state(t, ctx, "in_doubt").PID == 0 })
