@@ -275,8 +275,8 @@ func (s *sender) push(event sourceEvent, final bool, src pageSource) (sourceInpu
 	n := uint32(s.machine.round)
 	s.round = Round{}
 	s.times.round = time.Now()
+	s.pages.cut.Store(s.machine.overdue)
 	s.mu.Unlock()
-	s.pages.cut.Store(false)
 	s.pages.after = nil
 	if !final {
 		s.pages.after = s.inPush

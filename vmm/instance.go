@@ -55,9 +55,8 @@ func build(sys *kvm.System, p Plan, k Tracking, w wiring, ended func(cpu int, e 
 			i.close()
 		}
 	}()
-	if i.memory, err = guestmem.New(p.Layout); err != nil {
-		return nil, &Failure{Code: "no_memory", Message: fmt.Sprintf("guest memory of %d MiB cannot be had: %v", p.Layout.Size()>>20, err),
-			Remedy: "use a smaller --memory, or raise the limit on address space (ulimit -v)"}
+	if i.memory, err = newMemory(p); err != nil {
+		return nil, err
 	}
 	if i.vm, err = sys.CreateVM(); err != nil {
 		return nil, err
@@ -96,6 +95,28 @@ func build(sys *kvm.System, p Plan, k Tracking, w wiring, ended func(cpu int, e 
 		return nil, err
 	}
 	return i, i.timeSave()
+}
+
+// newMemory makes the guest's memory.
+func newMemory(p Plan) (m *guestmem.Memory, err error) {
+	remedy := "use a smaller --memory, or raise the limit on address space (ulimit -v)"
+	if p.HugePages {
+		m, err = guestmem.NewHuge(p.Layout)
+		if errors.Is(err, guestmem.ErrNoHugePages) {
+			remedy = NoHugePages(p.Layout.Size())
+		}
+	} else {
+		m, err = guestmem.New(p.Layout)
+	}
+	if err != nil {
+		return nil, &Failure{Code: "no_memory", Message: fmt.Sprintf("guest memory of %d MiB cannot be had: %v", p.Layout.Size()>>20, err), Remedy: remedy}
+	}
+	return m, nil
+}
+
+// NoHugePages is the remedy for a host without huge pages for a guest of so many bytes.
+func NoHugePages(memory uint64) string {
+	return fmt.Sprintf("reserve %d more huge pages of 2 MiB on that host (sysctl vm.nr_hugepages), or run the guest without --hugepages", memory/HugePageSize)
 }
 
 // load puts the guest's boot image into memory and points the first vCPU at it.

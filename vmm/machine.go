@@ -64,6 +64,7 @@ type Machine struct {
 	state    State
 	instance *instance
 	paused   bool          // by a person, or for want of the images: a move that fails leaves it so
+	atRest   bool          // its devices never worked here: it came paused
 	handed   bool          // the images are unlocked, for a target: the guest must not run without them
 	move     *move         // the move or snapshot under way
 	pulling  bool          // pages are missing: what touches one waits for it
@@ -129,6 +130,7 @@ func (m *Machine) run() error {
 		return err
 	}
 	m.console.SetInput(m.instance.board.serial)
+	m.atRest = false
 	m.instance.memory.Resume()
 	m.instance.board.resume()
 	if err := m.instance.cpus.Resume(); err != nil {
@@ -205,6 +207,8 @@ func (m *Machine) Resume() error {
 	m.paused = false
 	if m.pulling {
 		m.setState(StatePulling)
+	}
+	if m.pulling && !m.atRest {
 		return m.instance.cpus.Resume()
 	}
 	return m.run()

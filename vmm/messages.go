@@ -91,6 +91,7 @@ type Arriving struct {
 	Name        string
 	CPUs        int
 	MemoryBytes uint64
+	HugePages   bool
 	Devices     []Device
 	Move        migration.MoveID // zero: a snapshot
 	Token       uint64           // that its source's locks show on each image; 0: no source holds them

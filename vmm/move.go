@@ -244,6 +244,18 @@ func (v *move) follow(progress func(migration.Progress)) func(migration.Progress
 	}
 }
 
+// sending completes what is to be sent with what comes between its rounds.
+func (v *move) sending(c migration.SendConfig) migration.SendConfig {
+	c.SaveCost = v.presync
+	return c
+}
+
+// saving is sending, to a file.
+func (v *move) saving(c migration.SaveConfig) migration.SaveConfig {
+	c.SaveCost = v.presync
+	return c
+}
+
 // presync is saveCost, and makes durable what the guest has written so far: it comes
 // after each round, and what it syncs need not be synced while the guest stands still.
 func (v *move) presync() time.Duration {

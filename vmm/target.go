@@ -69,7 +69,7 @@ func (t *target) build(ctx context.Context, d migration.Description) (migration.
 	// The supervisor says which name the guest will have, and whether its
 	// memory fits.
 	var claimed Claimed
-	want := Arriving{Name: plan.Name, CPUs: plan.CPUs, MemoryBytes: plan.Layout.Size(), Devices: plan.devices(), Move: t.move, Token: t.token}
+	want := Arriving{Name: plan.Name, CPUs: plan.CPUs, MemoryBytes: plan.Layout.Size(), HugePages: plan.HugePages, Devices: plan.devices(), Move: t.move, Token: t.token}
 	got, err := t.p.conn.Call(ctx, MethodArriving, want, &claimed)
 	if err != nil {
 		return nil, err

@@ -16,7 +16,7 @@ func (s *supervisor) arriving(r *ipc.Request) (ipc.Reply, error) {
 	if err := r.Decode(&a); err != nil {
 		return ipc.Reply{}, err
 	}
-	if err := checkCapacity(a.MemoryBytes); err != nil {
+	if err := checkCapacity(a.MemoryBytes, a.HugePages); err != nil {
 		return ipc.Reply{}, crossing(err)
 	}
 	at, err := s.places.open(a.Devices, a.Token)

@@ -87,6 +87,9 @@ func (d Devices) open() (_ *attachments, err error) {
 // open opens what the devices of a guest that arrives work on. token is that of
 // the locks by which the source shows its images, 0 if no source holds them.
 func (p Places) open(devices []vmm.Device, token uint64) (_ *attachments, err error) {
+	if err := vmm.CheckDevices(devices); err != nil {
+		return nil, fromMachine(err)
+	}
 	a := &attachments{}
 	defer func() {
 		if err != nil {
@@ -171,7 +174,7 @@ func (a *attachments) addDisk(spec image.Spec, want *arrivingDisk) error {
 		return fromMachine(err)
 	}
 	a.files.add(vmm.DiskRole(spec.ID), m.File)
-	d := vmm.Disk{Path: spec.Path, Size: m.Size, BlockSize: m.BlockSize, ReadOnly: spec.ReadOnly, Cache: string(m.Cache), Queues: 1}
+	d := vmm.Disk{Path: spec.Path, Size: m.Size, BlockSize: m.BlockSize, ReadOnly: spec.ReadOnly, Cache: string(m.Cache), Queues: spec.Queues}
 	if want != nil {
 		if m.BlockSize > want.BlockSize {
 			return api.Errorf("disk", "use cache=writeback for the guest, or storage of the same kind on both hosts",

@@ -165,6 +165,7 @@ func (s *supervisor) runs() api.Started {
 	defer s.mu.Unlock()
 	s.startedAt = time.Now()
 	go s.trim()
+	go calm(s.proc.cmd.Process.Pid)
 	return api.Started{Name: s.name.name, PID: s.proc.cmd.Process.Pid, Socket: s.name.path("sock")}
 }
 
