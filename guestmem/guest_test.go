@@ -110,7 +110,7 @@ func TestTrackerKVMConcurrent(t *testing.T) {
 			check(t, err)
 			g.start()
 			begin, written := time.Now(), uint64(0)
-			for n := uint64(0); n < 6 || written < 5000 || log == smallRing && g.full.Load() < 3; n++ {
+			for n := uint64(0); n < 6 || written < 3000 || log == smallRing && g.full.Load() < 3; n++ {
 				pages, err := tr.Harvest()
 				check(t, err)
 				if n > 0 {
