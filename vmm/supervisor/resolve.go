@@ -3,7 +3,6 @@ package supervisor
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net/http"
 	"slices"
 	"time"
@@ -140,29 +139,6 @@ func (d *departure) resolve(ctx context.Context, name string, owner api.Owner) e
 	return api.Errorf("record", "check the space and the rights of the folder of ownership records", "the decision about %q could not be recorded", name)
 }
 
-// departureOf finds the move of a guest whose supervisor died, by its record.
-func departureOf(dir, name string) (d *departure, living bool, err error) {
-	own, err := recordsPath(dir)
-	if err != nil {
-		return nil, false, err
-	}
-	all, err := record.List(own, record.Source)
-	if err != nil {
-		return nil, false, err
-	}
-	for _, r := range all {
-		if r.Name != name || !r.Handed || r.Decided() {
-			continue
-		}
-		addr, err := api.ParseAddress(r.Address)
-		if err != nil {
-			return nil, false, err
-		}
-		return &departure{query: migration.Query{Move: r.Move, Epoch: r.Epoch}, address: addr, ledger: ledger{own: own}, log: slog.New(slog.DiscardHandler)}, r.Living, nil
-	}
-	return nil, false, nil
-}
-
 // resolveOrphan decides for a machine whose supervisor died: it looks at its
 // record by itself.
 func resolveOrphan(ctx context.Context, dir, name string, owner api.Owner) error {
@@ -249,11 +225,11 @@ func resolveRecord(ctx context.Context, dir, name string, owner api.Owner, none 
 	for _, r := range all {
 		switch {
 		case r.Name != name || r.Living || r.State == record.Ended:
-		case owner == api.OwnerTarget && r.State == record.Started:
+		case owner == api.OwnerTarget && r.Started():
 			return contradicted(name, "it was started here and killed: it is lost")
 		case owner == api.OwnerTarget:
 			return contradicted(name, "its processes here were killed, and its memory with them")
-		case r.State == record.Started:
+		case r.Started():
 			return contradicted(name, "the record here says that it was started here")
 		default:
 			return l.entomb(r.Move)
