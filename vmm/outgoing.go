@@ -70,6 +70,7 @@ func (p *process) migrate(r *ipc.Request) (ipc.Reply, error) {
 	switch result.Outcome {
 	case migration.OutcomeCompleted:
 		left, outcome.Left = true, true
+		v.word.moved()
 		ending := Ending{Code: 0, Reason: "moved to " + q.Target}
 		if v.word.by() != record.ByTarget {
 			ending = Ending{Code: 3, Reason: "resolved away: a person decided that the guest runs at " + q.Target}

@@ -29,6 +29,8 @@ type VM struct {
 	// Fail, if set, is asked before each call; an error is returned in its stead. Set it before use.
 	Fail func(call string) error
 
+	// Tear, if set, is asked at each reset of the rings whether no page is to be protected. Set it before use.
+	Tear func() bool
 	// RingEntries is what a ring can hold: 65536 unless set before use. A guest whose ring is full empties it itself.
 	RingEntries int
 
@@ -64,7 +66,7 @@ func (v *VM) Attach(m *guestmem.Memory) error {
 	}
 	if v.mode == Ring {
 		var err error
-		v.full, err = m.AttachRings(v, fakeCPUs)
+		v.full, err = m.AttachRings(v, fakeCPUs, v.RingEntries)
 		return err
 	}
 	return m.Attach(v)

@@ -53,6 +53,11 @@ func (s *supervisor) claimFor(a vmm.Arriving, files *handOver) (string, error) {
 		return "", err
 	}
 	s.claimed = n
+	// Should this process die before the guest runs, the guest is found by its own name.
+	if err := s.describeAs(n, a.CPUs, a.MemoryBytes); err != nil {
+		return "", err
+	}
+	os.Remove(s.name.path("json"))
 	lock, err := dup(n.lock) // shares the description, and so the lock
 	if err != nil {
 		return "", err

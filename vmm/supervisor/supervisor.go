@@ -153,10 +153,15 @@ func (s *supervisor) describe(cpus int, memory uint64) error {
 
 // describeLocked is describe. Precondition: mu is held.
 func (s *supervisor) describeLocked(cpus int, memory uint64) error {
+	return s.describeAs(s.name, cpus, memory)
+}
+
+// describeAs notes for a later vmm which processes belong to a name. Precondition: mu is held.
+func (s *supervisor) describeAs(n *name, cpus int, memory uint64) error {
 	return status{
-		Name: s.name.name, SupervisorPID: os.Getpid(), MachinePID: s.proc.cmd.Process.Pid,
+		Name: n.name, SupervisorPID: os.Getpid(), MachinePID: s.proc.cmd.Process.Pid,
 		CPUs: cpus, MemoryBytes: memory, StartedAt: time.Now(),
-	}.write(s.name)
+	}.write(n)
 }
 
 // runs notes that the guest is here from now on.
