@@ -39,20 +39,24 @@ func newRegion(slot int, rg Range) (_ *region, err error) {
 	if err := r.file.Truncate(int64(r.Size)); err != nil {
 		return nil, fmt.Errorf("size guest memory: %w", err)
 	}
-	// Whoever else gets the fd can neither shrink it under our mappings (SIGBUS) nor take guest writes away.
-	if _, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, unix.F_SEAL_SHRINK|unix.F_SEAL_GROW|unix.F_SEAL_SEAL); err != nil {
+	if _, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, seals); err != nil {
 		return nil, fmt.Errorf("seal guest memory: %w", err)
 	}
-	if r.guest, err = mapFile(fd, r.Size); err != nil {
-		return nil, err
+	return r, r.mapAll()
+}
+
+// mapAll makes the mappings and the page state of a region that has its file.
+func (r *region) mapAll() (err error) {
+	if r.guest, err = mapFile(r.fd, r.Size); err != nil {
+		return err
 	}
-	if r.host, err = mapFile(fd, r.Size); err != nil {
-		return nil, err
+	if r.host, err = mapFile(r.fd, r.Size); err != nil {
+		return err
 	}
 	words := (r.pages() + 63) / 64
 	r.own = make(atomicBitmap, words)
 	r.received = make(atomicBitmap, words)
-	return r, nil
+	return nil
 }
 
 func (r *region) close() error {
