@@ -131,7 +131,7 @@ func (s *sender) sum(o Outcome) (Result, error) {
 // done is the mode of what was done. The caller holds mu.
 func (s *sender) done() Mode {
 	switch {
-	case s.Mode == Remote, s.Mode == StopCopy:
+	case s.Mode == Remote, s.Mode == StopCopy, s.Mode == Local:
 		return s.Mode
 	case !s.machine.pull && (s.Mode == Auto || s.machine.outcome == OutcomeCompleted):
 		return Precopy
