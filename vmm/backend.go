@@ -48,6 +48,8 @@ type backends struct {
 	console *console.Hub          // of the virtio console; nil: none
 	host    vsock.Host            // who dials for the vsock
 	log     *slog.Logger
+	// lent: the guest still runs in another process, which works on them. No device is made before its state is restored here.
+	lent bool
 }
 
 // disk is an open image.
