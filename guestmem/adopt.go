@@ -22,9 +22,9 @@ func (m *Memory) Files() []*os.File {
 	return files
 }
 
-// Adopt makes the memory of memfds that another process has made with New: both see the same pages. It looks at none, writes
-// none and allocates none. The files are the memory's afterwards, and the caller's after an error: ErrLayout, ErrForeign, or the
-// system call's.
+// Adopt makes the memory of memfds that another process has made with New or NewHuge: both see the same pages. It writes none,
+// and allocates none but huge pages, all of them: there is no telling which are data. The files are the memory's afterwards, and
+// the caller's after an error: ErrLayout, ErrForeign, or the system call's.
 func Adopt(layout Layout, files []*os.File) (*Memory, error) {
 	if err := layout.Validate(); err != nil {
 		return nil, err
@@ -55,12 +55,50 @@ func adoptRegion(slot int, rg Range, f *os.File) (*region, error) {
 	if err := checkMemfd(fd, rg.Size); err != nil {
 		return nil, fmt.Errorf("region %d: %w", slot, err)
 	}
-	r := &region{Range: rg, slot: uint32(slot), fd: fd, file: f}
-	if err := r.mapAll(); err != nil {
+	unit, err := unitOf(fd)
+	if err != nil {
+		return nil, err
+	}
+	if rg.GPA%(unit*PageSize) != 0 || rg.Size%(unit*PageSize) != 0 {
+		return nil, fmt.Errorf("%w: [%#x, +%#x) is not in whole pages of 2 MiB", ErrLayout, rg.GPA, rg.Size)
+	}
+	r := &region{Range: rg, slot: uint32(slot), unit: unit, fd: fd, file: f}
+	if err := r.adopt(); err != nil {
 		r.file = nil
 		return nil, errors.Join(err, r.close())
 	}
 	return r, nil
+}
+
+// adopt maps what is there.
+func (r *region) adopt() error {
+	if err := r.mapAll(); err != nil || !r.huge() {
+		return err
+	}
+	for {
+		err := unix.Madvise(r.host.bytes, unix.MADV_POPULATE_READ)
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, unix.EINTR) && !errors.Is(err, unix.EAGAIN) {
+			return fmt.Errorf("map guest memory: %w", err)
+		}
+	}
+}
+
+// unitOf tells in what units, in pages, a memfd is allocated.
+func unitOf(fd int) (uint64, error) {
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(fd, &st); err != nil {
+		return 0, fmt.Errorf("look at guest memory: %w", err)
+	}
+	switch {
+	case st.Type != unix.HUGETLBFS_MAGIC:
+		return 1, nil
+	case st.Bsize != hugePages*PageSize:
+		return 0, fmt.Errorf("%w: huge pages of %d bytes", ErrForeign, st.Bsize)
+	}
+	return hugePages, nil
 }
 
 // descriptor returns the number of a file's descriptor, which stays as it is.

@@ -24,6 +24,10 @@ var (
 	// ErrAttached reports that the memory has a VM already. A Memory serves one VM for life: build another.
 	ErrAttached = errors.New("memory is attached already")
 
+	// ErrNoHugePages reports that the host has not enough free huge pages. The caller should refuse the guest, and say how
+	// many it takes.
+	ErrNoHugePages = errors.New("not enough free huge pages")
+
 	// ErrPulling reports what cannot be done while pages may be missing: a second Pull, a Tracker. The caller should wait for
 	// the last page, and close the Pull.
 	ErrPulling = errors.New("memory is being pulled")

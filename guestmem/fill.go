@@ -35,7 +35,7 @@ func (p *Pull) Fill(gpa uint64, data []byte) (filled uint64, err error) {
 	return filled, nil
 }
 
-// FillZero is Fill with zeros. It allocates nothing, but what somebody waits for.
+// FillZero is Fill with zeros. It allocates nothing but what somebody waits for.
 func (p *Pull) FillZero(gpa, size uint64) (filled uint64, err error) {
 	r, off, err := p.findPages(gpa, size)
 	if err != nil {
@@ -162,19 +162,25 @@ func (p *Pull) arrive(r *pulled, first, n uint64) {
 	p.waits.release(p)
 }
 
-// show maps pages that have arrived, and wakes who waits for them.
+// show maps pages that have arrived, and wakes who waits for them. Of a huge page it waits for the last piece.
 func (p *Pull) show(r *pulled, first, got uint64) error {
 	for at, count := range runs(got) {
-		for page, end := first+at, first+at+count; page < end; {
+		page, end := first+at, first+at+count
+		if r.huge() {
+			if page, end = r.whole(page, end); !r.here(page) {
+				continue
+			}
+		}
+		for page < end {
 			done, err := p.fd.Continue(r.address(page), uintptr(end-page)*PageSize)
 			page += uint64(done) / PageSize
 			switch {
 			case err == nil:
 			case errors.Is(err, uffd.ErrMapped), errors.Is(err, uffd.ErrHole): // a Faults was quicker, or a Punch
-				if err := p.fd.Wake(r.address(page), PageSize); err != nil {
+				if err := p.fd.Wake(r.address(page), uintptr(r.unit)*PageSize); err != nil {
 					return err
 				}
-				page++
+				page += r.unit
 			default:
 				return err
 			}
@@ -186,7 +192,7 @@ func (p *Pull) show(r *pulled, first, got uint64) error {
 // showZeros serves those pages that somebody waits for. The others stay holes; Faults serves them when they are touched.
 func (p *Pull) showZeros(r *pulled, first, got uint64) error {
 	for ; got != 0; got &= got - 1 {
-		if page := first + uint64(bits.TrailingZeros64(got)); r.reported.get(page) {
+		if page := first + uint64(bits.TrailingZeros64(got)); r.reported.get(page) && r.here(page) {
 			if err := p.serve(r, page); err != nil {
 				return err
 			}

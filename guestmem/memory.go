@@ -54,13 +54,24 @@ type Memory struct {
 }
 
 // New allocates no page: it makes the memfds and mappings for layout. Errors: ErrLayout, or the system call's.
-func New(layout Layout) (*Memory, error) {
+func New(layout Layout) (*Memory, error) { return newMemory(layout, 1) }
+
+// NewHuge is New with huge pages of 2 MiB, which it reserves: they are the guest's until Close. Errors: ErrLayout also for
+// what is not in whole huge pages, ErrNoHugePages, or the system call's.
+func NewHuge(layout Layout) (*Memory, error) { return newMemory(layout, hugePages) }
+
+func newMemory(layout Layout, unit uint64) (*Memory, error) {
 	if err := layout.Validate(); err != nil {
 		return nil, err
 	}
+	for _, rg := range layout {
+		if rg.GPA%(unit*PageSize) != 0 || rg.Size%(unit*PageSize) != 0 {
+			return nil, fmt.Errorf("%w: [%#x, +%#x) is not in whole pages of 2 MiB", ErrLayout, rg.GPA, rg.Size)
+		}
+	}
 	m := &Memory{layout: slices.Clone(layout)}
 	for i, rg := range m.layout {
-		r, err := newRegion(i, rg)
+		r, err := newRegion(i, rg, unit)
 		if err != nil {
 			return nil, errors.Join(err, m.Close())
 		}

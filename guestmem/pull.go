@@ -63,7 +63,7 @@ func (m *Memory) Pull(dev *os.File) (_ *Pull, err error) {
 		return nil, ErrPulling
 	}
 	p := &Pull{m: m, done: make(chan struct{}), regions: make([]pulled, len(m.regions)), waits: waits{pages: map[uint64]chan struct{}{}}}
-	if p.fd, err = uffd.New(dev, false); err != nil {
+	if p.fd, err = uffd.New(dev, m.regions[0].huge()); err != nil {
 		return nil, err
 	}
 	for i, r := range m.regions {
@@ -96,21 +96,21 @@ func (p *Pull) Map(gpa, size uint64) error {
 	if p.missed.Load() {
 		return fmt.Errorf("%w: pages may be missing, and must not be mapped", ErrPulling)
 	}
-	end := (off + size) / PageSize
-	for page := r.mapped.nextClear(off/PageSize, end); page < end; page = r.mapped.nextClear(page, end) {
+	first, end := r.whole(off/PageSize, (off+size)/PageSize)
+	for page := r.mapped.nextClear(first, end); page < end; page = r.mapped.nextClear(page, end) {
 		done, err := p.fd.Continue(r.address(page), uintptr(r.mapped.nextSet(page, end)-page)*PageSize)
 		r.mapped.setRange(page, page+uint64(done)/PageSize)
 		page += uint64(done) / PageSize
 		switch {
 		case err == nil:
 		case errors.Is(err, uffd.ErrMapped):
-			r.mapped.set(page)
+			r.mapped.setRange(page, page+r.unit)
 		case errors.Is(err, uffd.ErrHole):
 			next, err := r.data(page)
 			if err != nil {
 				return err
 			}
-			page = max(page+1, next) // data by now, perhaps: then it faults later
+			page = max(page+r.unit, next) // data by now, perhaps: then it faults later
 		default:
 			return err
 		}
@@ -144,9 +144,9 @@ func (p *Pull) Miss(ranges []Range) error {
 	defer p.serving.Unlock()
 	for _, rg := range ranges {
 		r, off, _ := p.findPages(rg.GPA, rg.Size)
-		end := (off + rg.Size) / PageSize
-		r.received.dropRange(off/PageSize, end)
-		for page := r.mapped.nextSet(off/PageSize, end); page < end; page = r.mapped.nextSet(page, end) {
+		r.received.dropRange(off/PageSize, (off+rg.Size)/PageSize)
+		first, end := r.whole(off/PageSize, (off+rg.Size)/PageSize)
+		for page := r.mapped.nextSet(first, end); page < end; page = r.mapped.nextSet(page, end) {
 			first := page
 			page = r.mapped.nextClear(page, end)
 			if err := r.unmap(first*PageSize, (page-first)*PageSize); err != nil {
@@ -160,6 +160,9 @@ func (p *Pull) Miss(ranges []Range) error {
 	}
 	if p.missing.Store(int64(pages)); pages == 0 {
 		close(p.done)
+	}
+	if poisoning {
+		return p.spoil()
 	}
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/ferryvmm/ferry/guestmem"
 	"github.com/ferryvmm/ferry/guestmem/guestmemtest"
+	"github.com/ferryvmm/ferry/internal/kvm"
 	"github.com/ferryvmm/ferry/internal/uffd/uffdtest"
 )
 
@@ -30,8 +31,13 @@ type puller struct {
 
 func newPuller(t testing.TB, layout guestmem.Layout) *puller {
 	t.Helper()
+	return newPullerOf(t, newMemory(t, layout))
+}
+
+func newPullerOf(t testing.TB, m *guestmem.Memory) *puller {
+	t.Helper()
 	dev := uffdtest.Open(t)
-	p := &puller{t: t, mem: newMemory(t, layout), vm: guestmemtest.NewVM(guestmemtest.Manual), told: make(chan uint64, 1<<16), end: make(chan error, 1)}
+	p := &puller{t: t, mem: m, vm: guestmemtest.NewVM(guestmemtest.Manual), told: make(chan uint64, 1<<16), end: make(chan error, 1)}
 	check(t, p.vm.Attach(p.mem))
 	pull, err := p.mem.Pull(dev)
 	check(t, err)
@@ -331,8 +337,13 @@ func second[T any](_ T, err error) error { return err }
 
 // Vcpus, devices and fillers at once: each page comes once, is never seen before, and never again after it was written to.
 func TestPullAtOnce(t *testing.T) {
+	t.Run("4K", func(t *testing.T) { pullAtOnce(t, newMemory(t, split)) })
+	t.Run("2M", func(t *testing.T) { pullAtOnce(t, newHuge(t, split)) })
+}
+
+func pullAtOnce(t *testing.T, m *guestmem.Memory) {
 	const total = 32 * mib / page
-	p := newPuller(t, split)
+	p := newPullerOf(t, m)
 	gpaOf := func(i uint64) uint64 {
 		if i >= total/2 {
 			return high + (i-total/2)*page
@@ -438,4 +449,115 @@ func TestPullAtOnce(t *testing.T) {
 			t.Errorf("page %d in the end: got %#x; want %#x or %#x", i, got, want, ^i)
 		}
 	}
+}
+
+// A guest that really runs, from its first instruction on in memory that is still elsewhere.
+func TestPullKVM(t *testing.T) {
+	t.Run("4K", func(t *testing.T) { pullKVM(t, newMemory(t, split), 17) })
+	t.Run("2M", func(t *testing.T) { pullKVM(t, newHuge(t, split), 2*2*mib/page) })
+}
+
+func pullKVM(t *testing.T, target *guestmem.Memory, pagesWanted int64) {
+	const base, writes = 8 * mib, 100
+	source := newMemory(t, split)
+	check(t, source.WriteAt(writer, 0x1000))
+	for i := range uint64(32) { // what it writes into: two bytes a page
+		check(t, source.WriteAt(pages(1, 0xab), base+i*page))
+	}
+	dev := uffdtest.Open(t)
+	vm, _ := kvmAttach(t, target, "bitmap")
+	cpu, err := vm.CreateVCPU(0)
+	check(t, err)
+	t.Cleanup(func() { check(t, cpu.Close()) })
+	pull, err := target.Pull(dev)
+	check(t, err)
+	check(t, pull.Miss(everything(target)))
+	end := make(chan error, 1)
+	var asked atomic.Int64
+	go func() {
+		data, gpas := make([]byte, page), make([]uint64, 8)
+		for {
+			n, err := pull.Faults(gpas)
+			for _, gpa := range gpas[:n] {
+				asked.Add(1)
+				if err := errors.Join(source.ReadAt(data, gpa), second(pull.Fill(gpa, data))); err != nil {
+					t.Error(err)
+				}
+			}
+			if err != nil {
+				end <- err
+				return
+			}
+		}
+	}()
+	var s kvm.Sregs2
+	check(t, cpu.Sregs2(&s))
+	s.CS.Base, s.CS.Selector = 0, 0
+	s.DS.Base, s.DS.Selector = base, 0
+	check(t, cpu.SetSregs2(&s))
+	check(t, cpu.SetRegs(&kvm.Regs{RFLAGS: 2, RIP: 0x1000}))
+	for range writes {
+		if errno := cpu.Run(); errno != 0 {
+			t.Fatalf("KVM_RUN: %v", errno)
+		}
+		if got := cpu.ExitReason(); got != kvm.ExitIO {
+			t.Fatalf("exit: got %v %+v; want the port", got, cpu.Event())
+		}
+	}
+	if got := asked.Load(); got != pagesWanted {
+		t.Errorf("got %d pages asked for; want the code's and the data's, %d", got, pagesWanted)
+	}
+	late := make([]byte, page)
+	for gpa := uint64(0); gpa < 16*mib; gpa += page {
+		check(t, errors.Join(source.ReadAt(late, gpa), second(pull.Fill(gpa, late))))
+	}
+	_, err = pull.FillZero(high, 16*mib)
+	check(t, err)
+	<-pull.Done()
+	check(t, pull.Close())
+	if err := <-end; !errors.Is(err, guestmem.ErrClosed) {
+		t.Errorf("Faults: got %v; want ErrClosed", err)
+	}
+	for i := range uint64(writes) {
+		check(t, source.WriteAt([]byte{byte(i + 1), byte((i + 1) >> 8)}, base+i*0x3000&0xffff))
+	}
+	got := make([]byte, page)
+	for gpa := uint64(0); gpa < 16*mib; gpa += page {
+		check(t, errors.Join(source.ReadAt(late, gpa), target.ReadAt(got, gpa)))
+		if !bytes.Equal(late, got) {
+			t.Errorf("page %#x: got other bytes than the guest had and wrote", gpa)
+		}
+	}
+}
+
+// Nothing allocates on the way of a page, and of an access that need not wait.
+func TestPullAllocatesNothing(t *testing.T) {
+	m := newMemory(t, split)
+	data, gpa := pages(16, 1), uint64(0)
+	access := func(m *guestmem.Memory) func() {
+		return func() {
+			_, err := m.View(0, page)
+			check(t, errors.Join(err, m.ReadAt(data[:page], 0), m.WriteAt(data[:100], 50)))
+		}
+	}
+	p := newPuller(t, split)
+	check(t, p.mem.Place(0, data))
+	check(t, p.pull.Miss(everything(p.mem)[1:]))
+	zero := uint64(high)
+	for name, f := range map[string]func(){
+		"no pull": access(m),
+		"access":  access(p.mem),
+		"Fill":    func() { p.fill(high+gpa, data, 16); gpa += 16 * page },
+		"FillZero": func() {
+			p.zero(zero+8*mib, 16*page, 16)
+			zero += 16 * page
+		},
+	} {
+		if got := testing.AllocsPerRun(20, f); got != 0 {
+			t.Errorf("%s: got %v allocations; want none", name, got)
+		}
+	}
+	_, err := p.pull.FillZero(high, 16*mib)
+	check(t, err)
+	p.close()
 }

@@ -27,8 +27,9 @@ const (
 	RoleControl Role = iota + 1
 	RoleBulk
 	RoleAsk
-	RoleUrgent // pages that the guest waits for at its target
-	RoleRejoin // a control connection anew, while pages are missing at the target
+	RoleUrgent  // pages that the guest waits for at its target
+	RoleRejoin  // a control connection anew, while pages are missing at the target
+	RoleBereave // the source's supervisor: its machine is dead; answered like an ask
 )
 
 // Hello is the first thing on every connection, said by the side that dialled.
@@ -79,7 +80,7 @@ func DecodeHello(b []byte) (Hello, error) {
 	if _, err := h.Version(); err != nil {
 		return h, err
 	}
-	if h.Role < RoleControl || h.Role > RoleRejoin {
+	if h.Role < RoleControl || h.Role > RoleBereave {
 		return h, fmt.Errorf("%w: role %d", ErrProtocol, h.Role)
 	}
 	return h, nil

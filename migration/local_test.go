@@ -2,6 +2,7 @@ package migration_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -174,4 +175,39 @@ func TestDescriptorsMustBeThoseAnnounced(t *testing.T) {
 			b.wantHome(t)
 		})
 	}
+}
+
+// TestLocalMoveBehindTheCommit: what the target's record says decides, as for every move.
+func TestLocalMoveBehindTheCommit(t *testing.T) {
+	t.Run("started", func(t *testing.T) {
+		b := newLocalBench(t)
+		b.host.OnStart = func() { b.recv.Control.Close() }
+		e := b.run(t, within(t, 30*time.Second))
+		if e.sentErr != nil || e.sent.Outcome != migration.OutcomeCompleted {
+			t.Errorf("got %+v, %v; want it completed", e.sent, e.sentErr)
+		}
+		b.wantMoved(t)
+	})
+	t.Run("not started", func(t *testing.T) {
+		b := newLocalBench(t)
+		b.record.StartedErr = errors.New("no")
+		b.recv.Record = b.record
+		e := b.run(t, within(t, 30*time.Second))
+		if e.sentErr == nil || e.sent.Outcome != migration.OutcomeFailed {
+			t.Errorf("got %+v, %v; want it failed", e.sent, e.sentErr)
+		}
+		b.wantHome(t)
+	})
+	t.Run("killed there", func(t *testing.T) {
+		b := newLocalBench(t)
+		b.host.OnStart = func() { b.recv.Control.Close() }
+		b.send.Ask = func(context.Context) (migration.Answer, error) { return migration.Lost, nil }
+		e := b.run(t, within(t, 30*time.Second))
+		if !errors.Is(e.sentErr, migration.ErrLost) || e.sent.Outcome != migration.OutcomeLost {
+			t.Errorf("got %+v, %v; want it lost", e.sent, e.sentErr)
+		}
+		if b.world.Running(migrationtest.Source) {
+			t.Error("the source runs in memory in which its guest ran on elsewhere")
+		}
+	})
 }

@@ -13,11 +13,12 @@ func _() {
 	_ = x[RoleAsk-3]
 	_ = x[RoleUrgent-4]
 	_ = x[RoleRejoin-5]
+	_ = x[RoleBereave-6]
 }
 
-const _Role_name = "ControlBulkAskUrgentRejoin"
+const _Role_name = "ControlBulkAskUrgentRejoinBereave"
 
-var _Role_index = [...]uint8{0, 7, 11, 14, 20, 26}
+var _Role_index = [...]uint8{0, 7, 11, 14, 20, 26, 33}
 
 func (i Role) String() string {
 	idx := int(i) - 1

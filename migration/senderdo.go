@@ -235,10 +235,10 @@ func (s *sender) harvest() (uint64, error) {
 func (s *sender) count() (sourceInput, error) {
 	s.rest()
 	pages, err := s.harvest()
-	if err == nil {
-		err = s.slowDown(pages)
-	}
 	in := sourceInput{event: onCounted, pages: pages}
+	if err == nil {
+		in.slower, err = s.slowDown(pages)
+	}
 	if s.SaveCost != nil {
 		in.save = s.SaveCost()
 	}
@@ -281,8 +281,8 @@ func (s *sender) push(event sourceEvent, final bool, src pageSource) (sourceInpu
 	n := uint32(s.machine.round)
 	s.round = Round{}
 	s.times.round = time.Now()
+	s.pages.cut.Store(s.machine.overdue)
 	s.mu.Unlock()
-	s.pages.cut.Store(false)
 	s.pages.after = nil
 	if !final {
 		s.pages.after = s.inPush

@@ -3,6 +3,7 @@ package vmm
 import (
 	"github.com/ferryvmm/ferry/devices/virtio/blk"
 	virtionet "github.com/ferryvmm/ferry/devices/virtio/net"
+	"github.com/ferryvmm/ferry/guestmem"
 )
 
 // Facts are what the machine knows of itself.
@@ -21,6 +22,7 @@ type Facts struct {
 	Moves         int           // completed by the guest so far
 	ReadyMonotone int64         // CLOCK_MONOTONIC of the guest's ready signal in ns; 0: not seen by this process
 	CountedWrong  bool
+	Missing       []guestmem.Range // memory that is still at the guest's source
 }
 
 // DeviceFacts are a virtio device: what the guest was given, and what it has
@@ -56,6 +58,9 @@ func (m *Machine) facts() Facts {
 			s.part.facts(&d)
 		}
 		f.Devices = append(f.Devices, d)
+	}
+	if m.pulling {
+		f.Missing = m.instance.memory.Missing()
 	}
 	if n, err := m.instance.memory.DataBytes(); err == nil {
 		f.ResidentBytes = n

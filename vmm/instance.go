@@ -57,14 +57,8 @@ func build(sys *kvm.System, p Plan, k Tracking, w wiring, memory []*os.File, end
 			i.close()
 		}
 	}()
-	if memory != nil {
-		if i.memory, err = guestmem.Adopt(p.Layout, memory); err != nil {
-			closeAll(memory)
-			return nil, &Failure{Code: "local", Message: fmt.Sprintf("the memory that was handed over cannot be used: %v", err), Remedy: "use the same version of vmm on both sides"}
-		}
-	} else if i.memory, err = guestmem.New(p.Layout); err != nil {
-		return nil, &Failure{Code: "no_memory", Message: fmt.Sprintf("guest memory of %d MiB cannot be had: %v", p.Layout.Size()>>20, err),
-			Remedy: "use a smaller --memory, or raise the limit on address space (ulimit -v)"}
+	if i.memory, err = newMemory(p, memory); err != nil {
+		return nil, err
 	}
 	if i.vm, err = sys.CreateVM(); err != nil {
 		return nil, err
@@ -103,6 +97,35 @@ func build(sys *kvm.System, p Plan, k Tracking, w wiring, memory []*os.File, end
 		return nil, err
 	}
 	return i, i.timeSave()
+}
+
+// newMemory makes the guest's memory.
+func newMemory(p Plan, handed []*os.File) (m *guestmem.Memory, err error) {
+	if handed != nil {
+		if m, err = guestmem.Adopt(p.Layout, handed); err != nil {
+			closeAll(handed)
+			return nil, &Failure{Code: "local", Message: fmt.Sprintf("the memory that was handed over cannot be used: %v", err), Remedy: "use the same version of vmm on both sides"}
+		}
+		return m, nil
+	}
+	remedy := "use a smaller --memory, or raise the limit on address space (ulimit -v)"
+	if p.HugePages {
+		m, err = guestmem.NewHuge(p.Layout)
+		if errors.Is(err, guestmem.ErrNoHugePages) {
+			remedy = NoHugePages(p.Layout.Size())
+		}
+	} else {
+		m, err = guestmem.New(p.Layout)
+	}
+	if err != nil {
+		return nil, &Failure{Code: "no_memory", Message: fmt.Sprintf("guest memory of %d MiB cannot be had: %v", p.Layout.Size()>>20, err), Remedy: remedy}
+	}
+	return m, nil
+}
+
+// NoHugePages is the remedy for a host without huge pages for a guest of so many bytes.
+func NoHugePages(memory uint64) string {
+	return fmt.Sprintf("reserve %d more huge pages of 2 MiB on that host (sysctl vm.nr_hugepages), or run the guest without --hugepages", memory/HugePageSize)
 }
 
 // load puts the guest's boot image into memory and points the first vCPU at it.

@@ -65,9 +65,11 @@ type Machine struct {
 	state    State
 	instance *instance
 	paused   bool          // by a person, or for want of the images: a move that fails leaves it so
+	atRest   bool          // its devices never worked here: it came paused
 	handed   bool          // the images are unlocked, for a target: the guest must not run without them
 	move     *move         // the move or snapshot under way
 	pulling  bool          // pages are missing: what touches one waits for it
+	bereaved bool          // the source is dead: what is missing never comes
 	whole    chan struct{} // closed when none is any more; nil before the first
 	ended    bool
 	readyAt  int64 // CLOCK_MONOTONIC, ns
@@ -130,6 +132,7 @@ func (m *Machine) run() error {
 		return err
 	}
 	m.console.SetInput(m.instance.board.serial)
+	m.atRest = false
 	m.instance.memory.Resume()
 	m.instance.board.resume()
 	if err := m.instance.cpus.Resume(); err != nil {
@@ -206,6 +209,8 @@ func (m *Machine) Resume() error {
 	m.paused = false
 	if m.pulling {
 		m.setState(StatePulling)
+	}
+	if m.pulling && !m.atRest {
 		return m.instance.cpus.Resume()
 	}
 	return m.run()
@@ -229,9 +234,11 @@ func (m *Machine) usable() error {
 	case m.state == StateWaiting:
 		return badState("the guest is paused, and waits to be switched over", "vmm migrate "+m.plan.Name+" --continue, or --cancel")
 	case m.state == StateLost:
-		return badState("the guest is lost: what is here is older than what was killed at the target", "end it with vmm kill "+m.plan.Name+", and start it anew")
+		return badState(m.whyLost(), "end it with vmm kill "+m.plan.Name+", and start it anew")
 	case m.state == StateInDoubt:
 		return badState("the guest is in_doubt", "bring the target's host or the network back, or decide: vmm migrate "+m.plan.Name+" --resolve source|target")
+	case m.move != nil && m.move.meters:
+		return badState("the guest's dirty rate is being measured", "try again when that is done, or end it: vmm migrate "+m.plan.Name+" --cancel")
 	case m.move != nil:
 		return badState(fmt.Sprintf("the guest is %s", m.state), "wait until the move has ended, or cancel it: vmm migrate "+m.plan.Name+" --cancel")
 	}

@@ -18,10 +18,12 @@ const (
 	MethodPause         = "pause"          // nil → nil
 	MethodResume        = "resume"         // nil → nil
 	MethodBalloon       = "balloon"        // Balloon → nil: asks the guest to give memory back, or to take it; does not wait for it
+	MethodDirtyRate     = "dirty-rate"     // DirtyRate → DirtyPages: answers when it has been measured
 	MethodStop          = "stop"           // nil → nil: asks the guest to end; does not wait for it
 	MethodEnd           = "end"            // Ending → nil: ends the machine now
 	MethodMigrate       = "migrate"        // Migrate → Outcome: answers when the move is decided
 	MethodJoin          = "join"           // Join, one file → nil: a further connection of the move that a guest comes by
+	MethodBereave       = "bereave"        // nil → nil: the machine of the guest's source is dead
 	MethodFetch         = "fetch"          // nil → nil: fetches all that a guest misses, and waits for it
 	MethodCancel        = "cancel"         // nil → nil: cancels the move under way
 	MethodContinue      = "continue"       // nil → nil: continues the move that waits
@@ -90,6 +92,7 @@ type Arriving struct {
 	Name        string
 	CPUs        int
 	MemoryBytes uint64
+	HugePages   bool
 	Devices     []Device
 	Move        migration.MoveID // zero: a snapshot
 	Token       uint64           // that its source's locks show on each image; 0: no source holds them
@@ -108,6 +111,16 @@ type Claimed struct {
 
 // Balloon asks the guest to do with so much of its memory.
 type Balloon struct{ MemoryBytes uint64 }
+
+// DirtyRate asks how much the guest writes in a time.
+type DirtyRate struct{ Duration time.Duration }
+
+// DirtyPages is how many pages became dirty in a time; one that was dirty already does not count again.
+type DirtyPages struct {
+	Duration time.Duration // that was measured
+	Pages    uint64
+	CPUs     []uint64 // of them, by the vCPU that was the first; nil: not known
+}
 
 // Dial asks for a connection to a port of the host's side of the vsock.
 type Dial struct{ Port uint32 }

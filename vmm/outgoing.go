@@ -61,10 +61,10 @@ func (p *process) migrate(r *ipc.Request) (ipc.Reply, error) {
 		}
 	}
 	query := migration.Query{Move: q.Move, Epoch: q.Epoch}
-	result, err := migration.Send(m.closing, migration.SendConfig{
+	result, err := migration.Send(m.closing, v.sending(migration.SendConfig{
 		Control: control, Bulk: bulk, Move: q.Move, Epoch: q.Epoch,
 		Guest: v, Memory: m.instance.memory, Description: d, Blobs: m.images.readers(),
-		Mode: mode, DowntimeLimit: q.DowntimeLimit, Bandwidth: q.Bandwidth, Throttle: q.Throttle, Timeout: q.Timeout, SaveCost: v.presync,
+		Mode: mode, DowntimeLimit: q.DowntimeLimit, Bandwidth: q.Bandwidth, Throttle: q.Throttle, Timeout: q.Timeout,
 		Cancel: v.cancel, Continue: v.resume, Progress: v.follow(p.progress), Accepted: began,
 		Dial: func(ctx context.Context) (net.Conn, error) { return p.reach(ctx) },
 		Ask: func(ctx context.Context) (migration.Answer, error) {
@@ -73,7 +73,7 @@ func (p *process) migrate(r *ipc.Request) (ipc.Reply, error) {
 				return a, err
 			})
 		},
-	})
+	}))
 	result.ModeRequested = q.Mode
 	outcome := v.outcome(result, err)
 	switch result.Outcome {
@@ -125,10 +125,10 @@ func (p *process) snapshot(r *ipc.Request) (ipc.Reply, error) {
 	if err != nil {
 		return ipc.Reply{}, err
 	}
-	result, err := migration.Save(m.closing, migration.SaveConfig{
+	result, err := migration.Save(m.closing, v.saving(migration.SaveConfig{
 		Stream: r.Files[0], Guest: v, Memory: m.instance.memory, Description: d, Blobs: m.images.readers(),
-		Mode: migration.Precopy, SaveCost: m.saveCost, Cancel: v.cancel, Progress: p.progress, Accepted: began,
-	})
+		Mode: migration.Precopy, Cancel: v.cancel, Progress: p.progress, Accepted: began,
+	}))
 	if err != nil {
 		err = snapshotError(err)
 	}

@@ -109,7 +109,7 @@ func (p *process) fetchAll(ctx context.Context, m *Machine) error {
 	pulling, whole := m.pulling, m.whole
 	m.mu.Unlock()
 	if !pulling {
-		return badState("all of the guest's memory is here", "")
+		return badState("all of the guest's memory is here", "nothing is left to be fetched: vmm ps shows pulling while something is")
 	}
 	p.fetches.Do(func() { close(p.fetch) })
 	select {

@@ -42,6 +42,42 @@ func (m *Machine) pulls(some bool) {
 	}
 }
 
+// bereave notes that the source is dead. A guest that misses pages can never have
+// them: it stands still from here on, and is kept for who wants to look into it.
+func (m *Machine) bereave() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.bereaved = true
+	if !m.pulling || m.ended || m.state == StateLost {
+		return
+	}
+	if !m.paused {
+		if err := m.hold(context.Background()); err != nil {
+			m.log.Error("stopping a guest that is lost", "error", err)
+		}
+	}
+	m.paused = true
+	m.setState(StateLost)
+}
+
+// mourn is bereave for who was told before pages were missing.
+func (m *Machine) mourn() {
+	m.mu.Lock()
+	told := m.bereaved
+	m.mu.Unlock()
+	if told {
+		m.bereave()
+	}
+}
+
+// whyLost says it for people. Precondition: mu is held.
+func (m *Machine) whyLost() string {
+	if m.pulling {
+		return "the guest is lost: memory of it died with its source"
+	}
+	return "the guest is lost: what is here is older than what was killed at the target"
+}
+
 // needWhole refuses what wants all of the guest's memory. Precondition: mu is held.
 func (m *Machine) needWhole() error {
 	if m.pulling {

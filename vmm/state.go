@@ -174,7 +174,7 @@ func fastest(step func() error) (time.Duration, error) {
 func (m *Machine) start() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.paused {
+	if m.atRest = m.paused; m.paused {
 		m.console.SetInput(m.instance.board.serial)
 		return nil
 	}

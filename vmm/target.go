@@ -78,7 +78,7 @@ func (t *target) build(ctx context.Context, d migration.Description) (_ migratio
 	// The supervisor says which name the guest will have, and whether its
 	// memory fits.
 	var claimed Claimed
-	want := Arriving{Name: plan.Name, CPUs: plan.CPUs, MemoryBytes: plan.Layout.Size(), Devices: plan.devices(), Move: t.move, Token: t.token, Handed: t.handed}
+	want := Arriving{Name: plan.Name, CPUs: plan.CPUs, MemoryBytes: plan.Layout.Size(), HugePages: plan.HugePages, Devices: plan.devices(), Move: t.move, Token: t.token, Handed: t.handed}
 	var name []*os.File
 	if f := legacy.fileSet[RoleName]; f != nil {
 		name = append(name, f)
@@ -151,6 +151,7 @@ func (t *target) follow(p migration.Progress) {
 	switch p.Phase {
 	case migration.PhasePull, migration.PhaseRejoin:
 		t.m.pulls(true)
+		t.m.mourn()
 	case migration.PhaseRelease:
 		t.m.pulls(false)
 	}

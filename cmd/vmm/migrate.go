@@ -53,7 +53,7 @@ Exit code: 0 completed; 1 failed or cancelled, the guest runs here; 2 usage; 3 i
 	f.Var(&limit, "downtime-limit", "the guest is not stopped while a longer pause is forecast (precopy)")
 	f.Var(&timeout, "timeout", "cancel a move that has not come to its switchover by then; auto and hybrid switch instead (default none)")
 	f.Var(&bandwidth, "bandwidth", "send memory no faster while the guest runs, in bits/s with k, M or G (default no limit)")
-	f.Var(&throttle, "throttle", "slow a guest that writes faster than the link takes, by up to so much of its time (precopy)")
+	f.Var(&throttle, "throttle", "slow a guest that writes faster than the link takes, by up to so much of its time (auto, precopy)")
 	f.BoolVar(&insecure, "insecure", false, "send to an address that is not this host's own, without encryption")
 	f.BoolVar(&wait, "pause-before-switchover", false, "when the guest could be switched over, pause it and wait for --continue")
 	f.StringVar(&report, "report", "", "write the result, as --json prints it, to `FILE` too")
@@ -75,6 +75,9 @@ Exit code: 0 completed; 1 failed or cancelled, the guest runs here; 2 usage; 3 i
 		}
 		if err := address.CheckSecure(insecure); err != nil {
 			return err
+		}
+		if throttle > 0 && mode.word != api.ModeAuto && mode.word != api.ModePrecopy {
+			return usage("--throttle goes with no --mode %s, which does not wait for the guest's writes", mode.word)
 		}
 		return a.move(cmd.Context(), args[0], api.MigrateRequest{
 			Target: address.String(), Mode: mode.word, DowntimeLimitMS: api.Milliseconds(limit.d),

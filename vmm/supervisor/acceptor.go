@@ -48,9 +48,13 @@ type acceptor struct {
 
 	mu      sync.Mutex // guards what follows
 	current *attempt
-	changed chan struct{} // closed when current changes
-	full    bool          // a guest runs here
-	arrived *attempt      // by which it came, while its source may come back
+	changed chan struct{}               // closed when current changes
+	full    bool                        // a guest runs here
+	arrived *attempt                    // by which it came, while its source may come back
+	bereave func(context.Context) error // tells the machine that its source is dead
+
+	told    chan struct{} // closed when a source was told that its guest is dead here
+	telling sync.Once
 
 	strangers chan struct{}
 	closing   chan struct{} // closed by close
@@ -63,6 +67,7 @@ func newAcceptor(l net.Listener, records ledger, log *slog.Logger) *acceptor {
 		attempts:  make(chan *attempt, 1),
 		strangers: make(chan struct{}, maxStrangers),
 		changed:   make(chan struct{}),
+		told:      make(chan struct{}),
 		closing:   make(chan struct{}),
 	}
 	a.group.Add(1)
@@ -118,12 +123,17 @@ func (a *acceptor) sort(conn stream) {
 		err = a.begin(hello, conn)
 	case migration.RoleBulk:
 		err = a.join(hello, conn)
+	case migration.RoleBereave:
+		err = a.obituary(hello, conn)
 	case migration.RoleUrgent, migration.RoleRejoin:
 		err = a.pass(hello, conn)
 	case migration.RoleAsk:
 		q := migration.Query{Move: hello.Move, Epoch: hello.Epoch}
 		answer := a.ledger.settle(q)
 		a.log.Info("asked about a move", "move", q.Move, "answer", answer)
+		if answer == migration.Lost {
+			defer a.telling.Do(func() { close(a.told) })
+		}
 		if err := migration.WriteAnswer(conn, q, answer); err != nil {
 			a.log.Warn("answering about a move", "error", err)
 		}
@@ -235,6 +245,9 @@ func (a *acceptor) pass(h migration.Hello, conn stream) error {
 	if h.Role == migration.RoleRejoin {
 		r := a.ledger.whole(migration.Query{Move: h.Move, Epoch: h.Epoch})
 		if at == nil || r.Code == migration.CodeComplete || r.Code == migration.CodeLost {
+			if r.Code == migration.CodeLost {
+				defer a.telling.Do(func() { close(a.told) })
+			}
 			return r
 		}
 	}
@@ -251,6 +264,27 @@ func (a *acceptor) pass(h migration.Hello, conn stream) error {
 	default:
 		return &migration.Refusal{Code: "protocol", Message: "this move has too many connections", Remedy: "start the move again"}
 	}
+}
+
+// mourns has bereave called when the source of the guest that runs here is dead.
+func (a *acceptor) mourns(bereave func(context.Context) error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.bereave = bereave
+}
+
+// obituary is the word that the source of a guest is dead.
+func (a *acceptor) obituary(h migration.Hello, conn stream) error {
+	if a.arrivedBy(h) != nil {
+		a.mu.Lock()
+		bereave := a.bereave
+		a.mu.Unlock()
+		if err := bereave(context.Background()); err != nil {
+			return err
+		}
+	}
+	defer conn.Close()
+	return migration.WriteAnswer(conn, migration.Query{Move: h.Move, Epoch: h.Epoch}, migration.Started)
 }
 
 // done ends the current attempt; full says that its guest runs here now.

@@ -17,7 +17,7 @@ func (s *supervisor) arriving(r *ipc.Request) (ipc.Reply, error) {
 		return ipc.Reply{}, err
 	}
 	if !a.Handed {
-		if err := checkCapacity(a.MemoryBytes); err != nil {
+		if err := checkCapacity(a.MemoryBytes, a.HugePages); err != nil {
 			return ipc.Reply{}, crossing(err)
 		}
 	}

@@ -88,6 +88,9 @@ func (d Devices) open() (_ *attachments, err error) {
 // source hands over.
 func (p Places) open(guest vmm.Arriving) (_ *attachments, err error) {
 	devices := guest.Devices
+	if err := vmm.CheckDevices(devices); err != nil {
+		return nil, fromMachine(err)
+	}
 	a := &attachments{}
 	defer func() {
 		if err != nil {
@@ -183,7 +186,7 @@ func (a *attachments) addDisk(spec image.Spec, want *arrivingDisk) error {
 		return fromMachine(err)
 	}
 	a.files.add(vmm.DiskRole(spec.ID), m.File)
-	d := vmm.Disk{Path: spec.Path, Size: m.Size, BlockSize: m.BlockSize, ReadOnly: spec.ReadOnly, Cache: string(m.Cache), Queues: 1}
+	d := vmm.Disk{Path: spec.Path, Size: m.Size, BlockSize: m.BlockSize, ReadOnly: spec.ReadOnly, Cache: string(m.Cache), Queues: spec.Queues}
 	if want != nil {
 		if m.BlockSize > want.BlockSize {
 			return api.Errorf("disk", "use cache=writeback for the guest, or storage of the same kind on both hosts",

@@ -124,6 +124,13 @@ func wholeIn(dir string, q migration.Query) *migration.Refusal {
 	return nil
 }
 
+// mayAsk tells whether the source of a move to this host may still come with a
+// question: its record is not removed, and does not say that all is in order.
+func (l ledger) mayAsk(q migration.Query) bool {
+	r, err := record.Find(l.forTargets(), record.Target, q.Move)
+	return err == nil && r.Epoch == q.Epoch && r.State == record.Started
+}
+
 // entomb makes durable that a move to this host will never be started.
 func (l ledger) entomb(move migration.MoveID) error {
 	f, err := record.Open(l.forTargets(), record.Target, move)

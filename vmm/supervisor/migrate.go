@@ -164,6 +164,7 @@ func (s *supervisor) noteProgress(r *ipc.Request) error {
 	if err := r.Decode(&p); err != nil {
 		return err
 	}
+	s.notePhase(p.Phase)
 	s.mu.Lock()
 	f := s.progress
 	s.mu.Unlock()

@@ -61,6 +61,8 @@ func Receive(ctx context.Context, c ReceiveConfig) (Exit, error) {
 	s.listensAt(addr.String(), cancel)
 	r := &receiver{s: s, acceptor: newAcceptor(l, guard.ledger, s.log), started: c.Started, ran: make(chan struct{})}
 	defer r.acceptor.close()
+	r.acceptor.mourns(r.bereave)
+	s.mourn = r.mourn
 	if c.Listening != nil {
 		c.Listening(addr.String())
 	}

@@ -64,6 +64,8 @@ type supervisor struct {
 	tracking  vmm.Tracking             // of a guest that arrives
 	places    Places                   // where a guest that arrives finds what it works on
 	attached  *attachments             // what the guest works on
+	pulling   bool                     // memory of the guest is at two hosts, or was
+	mourn     func()                   // lets the source of a guest that arrived know of its death
 	quit      func()                   // ends the waiting of a receiver
 
 	// finished is closed when the machine is gone and its files are removed.
@@ -164,6 +166,7 @@ func (s *supervisor) runs() api.Started {
 	defer s.mu.Unlock()
 	s.startedAt = time.Now()
 	go s.trim()
+	go calm(s.proc.cmd.Process.Pid)
 	return api.Started{Name: s.name.name, PID: s.proc.cmd.Process.Pid, Socket: s.name.path("sock")}
 }
 
@@ -285,6 +288,7 @@ func (s *supervisor) wait(ctx context.Context) Exit {
 		s.stop(p, nil)
 	}
 	<-p.gone
+	s.lastWords()
 	return s.finish(s.verdict(p))
 }
 
@@ -300,6 +304,8 @@ func (s *supervisor) verdict(p *process) Exit {
 		return Exit{Code: s.ended.Code, Reason: s.ended.Reason}
 	case p.killed:
 		return Exit{Code: 137, Reason: "killed"}
+	case s.state == api.StatePulling, s.pulling:
+		return Exit{Code: 3, Reason: "lost: the machine process died while memory of the guest was on two hosts"}
 	}
 	return Exit{Code: 1, Reason: fmt.Sprintf("the machine process died (%v); see %s", p.err, s.name.path("log"))}
 }

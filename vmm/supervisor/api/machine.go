@@ -27,11 +27,13 @@ type Machine struct {
 	PID           int       `json:"pid"`            // the machine process; 0 while there is none
 	SupervisorPID int       `json:"supervisor_pid"` // 0 when orphaned
 	CPUs          int       `json:"cpus"`
-	MemoryBytes   uint64    `json:"memory_bytes"`   // as configured
-	ResidentBytes uint64    `json:"resident_bytes"` // data in its memfds
-	UptimeMS      float64   `json:"uptime_ms"`      // since the guest runs in this process
-	StartedAt     time.Time `json:"started_at"`     // zero while no guest runs
-	Kernel        string    `json:"kernel"`         // path, or "loadgen"
+	MemoryBytes   uint64    `json:"memory_bytes"`            // as configured
+	ResidentBytes uint64    `json:"resident_bytes"`          // data in its memfds
+	MissingBytes  uint64    `json:"missing_bytes,omitempty"` // of its memory that is still at its source, or was when that died
+	Missing       []Range   `json:"missing,omitempty"`       // where that is; the first few where there is much
+	UptimeMS      float64   `json:"uptime_ms"`               // since the guest runs in this process
+	StartedAt     time.Time `json:"started_at"`              // zero while no guest runs
+	Kernel        string    `json:"kernel"`                  // path, or "loadgen"
 	Cmdline       string    `json:"cmdline"`
 	Console       string    `json:"console"` // as given to --console
 	Clock         string    `json:"clock"`   // advance or freeze
@@ -56,4 +58,10 @@ type Started struct {
 	Name      string `json:"name"`
 	PID       int    `json:"pid"`
 	Socket    string `json:"socket"`
+}
+
+// Range is a part of the guest's memory, in bytes.
+type Range struct {
+	Address uint64 `json:"address"`
+	Size    uint64 `json:"size"`
 }

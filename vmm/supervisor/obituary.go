@@ -1,0 +1,93 @@
+package supervisor
+
+import (
+	"context"
+	"time"
+
+	"github.com/ferryvmm/ferry/migration"
+	"github.com/ferryvmm/ferry/vmm"
+)
+
+const (
+	// obituaryWithin bounds how long a supervisor whose machine died in a pull goes
+	// on, to let the other host know.
+	obituaryWithin = 5 * time.Second
+	// obituaryEvery is the least time between two attempts to say it.
+	obituaryEvery = 500 * time.Millisecond
+)
+
+// lastWords lets the other host of a pull know that the machine here is dead: a
+// link that is lost would keep it waiting.
+func (s *supervisor) lastWords() {
+	s.mu.Lock()
+	d, mourn := s.leaving, s.mourn
+	pulling, inOrder := s.pulling, s.ended != nil
+	s.mu.Unlock()
+	switch {
+	case inOrder:
+	case d != nil && pulling:
+		d.report()
+	case d == nil && mourn != nil:
+		mourn()
+	}
+}
+
+// report tells the target that the source's machine is dead.
+func (d *departure) report() {
+	ctx, cancel := context.WithTimeout(context.Background(), obituaryWithin)
+	defer cancel()
+	for {
+		err := d.say(ctx)
+		if err == nil {
+			return
+		}
+		d.log.Warn("telling the target that the source's machine is dead", "error", err)
+		select {
+		case <-time.After(obituaryEvery):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (d *departure) say(ctx context.Context) error {
+	conn, err := connect(ctx, d.address)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	return migration.Bereave(ctx, conn, d.query)
+}
+
+// bereave tells the machine that the source of its guest is dead.
+func (r *receiver) bereave(ctx context.Context) error {
+	_, err := r.s.call(ctx, vmm.MethodBereave, nil, nil)
+	return err
+}
+
+// mourn lets the source come back once more, and hear that the machine is dead.
+func (r *receiver) mourn() {
+	a := r.acceptor
+	a.mu.Lock()
+	at := a.arrived
+	a.mu.Unlock()
+	if at == nil || !r.s.guard.ledger.mayAsk(migration.Query{Move: at.hello.Move, Epoch: at.hello.Epoch}) {
+		return
+	}
+	t := time.NewTimer(obituaryWithin)
+	defer t.Stop()
+	select {
+	case <-a.told:
+	case <-t.C:
+	}
+}
+
+// notePhase notes whether the move under way is a pull.
+func (s *supervisor) notePhase(p migration.Phase) {
+	switch p {
+	case migration.PhasePull, migration.PhaseServe, migration.PhaseRejoin:
+		s.mu.Lock()
+		s.pulling = true
+		s.mu.Unlock()
+	}
+}
