@@ -6,6 +6,7 @@ MOVES ?= 200
 GUEST ?= loadgen
 TIME  ?= 10m
 BENCH ?=
+MODES ?=
 
 # Packages whose tests run vCPUs or other processes: the race detector slows
 # them down so much that it would find other faults than theirs.
@@ -19,7 +20,7 @@ help:
 	@echo 'make build           build bin/vmm'
 	@echo 'make test            all that CI runs'
 	@echo 'make test-full       boot the Linux variant full and use all that it has: takes minutes'
-	@echo 'make soak [MOVES=N] [GUEST=linux]  move one busy guest back and forth, everything verified'
+	@echo 'make soak [MOVES=N] [GUEST=linux] [MODES=auto,postcopy]  move one busy guest back and forth in every mode, everything verified'
 	@echo 'make bench           boot, downtime, memory, network and disk, beside QEMU and gokvm; BENCH="-samples 1 -only net,disk"'
 	@echo 'make guest           build the Linux guest, both variants, into a cache; last two lines: vmlinux, initramfs'
 	@echo 'make fuzz [TIME=1h]  fuzz every decoder, TIME in all'
@@ -61,7 +62,7 @@ race:
 	CGO_ENABLED=1 $(GO) test -race -tags ferrypoison $$($(GO) list ./... | grep -Ev '$(NO_RACE)')
 
 soak: build
-	@CGO_ENABLED=0 $(GO) run ./tests/soak -vmm $(BIN) -moves $(MOVES) -guest $(GUEST)
+	@CGO_ENABLED=0 $(GO) run ./tests/soak -vmm $(BIN) -moves $(MOVES) -guest $(GUEST) $(if $(MODES),-modes $(MODES))
 
 bench: deps guest-fast build
 	CGO_ENABLED=0 $(GO) test -run '^$$' -bench Pause -benchtime 300x ./vcpu

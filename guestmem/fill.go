@@ -23,6 +23,7 @@ func (p *Pull) Fill(gpa uint64, data []byte) (filled uint64, err error) {
 		return 0, err
 	}
 	defer p.life.RUnlock()
+	p.mend.Do(func() { go p.mendTorn() }) // the guest has started, or will before long
 	for len(data) > 0 {
 		n := pieceSize(off, uint64(len(data)))
 		got, err := p.place(r, off/PageSize, n/PageSize, data[:n])
@@ -45,6 +46,7 @@ func (p *Pull) FillZero(gpa, size uint64) (filled uint64, err error) {
 		return 0, err
 	}
 	defer p.life.RUnlock()
+	p.mend.Do(func() { go p.mendTorn() })
 	// No missing page becomes data but by being filled: from old on there are older copies, which must go.
 	old, err := r.data(off / PageSize)
 	if err != nil {

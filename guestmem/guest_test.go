@@ -109,27 +109,29 @@ func TestTrackerKVMConcurrent(t *testing.T) {
 			tr, err := source.Track()
 			check(t, err)
 			g.start()
-			for n := range uint64(6) {
-				_, err := tr.Harvest()
+			begin, written := time.Now(), uint64(0)
+			for n := uint64(0); n < 6 || written < 3000 || log == smallRing && g.full.Load() < 3; n++ {
+				pages, err := tr.Harvest()
 				check(t, err)
-				check(t, source.WriteAt([]byte{byte(n)}, high+n*page))
+				if n > 0 {
+					written += pages
+				}
+				check(t, source.WriteAt([]byte{byte(n)}, high+n%64*page))
 				drain(t, tr, target, 16)
-				time.Sleep(20 * time.Millisecond) // let it write something
+				time.Sleep(time.Duration(n%8) * 5 * time.Millisecond) // let it write something, or fill its ring
+				if time.Since(begin) > 20*time.Second {
+					t.Fatalf("got %d pages written, %d times a full ring; want more", written, g.full.Load())
+				}
 			}
 			g.pause(t)
-			pages, err := tr.Harvest()
+			_, err = tr.Harvest()
 			check(t, err)
 			drain(t, tr, target, 16)
-			if n := nonzero(t, source, target); pages == 0 || n < 1000 {
-				t.Errorf("got %d pages of %d in the last round; want some of many", pages, n)
-			}
-			if log == smallRing && g.full.Load() == 0 {
-				t.Error("no ring was full; want some")
-			}
+			nonzero(t, source, target)
 			if g.rings != nil && (g.rings.Dirtied()[0] < 2000 || g.rings.Written(0) < g.rings.Dirtied()[0]) {
-				t.Errorf("got %d pages dirtied, %d entries; want at least the 2000 that differ, and as many", g.rings.Dirtied()[0], g.rings.Written(0))
+				t.Errorf("got %d pages dirtied, %d entries; want at least 2000, and as many", g.rings.Dirtied()[0], g.rings.Written(0))
 			}
-			pages, err = tr.Harvest()
+			pages, err := tr.Harvest()
 			check(t, err)
 			if pages != 0 {
 				t.Errorf("a paused guest: got %d dirty pages; want 0", pages)

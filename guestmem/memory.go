@@ -30,8 +30,8 @@ type RingVM interface {
 	// CollectDirty takes what is in a vCPU's ring and returns the number of entries. What it took can be written without being
 	// logged until ResetDirtyRings.
 	CollectDirty(cpu int, page func(slot uint32, page uint64)) int
-	// ResetDirtyRings protects all pages that CollectDirty took.
-	ResetDirtyRings() error
+	// ResetDirtyRings protects all pages that CollectDirty took, or not the whole of them: then only switching the log off and on does.
+	ResetDirtyRings() (whole bool, err error)
 }
 
 // memLogDirtyPages is KVM_MEM_LOG_DIRTY_PAGES.

@@ -7,8 +7,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/ferryvmm/ferry/internal/uffd"
 )
 
@@ -39,6 +37,9 @@ type Pull struct {
 	reading, serving sync.Mutex
 
 	waits waits
+
+	torn []torn    // what Miss has taken from the guest mapping and is not missing
+	mend sync.Once // of it
 }
 
 // pulled is a region as a Pull sees it.
@@ -114,63 +115,6 @@ func (p *Pull) Map(gpa, size uint64) error {
 		default:
 			return err
 		}
-	}
-	return nil
-}
-
-// Miss says what is missing from now on. All else counts as received: a hole in it is zeros. Errors: ErrAlign, ErrOutside,
-// ErrTracking, ErrPulling if it was called before.
-//
-// Precondition: the guest stands still, and no other call of the Memory or the Pull but Faults is in progress.
-func (p *Pull) Miss(ranges []Range) error {
-	p.m.mu.Lock()
-	defer p.m.mu.Unlock()
-	if p.m.tracker != nil {
-		return ErrTracking
-	}
-	for _, rg := range ranges {
-		if _, _, err := p.findPages(rg.GPA, rg.Size); err != nil {
-			return err
-		}
-	}
-	if err := p.enter(); err != nil {
-		return err
-	}
-	defer p.life.RUnlock()
-	if p.missed.Swap(true) {
-		return ErrPulling
-	}
-	p.serving.Lock()
-	defer p.serving.Unlock()
-	for _, rg := range ranges {
-		r, off, _ := p.findPages(rg.GPA, rg.Size)
-		r.received.dropRange(off/PageSize, (off+rg.Size)/PageSize)
-		first, end := r.whole(off/PageSize, (off+rg.Size)/PageSize)
-		for page := r.mapped.nextSet(first, end); page < end; page = r.mapped.nextSet(page, end) {
-			first := page
-			page = r.mapped.nextClear(page, end)
-			if err := r.unmap(first*PageSize, (page-first)*PageSize); err != nil {
-				return err
-			}
-		}
-	}
-	var pages uint64
-	for range p.eachMissing {
-		pages++
-	}
-	if p.missing.Store(int64(pages)); pages == 0 {
-		close(p.done)
-	}
-	if poisoning {
-		return p.spoil()
-	}
-	return nil
-}
-
-// unmap takes pages out of the guest mapping; the file keeps them.
-func (r *region) unmap(off, size uint64) error {
-	if err := unix.Madvise(r.guest.bytes[off:off+size], unix.MADV_DONTNEED); err != nil {
-		return fmt.Errorf("unmap pages of the guest: %w", err)
 	}
 	return nil
 }

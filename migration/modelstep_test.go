@@ -1,6 +1,6 @@
 package migration
 
-import "fmt"
+import "strconv"
 
 // next lists what happens sooner or later, and what may happen or not.
 func (m *model) next() (sure, maybe []model) {
@@ -94,7 +94,7 @@ var replies = map[frameType]sourceEvent{frameReserved: onReserved, frameRefused:
 // deliver is what comes out of the link. In what is done about it the target may
 // be killed between any two of its actions, and its record may fail.
 func (m *model) deliver(try trying) {
-	take := func(name string, queue func(*model) *string) {
+	take := func(queue func(*model) *string) {
 		q := *queue(m)
 		if q == "" || !m.tgtUp {
 			return
@@ -109,14 +109,14 @@ func (m *model) deliver(try trying) {
 				n.target(targetInput{event: arrivals[f], left: f == frameLeft}, fail, lives)
 			}
 		}
-		try(fmt.Sprintf("%v comes", f), arrive(false, -1))
+		try(f.String()+" comes", arrive(false, -1))
 		if m.faults == 0 {
 			return
 		}
 		dry := *m
 		*queue(&dry) = q[1:]
 		for lives := range dry.target(targetInput{event: arrivals[f], left: f == frameLeft}, false, -1) {
-			try(fmt.Sprintf("%v comes, killed after %d actions", f, lives), func(n *model) {
+			try(f.String()+" comes, killed after "+strconv.Itoa(lives)+" actions", func(n *model) {
 				n.faults--
 				arrive(false, lives)(n)
 			})
@@ -128,11 +128,11 @@ func (m *model) deliver(try trying) {
 			})
 		}
 	}
-	take("", func(n *model) *string { return &n.toTgt })
-	take("", func(n *model) *string { return &n.bulk })
+	take(func(n *model) *string { return &n.toTgt })
+	take(func(n *model) *string { return &n.bulk })
 	if m.toSrc != "" && m.srcUp {
 		f := frameType(m.toSrc[0])
-		try(fmt.Sprintf("%v comes", f), func(n *model) {
+		try(f.String()+" comes", func(n *model) {
 			n.toSrc = n.toSrc[1:]
 			n.source(sourceInput{event: replies[f], round: uint32(n.src.round)})
 			n.settleDown()

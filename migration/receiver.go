@@ -27,6 +27,8 @@ type receiver struct {
 	building     context.Context
 	stopBuilding context.CancelFunc
 
+	restoring restoring
+
 	mu       sync.Mutex // guards all below, and is held while actions are executed
 	machine  target
 	desc     Description
@@ -105,6 +107,7 @@ func (r *receiver) read(l *link) {
 
 // lost brings in that a link broke, unless there is another one already.
 func (r *receiver) lost(l *link, err error) {
+	r.restoring.give(err)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.link == l {
@@ -114,6 +117,7 @@ func (r *receiver) lost(l *link, err error) {
 
 // fail brings in that a connection broke, or that something is wrong.
 func (r *receiver) fail(err error) {
+	r.restoring.give(err)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.failLocked(err)

@@ -177,7 +177,18 @@ func (r *receiver) restore() (targetInput, bool) {
 	begin := time.Now()
 	err := r.beginPull()
 	if err == nil {
-		err = r.built.Restore(r.sections)
+		var missing *guestmem.Pull
+		if r.machine.pull {
+			missing = r.pull.memory
+		}
+		broken := r.restoring.begin(missing)
+		if broken == nil {
+			err = r.built.Restore(r.sections)
+			broken = r.restoring.end()
+		}
+		if broken != nil {
+			return targetInput{event: gotLinkLost, err: broken}, true
+		}
 	}
 	r.down.StateMS = milliseconds(time.Since(begin))
 	if err != nil {

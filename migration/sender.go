@@ -41,9 +41,10 @@ type sender struct {
 	fetched bool         // the target wants all that is missing
 	sampled time.Time    // when the dirty log was looked at last
 
-	owed        *owed         // what the target pulls; set before the server is made
-	urgentPages atomic.Uint64 // sent because they were waited for
-	pushedPages atomic.Uint64 // sent by the server else
+	owed                   *owed         // what the target pulls; set before the server is made
+	urgentPages            atomic.Uint64 // sent because they were waited for
+	pushedPages            atomic.Uint64 // sent by the server else
+	pulledData, pulledZero atomic.Uint64 // pages of either, by their kind
 
 	mu         sync.Mutex // guards all below
 	machine    source
@@ -54,8 +55,10 @@ type sender struct {
 	times      switchover
 	round      Round
 	rounds     rounds
-	summed     bool   // the last round is among the rounds
-	sentBefore uint64 // bytes, over connections that are no more
+	counted    roundTotals // of all rounds
+	expected   Forecast    // when the guest was stopped
+	summed     bool        // the last round is among the rounds
+	sentBefore uint64      // bytes, over connections that are no more
 	rejoins    int
 	faults     Faults
 	diverging  bool        // the guest was seen to write faster than the link takes

@@ -305,6 +305,9 @@ func (s *sender) push(event sourceEvent, final bool, src pageSource) (sourceInpu
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.round.Pages, s.round.Bytes = t.pages(), t.bytes()
+	s.counted.DataPages += t.DataPages
+	s.counted.ZeroPages += t.ZeroPages
+	s.counted.HolePages += t.HolePages
 	return sourceInput{event: event, pages: t.pages(), bytes: t.bytes()}, nil
 }
 
@@ -375,6 +378,7 @@ func (s *sender) pause() error {
 	if s.link != nil && s.Continue == nil {
 		s.link.setSilence(switchSilence)
 	}
+	s.expect()
 	begin := time.Now()
 	err := s.Guest.Pause(ctx)
 	s.mu.Lock()
@@ -400,6 +404,17 @@ func (s *sender) wait() (sourceInput, error) {
 	defer s.mu.Unlock()
 	s.times.paused = time.Now()
 	return sourceInput{event: onContinue}, nil
+}
+
+// expect notes what is forecast for a guest that is about to be stopped.
+func (s *sender) expect() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f := &s.machine.forecast
+	s.expected = Forecast{BandwidthBitsPerS: 8 * f.bandwidth()}
+	if !s.machine.pull && f.bandwidth() > 0 {
+		s.expected.DowntimeMS = milliseconds(f.downtime(f.last))
+	}
 }
 
 // save takes the state, encoded.

@@ -79,6 +79,7 @@ func (p *process) migrate(r *ipc.Request) (ipc.Reply, error) {
 	switch result.Outcome {
 	case migration.OutcomeCompleted:
 		left, outcome.Left = true, true
+		v.word.moved()
 		if v.local {
 			m.leaveBehind()
 		}

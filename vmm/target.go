@@ -146,6 +146,12 @@ func (t *target) Pull() (*guestmem.Pull, error) {
 	return p, nil
 }
 
+// broken ends a guest whose page faults cannot be served.
+func (t *target) broken(err error) {
+	t.p.log.Error("page faults cannot be served", "error", err)
+	t.p.end(Ending{Code: 3, Reason: fmt.Sprintf("lost: page faults cannot be served: %v", err)})
+}
+
 // follow keeps the machine's state in step with a pull.
 func (t *target) follow(p migration.Progress) {
 	switch p.Phase {

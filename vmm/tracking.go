@@ -66,5 +66,5 @@ func attachRings(m *guestmem.Memory, vm *kvm.VM, cpus int) (*guestmem.Rings, err
 	if err := vm.EnableDirtyRing(ringEntries); err != nil {
 		return nil, err
 	}
-	return m.AttachRings(vm, cpus)
+	return m.AttachRings(vm, cpus, ringEntries)
 }

@@ -21,6 +21,10 @@ func (w word) handed(yes bool) {
 	}
 }
 
+// moved notes that the guest is the target's: should the supervisor die before it
+// has removed the record, a later vmm does not take the guest for one in doubt.
+func (w word) moved() { _ = record.Note(w.file, record.Started, record.ByTarget) }
+
 // answer is what the record says of the commit.
 func (w word) answer() migration.Answer {
 	switch r, err := record.Read(w.file); {

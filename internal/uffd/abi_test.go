@@ -7,5 +7,4 @@ import (
 )
 
 func TestABIMatchesGolden(t *testing.T) { abitest.Golden(t, abiTable) }
-
 func TestABIMatchesHeader(t *testing.T) { abitest.Headers(t, abiTable) }

@@ -21,8 +21,12 @@ const (
 	FramePing     = 10
 	FrameRoundAck = 11
 	FrameAnswer   = 12
+	FramePulled   = 14
+	FrameFetch    = 15
 	FramePages    = 20
 	FrameRoundEnd = 21
+	FrameTaken    = 23
+	FrameWant     = 25
 
 	frameHeader = 32
 )

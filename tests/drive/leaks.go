@@ -55,13 +55,31 @@ func (s *Site) owns(dir string) bool {
 }
 
 func zombie(dir string) bool {
-	stat, err := os.ReadFile(filepath.Join(dir, "stat"))
+	state, _, ok := stat(dir)
+	return !ok || state == "Z" || state == "X"
+}
+
+// stat reads the state of the process at dir, and who started it.
+func stat(dir string) (state string, parent int, ok bool) {
+	text, err := os.ReadFile(filepath.Join(dir, "stat"))
 	if err != nil {
-		return true
+		return "", 0, false
 	}
-	after := stat[bytes.LastIndexByte(stat, ')')+1:]
-	state, _, _ := strings.Cut(strings.TrimSpace(string(after)), " ")
-	return state == "Z" || state == "X"
+	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+	if len(fields) < 2 {
+		return "", 0, false
+	}
+	parent, err = strconv.Atoi(fields[1])
+	return fields[0], parent, err == nil
+}
+
+// Machines lists the machine processes that p started.
+func (s *Site) Machines(p *Process) ([]int, error) {
+	pids, err := s.Processes()
+	return slices.DeleteFunc(pids, func(pid int) bool {
+		_, parent, ok := stat(fmt.Sprintf("/proc/%d", pid))
+		return !ok || parent != p.PID()
+	}), err
 }
 
 // Leftovers lists what the machines of the site left behind once all have

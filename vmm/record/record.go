@@ -156,7 +156,15 @@ func Read(f *os.File) (Record, error) {
 
 // Decide makes s durable in the record before it returns. ErrDecided if the
 // record says something else already, ErrBusy if it is locked for long.
-func Decide(f *os.File, s State, by By) error {
+func Decide(f *os.File, s State, by By) error { return decide(f, s, by, unix.Fdatasync) }
+
+// Note is Decide for who looks at the record after a kill, not after a power cut:
+// it is not synced.
+func Note(f *os.File, s State, by By) error {
+	return decide(f, s, by, func(int) error { return nil })
+}
+
+func decide(f *os.File, s State, by By, sync func(fd int) error) error {
 	return change(f, func(r *Record) error {
 		switch {
 		case r.State == s, s == Started && r.Started(), s == Complete && r.State == Ended:
@@ -166,7 +174,7 @@ func Decide(f *os.File, s State, by By) error {
 			return nil
 		}
 		return fmt.Errorf("%w: %v, not %v", ErrDecided, r.State, s)
-	}, unix.Fdatasync)
+	}, sync)
 }
 
 // Describe adds whose guest it is, and where the target is asked; durable

@@ -18,6 +18,8 @@ const (
 	helloWithin = 5 * time.Second
 	// clearWithin bounds how long a new move waits for the last one to be cleared.
 	clearWithin = time.Second
+	// bereaveWithin bounds how long the word that a source is dead waits for its guest to start.
+	bereaveWithin = 2 * time.Second
 	// maxStrangers bounds the connections that have not said yet what they are.
 	maxStrangers = 16
 )
@@ -53,7 +55,7 @@ type acceptor struct {
 	arrived *attempt                    // by which it came, while its source may come back
 	bereave func(context.Context) error // tells the machine that its source is dead
 
-	told    chan struct{} // closed when a source was told that its guest is dead here
+	told    chan struct{} // closed when a source was told all that it needs of its guest
 	telling sync.Once
 
 	strangers chan struct{}
@@ -171,7 +173,7 @@ func (a *acceptor) refuse(conn stream, err error) {
 // begin starts an attempt, one at a time.
 func (a *acceptor) begin(h migration.Hello, conn stream) error {
 	at := &attempt{hello: h, control: conn, bulk: make(chan stream, 1), later: make(chan later, maxLater)}
-	a.idle()
+	a.idle(clearWithin)
 	a.mu.Lock()
 	if a.full || a.current != nil {
 		a.mu.Unlock()
@@ -187,8 +189,8 @@ func (a *acceptor) begin(h migration.Hello, conn stream) error {
 
 // idle waits a moment for an attempt to end: a source whose move failed knows
 // it, and may try again, before everything of that move is cleared here.
-func (a *acceptor) idle() {
-	timer := time.NewTimer(clearWithin)
+func (a *acceptor) idle(within time.Duration) {
+	timer := time.NewTimer(within)
 	defer timer.Stop()
 	for {
 		a.mu.Lock()
@@ -245,7 +247,7 @@ func (a *acceptor) pass(h migration.Hello, conn stream) error {
 	if h.Role == migration.RoleRejoin {
 		r := a.ledger.whole(migration.Query{Move: h.Move, Epoch: h.Epoch})
 		if at == nil || r.Code == migration.CodeComplete || r.Code == migration.CodeLost {
-			if r.Code == migration.CodeLost {
+			if r.Code == migration.CodeComplete || r.Code == migration.CodeLost {
 				defer a.telling.Do(func() { close(a.told) })
 			}
 			return r
@@ -273,8 +275,10 @@ func (a *acceptor) mourns(bereave func(context.Context) error) {
 	a.bereave = bereave
 }
 
-// obituary is the word that the source of a guest is dead.
+// obituary is the word that the source of a guest is dead. A guest that is on its way
+// may start all the same: the commit can be here already.
 func (a *acceptor) obituary(h migration.Hello, conn stream) error {
+	a.idle(bereaveWithin)
 	if a.arrivedBy(h) != nil {
 		a.mu.Lock()
 		bereave := a.bereave

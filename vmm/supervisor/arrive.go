@@ -58,6 +58,13 @@ func (s *supervisor) claimFor(a vmm.Arriving, came []*os.File, files *handOver) 
 		}
 	}
 	s.claimed, s.heir = n, heir
+	if !heir {
+		// Should this process die before the guest runs, the guest is found by its own name.
+		if err := s.describeAs(n, a.CPUs, a.MemoryBytes); err != nil {
+			return "", false, err
+		}
+		os.Remove(s.name.path("json"))
+	}
 	lock, err := dup(n.lock) // shares the description, and so the lock
 	if err != nil {
 		return "", false, err

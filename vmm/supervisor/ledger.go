@@ -125,10 +125,10 @@ func wholeIn(dir string, q migration.Query) *migration.Refusal {
 }
 
 // mayAsk tells whether the source of a move to this host may still come with a
-// question: its record is not removed, and does not say that all is in order.
+// question: its record is not removed, and does not say that the guest ended in order.
 func (l ledger) mayAsk(q migration.Query) bool {
 	r, err := record.Find(l.forTargets(), record.Target, q.Move)
-	return err == nil && r.Epoch == q.Epoch && r.State == record.Started
+	return err == nil && r.Epoch == q.Epoch && (r.State == record.Started || r.State == record.Complete)
 }
 
 // entomb makes durable that a move to this host will never be started.

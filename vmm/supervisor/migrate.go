@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"os"
 	"sync"
@@ -66,6 +67,11 @@ func (v *server) migrate(w http.ResponseWriter, r *http.Request) {
 	stream := api.NewStream(w)
 	result, err := v.s.transfer(stream, func(ctx context.Context, out *vmm.Outcome) error {
 		_, err := v.s.call(ctx, vmm.MethodMigrate, m, out, files.files...)
+		if errors.Is(err, ipc.ErrClosed) {
+			*out, err = d.killed(q.Mode), nil
+			<-v.s.finished // which settles the departure, too
+			return nil
+		}
 		v.s.departed(d)
 		return err
 	})

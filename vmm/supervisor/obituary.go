@@ -4,8 +4,10 @@ import (
 	"context"
 	"time"
 
+	"github.com/ferryvmm/ferry/internal/ipc"
 	"github.com/ferryvmm/ferry/migration"
 	"github.com/ferryvmm/ferry/vmm"
+	"github.com/ferryvmm/ferry/vmm/record"
 )
 
 const (
@@ -25,11 +27,29 @@ func (s *supervisor) lastWords() {
 	s.mu.Unlock()
 	switch {
 	case inOrder:
-	case d != nil && pulling:
+	case d != nil && (pulling || d.handed()):
 		d.report()
 	case d == nil && mourn != nil:
 		mourn()
 	}
+}
+
+// handed tells whether the commit may have left.
+func (d *departure) handed() bool {
+	r, err := record.Find(d.ledger.own, record.Source, d.query.Move)
+	return err == nil && r.Handed
+}
+
+// killed is the outcome of a move whose machine died here.
+func (d *departure) killed(mode string) vmm.Outcome {
+	r := migration.Result{Outcome: migration.OutcomeLost, Mode: mode, ModeRequested: mode, Reason: "the machine process died"}
+	e := &ipc.Error{Code: "killed", Message: "the machine process died in the move, and the guest with it", Remedy: "start the guest anew"}
+	if d.handed() {
+		r.Outcome = migration.OutcomeInDoubt
+		e.Message = "the machine process died behind the commit: what the guest's target has of it is not known here"
+		e.Remedy = "see what became of the guest: vmm ps on the target"
+	}
+	return vmm.Outcome{Result: r, Error: e}
 }
 
 // report tells the target that the source's machine is dead.

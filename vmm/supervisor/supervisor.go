@@ -154,10 +154,15 @@ func (s *supervisor) describe(cpus int, memory uint64) error {
 
 // describeLocked is describe. Precondition: mu is held.
 func (s *supervisor) describeLocked(cpus int, memory uint64) error {
+	return s.describeAs(s.name, cpus, memory)
+}
+
+// describeAs notes for a later vmm which processes belong to a name. Precondition: mu is held.
+func (s *supervisor) describeAs(n *name, cpus int, memory uint64) error {
 	return status{
-		Name: s.name.name, SupervisorPID: os.Getpid(), MachinePID: s.proc.cmd.Process.Pid,
+		Name: n.name, SupervisorPID: os.Getpid(), MachinePID: s.proc.cmd.Process.Pid,
 		CPUs: cpus, MemoryBytes: memory, StartedAt: time.Now(),
-	}.write(s.name)
+	}.write(n)
 }
 
 // runs notes that the guest is here from now on.
@@ -166,7 +171,6 @@ func (s *supervisor) runs() api.Started {
 	defer s.mu.Unlock()
 	s.startedAt = time.Now()
 	go s.trim()
-	go calm(s.proc.cmd.Process.Pid)
 	return api.Started{Name: s.name.name, PID: s.proc.cmd.Process.Pid, Socket: s.name.path("sock")}
 }
 
