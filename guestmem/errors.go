@@ -7,6 +7,9 @@ var (
 	// came from.
 	ErrLayout = errors.New("invalid guest memory layout")
 
+	// ErrForeign reports a file that is no guest memory of another process. The caller should refuse the peer that it came from.
+	ErrForeign = errors.New("no guest memory")
+
 	// ErrOutside reports an access that is not entirely inside one region of guest memory. The address came from a guest or
 	// a peer: the caller should fail that request and go on.
 	ErrOutside = errors.New("outside guest memory")

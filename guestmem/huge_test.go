@@ -3,10 +3,12 @@ package guestmem_test
 import (
 	"bytes"
 	"errors"
+	"os"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/ferryvmm/ferry/guestmem"
 	"github.com/ferryvmm/ferry/guestmem/guestmemtest"
@@ -135,5 +137,27 @@ func TestHugePull(t *testing.T) {
 	p.reads(high+size, 0)
 	if len(p.told) != 0 {
 		t.Errorf("Faults told of %#x as well", <-p.told)
+	}
+}
+
+// TestAdoptHuge: what of huge memory is data is not known to another process, so all of it is.
+func TestAdoptHuge(t *testing.T) {
+	m := newHuge(t, split)
+	check(t, m.WriteAt([]byte{1, 2}, 3*mib))
+	var files []*os.File
+	for _, f := range m.Files() {
+		fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+		check(t, err)
+		files = append(files, os.NewFile(uintptr(fd), "copy"))
+	}
+	theirs, err := guestmem.Adopt(split, files)
+	check(t, err)
+	defer theirs.Close()
+	got := make([]byte, 2)
+	check(t, theirs.ReadAt(got, 3*mib))
+	n, err := theirs.DataBytes()
+	check(t, err)
+	if diff := cmp.Diff([]byte{1, 2}, got); diff != "" || n != split.Size() {
+		t.Errorf("got %d bytes of data; want all %d (-want +got):\n%s", n, split.Size(), diff)
 	}
 }

@@ -31,9 +31,9 @@ func newRegion(slot int, rg Range, unit uint64) (_ *region, err error) {
 			r.close()
 		}
 	}()
-	flags, reserve := unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING, false
+	flags := unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING
 	if r.huge() {
-		flags, reserve = flags|unix.MFD_HUGETLB|unix.MFD_HUGE_2MB, true
+		flags |= unix.MFD_HUGETLB | unix.MFD_HUGE_2MB
 	}
 	fd, err := unix.MemfdCreate(fmt.Sprintf("guest-memory-%d", slot), flags)
 	if err != nil {
@@ -44,20 +44,24 @@ func newRegion(slot int, rg Range, unit uint64) (_ *region, err error) {
 	if err := r.file.Truncate(int64(r.Size)); err != nil {
 		return nil, fmt.Errorf("size guest memory: %w", err)
 	}
-	// Whoever else gets the fd can neither shrink it under our mappings (SIGBUS) nor take guest writes away.
-	if _, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, unix.F_SEAL_SHRINK|unix.F_SEAL_GROW|unix.F_SEAL_SEAL); err != nil {
+	if _, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, seals); err != nil {
 		return nil, fmt.Errorf("seal guest memory: %w", err)
 	}
-	if r.guest, err = mapFile(fd, r.Size, reserve); err != nil {
-		return nil, r.hugeError(err)
+	return r, r.mapAll()
+}
+
+// mapAll makes the mappings and the page state of a region that has its file.
+func (r *region) mapAll() (err error) {
+	if r.guest, err = mapFile(r.fd, r.Size, r.huge()); err != nil {
+		return r.hugeError(err)
 	}
-	if r.host, err = mapFile(fd, r.Size, reserve); err != nil {
-		return nil, r.hugeError(err)
+	if r.host, err = mapFile(r.fd, r.Size, r.huge()); err != nil {
+		return r.hugeError(err)
 	}
 	words := (r.pages() + 63) / 64
 	r.own = make(atomicBitmap, words)
 	r.received = make(atomicBitmap, words)
-	return r, nil
+	return nil
 }
 
 func (r *region) close() error {

@@ -25,6 +25,8 @@ type ReceiveConfig struct {
 	Broken func(error)
 	// Ended, when closed, says that the guest is no more, and so misses nothing. It may be nil.
 	Ended <-chan struct{}
+	// Settle is called at the end, however it is, before the source may see that this side is done. It may be nil.
+	Settle func()
 	// Progress is called now and then, never inside the switchover. It may be nil.
 	Progress func(Progress)
 }

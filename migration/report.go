@@ -78,7 +78,7 @@ func (s *sender) result() (Result, error) {
 
 // lastRoundEnded notes the last round, once. The caller holds mu.
 func (s *sender) lastRoundEnded() {
-	if s.summed {
+	if s.summed || s.Mode == Local { // whose round is empty
 		return
 	}
 	s.summed = true
@@ -163,7 +163,7 @@ func (s *sender) pageCounts() Pages {
 // done is the mode of what was done. The caller holds mu.
 func (s *sender) done() Mode {
 	switch {
-	case s.Mode == Remote, s.Mode == StopCopy:
+	case s.Mode == Remote, s.Mode == StopCopy, s.Mode == Local:
 		return s.Mode
 	case !s.machine.pull && (s.Mode == Auto || s.machine.outcome == OutcomeCompleted):
 		return Precopy

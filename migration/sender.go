@@ -18,9 +18,10 @@ import (
 type sender struct {
 	SendConfig
 	start     time.Time
-	link      *link   // nil: a copy to a file
-	ctl       *outlet // the link's, or the file's
-	bulk      *outlet // of Bulk, or the file's
+	link      *link    // nil: a copy to a file
+	courier   *courier // the link's connection, of Local
+	ctl       *outlet  // the link's, or the file's
+	bulk      *outlet  // of Bulk, or the file's
 	pages     *pageWriter
 	limit     *limiter      // of bulk while the guest runs; nil: none
 	urgent    net.Conn      // nil: the mode does not pull
@@ -97,6 +98,14 @@ func newSender(c SendConfig, keep bool) *sender {
 
 func send(ctx context.Context, c SendConfig) (Result, error) {
 	s := newSender(c, false)
+	if c.Mode == Local {
+		u, ok := c.Control.(*net.UnixConn)
+		if !ok {
+			return Result{Outcome: OutcomeFailed, Reason: ErrNotLocal.Error()}, errors.Join(ErrNotLocal, c.Control.Close(), c.Bulk.Close())
+		}
+		s.courier = newCourier(u)
+		c.Control = s.courier
+	}
 	s.link = newLink(c.Control)
 	s.ctl, s.bulk = s.link.out, newOutlet(c.Bulk)
 	if c.Bandwidth > 0 {

@@ -84,14 +84,17 @@ func (s *sender) execute(ctx context.Context, a sourceAction) (sourceInput, erro
 	case doSave:
 		return sourceInput{event: onSaved}, s.save()
 	case doLastCount:
-		if s.tracker == nil && s.Mode.mustPull() {
-			return sourceInput{event: onLastCounted}, nil // all that is data is left
+		if s.tracker == nil && (s.Mode.mustPull() || s.Mode == Local) {
+			return sourceInput{event: onLastCounted}, nil // all that is data is left, or handed over
 		}
 		pages, err := s.harvest()
 		return sourceInput{event: onLastCounted, pages: pages}, err
 	case doFinish:
 		if err := s.ctl.frame(header{Type: frameState}, s.state); err != nil {
 			return sourceInput{}, linkError(err)
+		}
+		if s.Mode == Local {
+			return s.push(onFinished, true, &extentSource{})
 		}
 		return s.push(onFinished, true, s.tracker)
 	case doSwitch:
@@ -162,6 +165,9 @@ func (s *sender) reserve() error {
 			s.urgent, s.urgentOut = conn, newOutlet(conn)
 			s.mu.Unlock()
 		}
+	}
+	if s.Mode == Local {
+		s.courier.hand(s.Description.Handed)
 	}
 	if err := s.ctl.message(header{Type: frameReserve}, s.Description.message()); err != nil {
 		return linkError(err)

@@ -101,7 +101,7 @@ func (s *source) Step(in sourceInput) ([]sourceAction, error) {
 	case sourceOffering:
 		if in.event == onOffered {
 			if s.mode.atOnce() {
-				s.pull = s.mode != StopCopy
+				s.pull = s.mode.mustPull()
 				return s.pause(in)
 			}
 			s.tracking = true

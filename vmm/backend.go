@@ -49,6 +49,8 @@ type backends struct {
 	host    vsock.Host            // who dials for the vsock
 	log     *slog.Logger
 	durable func(*os.File) error // makes an image durable: image.Sync
+	// lent: the guest still runs in another process, which works on them. No device is made before its state is restored here.
+	lent bool
 }
 
 // disk is an open image.

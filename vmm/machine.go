@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -77,11 +78,12 @@ type Machine struct {
 	leaving atomic.Bool
 }
 
-// newMachine builds the guest of a plan; nothing runs.
-func newMachine(sys *kvm.System, p Plan, k Tracking, im *images, backs *backends, hub *console.Hub, log *slog.Logger, note func(State), over func(Ending)) (*Machine, error) {
+// newMachine builds the guest of a plan, in the memory of these files if there
+// are any; nothing runs.
+func newMachine(sys *kvm.System, p Plan, k Tracking, im *images, backs *backends, memory []*os.File, hub *console.Hub, log *slog.Logger, note func(State), over func(Ending)) (*Machine, error) {
 	m := &Machine{sys: sys, plan: p, track: k, images: im, backs: backs, console: hub, log: log, note: note, over: over, state: StatePaused}
 	m.closing, m.leave = context.WithCancel(context.Background())
-	i, err := m.build()
+	i, err := m.build(memory)
 	if err != nil {
 		m.leave()
 		return nil, err
@@ -90,9 +92,9 @@ func newMachine(sys *kvm.System, p Plan, k Tracking, im *images, backs *backends
 	return m, nil
 }
 
-func (m *Machine) build() (*instance, error) {
+func (m *Machine) build(memory []*os.File) (*instance, error) {
 	var i *instance
-	i, err := build(m.sys, m.plan, m.track, m.wiring(), func(cpu int, e vcpu.Ending) { go m.died(i, cpu, e) })
+	i, err := build(m.sys, m.plan, m.track, m.wiring(), memory, func(cpu int, e vcpu.Ending) { go m.died(i, cpu, e) })
 	return i, err
 }
 

@@ -36,13 +36,15 @@ func (p *process) migrate(r *ipc.Request) (ipc.Reply, error) {
 	if v.word.file == nil {
 		return ipc.Reply{}, errors.New("no ownership record was handed over")
 	}
-	v.token = imageToken(q.Move)
 	if q.Wait {
 		v.resume = make(chan struct{})
 	}
-	defer m.backs.forget(v.token)
-	if err := m.backs.witness(v.token); err != nil {
-		return ipc.Reply{}, err
+	if v.local = q.Local; !v.local {
+		v.token = imageToken(q.Move)
+		defer m.backs.forget(v.token)
+		if err := m.backs.witness(v.token); err != nil {
+			return ipc.Reply{}, err
+		}
 	}
 	control, bulk, err := moveConns(files)
 	if err != nil {
@@ -51,6 +53,12 @@ func (p *process) migrate(r *ipc.Request) (ipc.Reply, error) {
 	d, err := m.describe(m.plan.Moves + 1)
 	if err != nil {
 		return ipc.Reply{}, err
+	}
+	if v.local {
+		mode, q.Bandwidth = migration.Local, 0
+		if d.Handed, err = m.handOver(files); err != nil {
+			return ipc.Reply{}, err
+		}
 	}
 	query := migration.Query{Move: q.Move, Epoch: q.Epoch}
 	result, err := migration.Send(m.closing, v.sending(migration.SendConfig{
@@ -66,12 +74,16 @@ func (p *process) migrate(r *ipc.Request) (ipc.Reply, error) {
 			})
 		},
 	}))
+	result.ModeRequested = q.Mode
 	outcome := v.outcome(result, err)
 	switch result.Outcome {
 	case migration.OutcomeCompleted:
 		left, outcome.Left = true, true
 		v.word.moved()
-		ending := Ending{Code: 0, Reason: "moved to " + q.Target}
+		if v.local {
+			m.leaveBehind()
+		}
+		ending := Ending{Code: 0, Reason: "moved to " + q.Target, Handed: v.local}
 		if v.word.by() != record.ByTarget {
 			ending = Ending{Code: 3, Reason: "resolved away: a person decided that the guest runs at " + q.Target}
 		}

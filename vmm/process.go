@@ -186,7 +186,7 @@ func (p *process) boot(r *ipc.Request) (ipc.Reply, error) {
 		return ipc.Reply{}, err
 	}
 	scale(plan.CPUs)
-	m, err := newMachine(sys, plan, b.Config.Tracking, im, backs, openConsole(files), p.log, p.note, p.end)
+	m, err := newMachine(sys, plan, b.Config.Tracking, im, backs, nil, openConsole(files), p.log, p.note, p.end)
 	if err != nil {
 		return ipc.Reply{}, err
 	}

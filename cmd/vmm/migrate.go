@@ -22,10 +22,13 @@ func (a *app) migrateCommand() *cobra.Command {
 	var report string
 	var orders orders
 	cmd := &cobra.Command{
-		Use:   "migrate NAME tcp:HOST:PORT [flags]\n  vmm migrate NAME --cancel | --continue | --pull\n  vmm migrate NAME --resolve source|target",
+		Use:   "migrate NAME tcp:HOST:PORT|unix:PATH [flags]\n  vmm migrate NAME --cancel | --continue | --pull\n  vmm migrate NAME --resolve source|target",
 		Short: "Move a running guest to a host where receive waits for it",
 		Long: `Move a running guest to a host where receive waits for it. When it returns 0 the guest runs there, and its
 process, name and socket here are gone. Ctrl-C cancels the move; the guest then goes on here.
+
+To unix:PATH, a receive of the same host, the guest is handed over: its memory, disks and taps as they are, nothing is
+copied. So a vmm is replaced by another under a running guest; in the same state folder the guest keeps its name. Mode is then local.
 
 Modes:
   auto      precopy, or from where the guest is seen to write faster than the link takes: hybrid
@@ -64,7 +67,10 @@ Exit code: 0 completed; 1 failed or cancelled, the guest runs here; 2 usage; 3 i
 		if err != nil {
 			return err
 		}
-		if address.Host == "" || address.Port == 0 {
+		if address.Local() && mode.word == api.ModeRemote {
+			return usage("mode remote leaves the memory at the source; %s gets it as it is: leave --mode out", address)
+		}
+		if !address.Local() && (address.Host == "" || address.Port == 0) {
 			return usage("%q: a target needs a host and a port", args[1])
 		}
 		if err := address.CheckSecure(insecure); err != nil {

@@ -84,9 +84,10 @@ func (d Devices) open() (_ *attachments, err error) {
 	return a, nil
 }
 
-// open opens what the devices of a guest that arrives work on. token is that of
-// the locks by which the source shows its images, 0 if no source holds them.
-func (p Places) open(devices []vmm.Device, token uint64) (_ *attachments, err error) {
+// open opens what the devices of a guest that arrives work on, but for what its
+// source hands over.
+func (p Places) open(guest vmm.Arriving) (_ *attachments, err error) {
+	devices := guest.Devices
 	if err := vmm.CheckDevices(devices); err != nil {
 		return nil, fromMachine(err)
 	}
@@ -106,11 +107,22 @@ func (p Places) open(devices []vmm.Device, token uint64) (_ *attachments, err er
 			return nil, api.Errorf("net", "map only networks that the guest has", "the guest has no network %q", n.ID)
 		}
 	}
+	if guest.Handed && len(p.Disks)+len(p.Nets) > 0 {
+		return nil, api.Errorf(api.CodeBadRequest, "receive it without --disk and --net", "the guest brings its disks and networks with it, open as they are")
+	}
 	for _, d := range devices {
 		switch d.Kind {
 		case vmm.KindBlk:
-			err = a.addDisk(p.disk(d), &arrivingDisk{Disk: *d.Disk, token: token})
+			if guest.Handed {
+				a.devices = append(a.devices, d)
+				continue
+			}
+			err = a.addDisk(p.disk(d), &arrivingDisk{Disk: *d.Disk, token: guest.Token})
 		case vmm.KindNet:
+			if guest.Handed {
+				a.devices = append(a.devices, d)
+				continue
+			}
 			spec, mapped := p.net(d)
 			err = a.arrivingNet(spec, d.Net.NIC, mapped)
 		case vmm.KindConsole:
@@ -277,6 +289,16 @@ func (a *attachments) serve(s *supervisor) error {
 		}
 	}
 	return errors.Join(a.console.serve(attach(vmm.MethodVirtioConsole)), a.vsock.serve(attach(vmm.MethodVsock)))
+}
+
+// leave lets go of the taps, as they are: another process works on them.
+func (a *attachments) leave() {
+	if a == nil {
+		return
+	}
+	for _, p := range a.ports {
+		p.Leave()
+	}
 }
 
 // close gives everything back.

@@ -10,6 +10,7 @@ const (
 	ModeHybrid   = "hybrid"
 	ModeAuto     = "auto"
 	ModeRemote   = "remote"
+	ModeLocal    = "local" // what was done where the target is a unix socket, whatever was asked for
 )
 
 // Modes are those that can be asked for.
@@ -18,7 +19,7 @@ var Modes = []string{ModeAuto, ModePrecopy, ModePostcopy, ModeHybrid, ModeStopco
 // MigrateRequest asks a machine to move its guest. The move goes on when the requester goes away: only a cancel, its
 // timeout, or a failure ends it.
 type MigrateRequest struct {
-	Target          string  `json:"target"` // tcp:HOST:PORT
+	Target          string  `json:"target"` // tcp:HOST:PORT or unix:PATH
 	Mode            string  `json:"mode"`   // one of Modes
 	DowntimeLimitMS float64 `json:"downtime_limit_ms"`
 	TimeoutMS       float64 `json:"timeout_ms"` // 0: none
