@@ -7,13 +7,14 @@ GUEST ?= loadgen
 TIME  ?= 10m
 BENCH ?=
 MODES ?=
+MATRIX ?=
 
 # Packages whose tests run vCPUs or other processes: the race detector slows
 # them down so much that it would find other faults than theirs.
 # ferrypoison: a page that is missing, and read all the same, is no zeros (guestmem/poison.go).
 NO_RACE := /(tests(/.*)?|vcpu|internal/kvm(/.*)?|guests/loadgen|vmm|vmm/supervisor)$$
 
-.PHONY: help demo build test test-full check deps guest guest-fast race soak bench fuzz lint clean
+.PHONY: help demo build test test-full check deps guest guest-fast race soak matrix bench fuzz lint clean
 
 help:
 	@echo 'make demo            boot a guest, move it there and back, show what happened'
@@ -21,6 +22,7 @@ help:
 	@echo 'make test            all that CI runs'
 	@echo 'make test-full       boot the Linux variant full and use all that it has: takes minutes'
 	@echo 'make soak [MOVES=N] [GUEST=linux] [MODES=auto,postcopy]  move one busy guest back and forth in every mode, everything verified'
+	@echo 'make matrix          every fault at every message of a move, in every mode; MATRIX="-mode hybrid -sample 50 -v"'
 	@echo 'make bench           boot, downtime, memory, network and disk, beside QEMU and gokvm; BENCH="-samples 1 -only net,disk"'
 	@echo 'make guest           build the Linux guest, both variants, into a cache; last two lines: vmlinux, initramfs'
 	@echo 'make fuzz [TIME=1h]  fuzz every decoder, TIME in all'
@@ -63,6 +65,9 @@ race:
 
 soak: build
 	@CGO_ENABLED=0 $(GO) run ./tests/soak -vmm $(BIN) -moves $(MOVES) -guest $(GUEST) $(if $(MODES),-modes $(MODES))
+
+matrix: build
+	@CGO_ENABLED=0 $(GO) run ./tests/matrix -vmm $(BIN) $(MATRIX)
 
 bench: deps guest-fast build
 	CGO_ENABLED=0 $(GO) test -run '^$$' -bench Pause -benchtime 300x ./vcpu

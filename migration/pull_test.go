@@ -52,7 +52,8 @@ func (w *wire) dial(context.Context) (net.Conn, error) {
 	if down {
 		return nil, errors.New("no route")
 	}
-	dialled, accepted := pair(w.t)
+	dialled, conn := pair(w.t)
+	accepted := &deaf{Conn: conn}
 	w.mu.Lock()
 	w.conns = append(w.conns, accepted)
 	w.mu.Unlock()

@@ -199,6 +199,44 @@ func (p *puller) note(r run, filled uint64) {
 	}
 }
 
+// overdue calls late once when a page was asked for in vain for as long as a peer may
+// be silent, until the function that it returns is called: who restores a guest may be
+// who else would notice.
+func (p *puller) overdue(late func()) (stop func()) {
+	done := make(chan struct{})
+	p.wg.Add(1)
+	go func() {
+		defer p.wg.Done()
+		tick := time.NewTicker(pingEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-tick.C:
+			}
+			if since := p.oldest(); !since.IsZero() && time.Since(since) > pullSilence {
+				late()
+				return
+			}
+		}
+	}()
+	return func() { close(done) }
+}
+
+// oldest is when the page was asked for that is waited for the longest; zero: none.
+func (p *puller) oldest() time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var first time.Time
+	for _, t := range p.asked {
+		if first.IsZero() || t.Before(first) {
+			first = t
+		}
+	}
+	return first
+}
+
 // join takes an urgent connection.
 func (p *puller) join(l *link, conn net.Conn) {
 	p.mu.Lock()

@@ -180,6 +180,7 @@ func (r *receiver) restore() (targetInput, bool) {
 		var missing *guestmem.Pull
 		if r.machine.pull {
 			missing = r.pull.memory
+			defer r.pull.overdue(func() { r.restoring.give(fmt.Errorf("%w: pages that the restore waits for do not come", ErrLinkLost)) })()
 		}
 		broken := r.restoring.begin(missing)
 		if broken == nil {

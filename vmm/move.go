@@ -229,6 +229,9 @@ func (m *Machine) describe(moves int) (migration.Description, error) {
 func (v *move) follow(progress func(migration.Progress)) func(migration.Progress) {
 	return func(p migration.Progress) {
 		m := v.m
+		if p.Phase == migration.PhaseServe || p.Phase == migration.PhasePull {
+			v.word.moved()
+		}
 		m.mu.Lock()
 		switch p.Phase {
 		case migration.PhaseServe:

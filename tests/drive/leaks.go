@@ -74,12 +74,16 @@ func stat(dir string) (state string, parent int, ok bool) {
 }
 
 // Machines lists the machine processes that p started.
-func (s *Site) Machines(p *Process) ([]int, error) {
-	pids, err := s.Processes()
-	return slices.DeleteFunc(pids, func(pid int) bool {
-		_, parent, ok := stat(fmt.Sprintf("/proc/%d", pid))
-		return !ok || parent != p.PID()
-	}), err
+func (p *Process) Machines() ([]int, error) {
+	dirs, err := filepath.Glob("/proc/[0-9]*")
+	var pids []int
+	for _, dir := range dirs {
+		if state, parent, ok := stat(dir); ok && parent == p.PID() && state != "Z" && state != "X" {
+			pid, _ := strconv.Atoi(filepath.Base(dir))
+			pids = append(pids, pid)
+		}
+	}
+	return pids, err
 }
 
 // Leftovers lists what the machines of the site left behind once all have

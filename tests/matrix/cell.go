@@ -17,8 +17,10 @@ const (
 	doubtWithin = 15 * time.Second
 	// faultTime is how long a fault lasts at the most where nothing need come of it.
 	faultTime = 1500 * time.Millisecond
-	// stillFor is how long a guest that runs nowhere is watched.
-	stillFor = 500 * time.Millisecond
+	// quietWithin is how long one that runs nowhere may still be heard, and stillFor how
+	// long it is then watched: 1000 periods of its heartbeat.
+	quietWithin = 5 * time.Second
+	stillFor    = 500 * time.Millisecond
 	// reachWithin is how long what is on the link may take behind the end of a move.
 	reachWithin = 2 * time.Second
 )
@@ -135,24 +137,25 @@ func (t *trial) repair(ctx context.Context, p phase, f fault) error {
 // finish waits for one of the ends.
 func (t *trial) finish(ctx context.Context, want []end) (end, error) {
 	var got end
-	var now [2]string
+	var now, before [2]string
 	err := until(ctx, 5*lookEvery, "an end", func() (bool, error) {
 		select {
 		case <-t.moved:
 		default:
 			return false, nil
 		}
-		var err error
-		if now, err = t.states(ctx); err != nil {
+		then, err := t.states(ctx)
+		if err != nil {
 			return false, err
 		}
+		before, now = now, then
 		if now[source] == "running" && now[target] == "running" {
 			if then, err := t.states(ctx); err == nil && then[source] == "running" {
 				return false, fmt.Errorf("the guest runs twice: %v", then)
 			}
 		}
 		for _, e := range want {
-			if e.is(now) {
+			if e.is(now) && before == now {
 				got = e
 				return true, nil
 			}
@@ -223,12 +226,15 @@ func (t *trial) inspect(ctx context.Context, e end) error {
 	if e == waiting { // what it has need not run into a page that is missing at once
 		return nil
 	}
-	brief, cancel := context.WithTimeout(ctx, stillFor)
-	defer cancel()
-	if err := o.WaitBeats(brief, "", 1, 1); err == nil {
-		return fmt.Errorf("a guest that is %v still beats", e)
+	for last := time.Now().Add(quietWithin); time.Now().Before(last); { // what it said before may still be on its way
+		brief, cancel := context.WithTimeout(ctx, stillFor)
+		err := o.WaitBeats(brief, "", 1, 1)
+		cancel()
+		if err != nil {
+			return nil
+		}
 	}
-	return nil
+	return fmt.Errorf("a guest that is %v still beats", e)
 }
 
 // clear ends what is left of the guest.
@@ -294,6 +300,10 @@ func (t *trial) nothingLeft(ctx context.Context, f fault) error {
 			_, err := p.Wait(ctx)
 			errs = append(errs, err)
 		}
+	}
+	select {
+	case <-t.ended:
+	case <-ctx.Done():
 	}
 	for i, s := range t.sites {
 		list, err := s.PS(ctx)

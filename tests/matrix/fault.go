@@ -30,5 +30,7 @@ var faults = []fault{
 	{name: "half-open", cut: drive.HalfOpen},
 }
 
+func (f fault) String() string { return f.name }
+
 // kills tells whether processes of a side are killed.
 func (f fault) kills(host int) bool { return f.cut == 0 && f.host == host }

@@ -36,11 +36,11 @@ func until(ctx context.Context, every time.Duration, what string, holds func() (
 
 // killOn kills the processes of one host that a fault names, and returns when they
 // are dead. A machine that is just being started is waited for.
-func killOn(ctx context.Context, s *drive.Site, p *drive.Process, f fault) error {
+func killOn(ctx context.Context, p *drive.Process, f fault) error {
 	var victims []int
 	if f.machine {
 		err := until(ctx, lookEvery, "there is a machine to be killed", func() (bool, error) {
-			pids, err := s.Machines(p)
+			pids, err := p.Machines()
 			victims = pids
 			return len(pids) > 0, err
 		})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -43,7 +44,7 @@ func begin(ctx context.Context, vmm string, m mode) (*trial, error) {
 	}
 	var err error
 	t.trip, err = drive.Boot(ctx, t.sites, drive.Guest{
-		Name: guestName, Memory: 64, CPUs: 1, Cmdline: "fill=8 wss=4 rate=2 countreg=1",
+		Name: guestName, Memory: 64, CPUs: 1, Cmdline: m.guest,
 	})
 	if err == nil {
 		t.target, err = t.sites[target].Receive(t.trip.Observer, "target")
@@ -75,11 +76,25 @@ func (t *trial) start(ctx context.Context) {
 		defer close(t.ended)
 		t.move, t.err = t.sites[source].Migrate(ctx, guestName, t.relay.Address(), append([]string{"--mode", t.mode.name}, t.mode.args...)...)
 		close(t.moved)
-		if t.err == nil && t.mode.stays && t.move.Code == 0 {
-			// What it says is not of interest: a fault may hit who is asked.
-			_, t.err = t.sites[target].Exec(ctx, "migrate", guestName, "--pull")
+		if t.err == nil && t.mode.stays && t.move.Code != 1 {
+			t.err = t.fetch(ctx)
 		}
 	}()
+}
+
+// fetch asks the target to fetch what the guest misses. Whether it can is not of
+// interest: a fault may hit who is asked.
+func (t *trial) fetch(ctx context.Context) error {
+	brief, cancel := context.WithTimeout(ctx, doubtWithin)
+	defer cancel()
+	err := until(brief, 5*lookEvery, "the target fetches the rest", func() (bool, error) {
+		d, err := t.sites[target].Exec(ctx, "migrate", guestName, "--pull")
+		return d.Code == 0 || t.target.Ended(), err
+	})
+	if brief.Err() != nil && ctx.Err() == nil {
+		return nil
+	}
+	return err
 }
 
 // record makes one undisturbed move, and returns what it came to.
@@ -102,15 +117,9 @@ func record(ctx context.Context, vmm string, m mode) ([]place, error) {
 		return nil, fmt.Errorf("an undisturbed move: %w", err)
 	}
 	seen := t.relay.Seen()
-	if got := phaseOf(seen, m); got != over {
-		return nil, fmt.Errorf("an undisturbed move: got to %v; want it over", got)
-	}
-	var withPull bool
-	for _, b := range seen {
-		withPull = withPull || b.Type == drive.FramePulled
-	}
-	if withPull != m.pulls {
-		return nil, fmt.Errorf("an undisturbed move: got pages pulled: %v; want %v", withPull, m.pulls)
+	pulls := slices.ContainsFunc(seen, func(b drive.Boundary) bool { return b.Type == drive.FramePulled })
+	if got := phaseOf(seen, m); got != over || pulls != m.pulls {
+		return nil, fmt.Errorf("an undisturbed move: got to %v, with pages pulled: %v; want it over, with %v (%+v)", got, pulls, m.pulls, t.move)
 	}
 	t.trip.At, t.trip.Process = target, t.target
 	if err := errors.Join(t.trip.Verify(ctx), t.trip.Stop(ctx)); err != nil {
@@ -130,13 +139,13 @@ func (t *trial) arm(ctx context.Context, p place, f fault) {
 		case f.cut != 0:
 			t.relay.Cut(f.cut)
 		default:
-			if f.machine && !p.After && p.Answer == (f.host == target) { // it dies before it says that
+			procs := []*drive.Process{t.trip.Process, t.target}
+			if err := killOn(ctx, procs[f.host], f); err != nil {
+				fmt.Fprintln(os.Stderr, err) // the cell then ends otherwise than it should
+			}
+			if f.machine && !p.After && p.Answer == (f.host == target) { // it died before it said that
 				t.relay.Cut(drive.Reset)
 				t.relay.Heal()
-			}
-			procs := []*drive.Process{t.trip.Process, t.target}
-			if err := killOn(ctx, t.sites[f.host], procs[f.host], f); err != nil {
-				fmt.Fprintln(os.Stderr, err) // the cell then ends otherwise than it should
 			}
 		}
 		t.hit <- at

@@ -123,7 +123,7 @@ func (s *supervisor) guestRuns(r *ipc.Request) error {
 	if err := r.Decode(&st); err != nil {
 		return err
 	}
-	s.setState(api.State(st))
+	s.setFirst(api.State(st))
 	s.mu.Lock()
 	at, heir := s.attached, s.heir
 	s.mu.Unlock()

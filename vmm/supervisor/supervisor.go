@@ -206,9 +206,24 @@ func (s *supervisor) isLost() bool {
 func (s *supervisor) setState(st api.State) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.setStateLocked(st)
+}
+
+// setStateLocked is setState. Precondition: mu is held.
+func (s *supervisor) setStateLocked(st api.State) {
 	s.state = st
 	close(s.changed)
 	s.changed = make(chan struct{})
+}
+
+// setFirst is setState for the state in which a guest arrived: what the machine has
+// noted since is newer.
+func (s *supervisor) setFirst(st api.State) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state == api.StateReceiving {
+		s.setStateLocked(st)
+	}
 }
 
 // noMachine notes that the machine process of a failed attempt is gone.
