@@ -20,7 +20,7 @@ help:
 	@echo 'make test            all that CI runs'
 	@echo 'make test-full       boot the Linux variant full and use all that it has: takes minutes'
 	@echo 'make soak [MOVES=N] [GUEST=linux]  move one busy guest back and forth, everything verified'
-	@echo 'make bench           boot, downtime, memory, network and disk, beside QEMU and gokvm; BENCH="-samples 1 -only net,disk"'
+	@echo 'make bench           boot, downtime, faults, the choice of a mode, memory, network and disk, beside QEMU and gokvm; BENCH="-samples 1 -only net,disk"'
 	@echo 'make guest           build the Linux guest, both variants, into a cache; last two lines: vmlinux, initramfs'
 	@echo 'make fuzz [TIME=1h]  fuzz every decoder, TIME in all'
 	@echo 'make lint            gofmt, vet, staticcheck, generated files'
