@@ -6,21 +6,24 @@ MOVES ?= 200
 GUEST ?= loadgen
 TIME  ?= 10m
 BENCH ?=
+MODES ?=
 MATRIX ?=
 
 # Packages whose tests run vCPUs or other processes: the race detector slows
 # them down so much that it would find other faults than theirs.
+# ferrypoison: a page that is missing, and read all the same, is no zeros (guestmem/poison.go).
 NO_RACE := /(tests(/.*)?|vcpu|internal/kvm(/.*)?|guests/loadgen|vmm|vmm/supervisor)$$
 
-.PHONY: help demo build test check deps guest guest-fast race soak matrix bench fuzz lint clean
+.PHONY: help demo build test test-full check deps guest guest-fast race soak matrix bench fuzz lint clean
 
 help:
 	@echo 'make demo            boot a guest, move it there and back, show what happened'
 	@echo 'make build           build bin/vmm'
 	@echo 'make test            all that CI runs'
-	@echo 'make soak [MOVES=N] [GUEST=linux]  move one busy guest back and forth, everything verified'
+	@echo 'make test-full       boot the Linux variant full and use all that it has: takes minutes'
+	@echo 'make soak [MOVES=N] [GUEST=linux] [MODES=auto,postcopy]  move one busy guest back and forth in every mode, everything verified'
 	@echo 'make matrix          every fault at every message of a move, in every mode; MATRIX="-mode hybrid -sample 50 -v"'
-	@echo 'make bench           boot, downtime, memory, network and disk, beside QEMU and gokvm; BENCH="-samples 1 -only net,disk"'
+	@echo 'make bench           boot, downtime, faults, the choice of a mode, memory, network and disk, beside QEMU and gokvm; BENCH="-samples 1 -only net,disk"'
 	@echo 'make guest           build the Linux guest, both variants, into a cache; last two lines: vmlinux, initramfs'
 	@echo 'make fuzz [TIME=1h]  fuzz every decoder, TIME in all'
 	@echo 'make lint            gofmt, vet, staticcheck, generated files'
@@ -35,6 +38,10 @@ build:
 test: deps guest-fast lint race build
 	CGO_ENABLED=0 $(GO) run ./tests/soak -vmm $(BIN) -moves 6
 	CGO_ENABLED=0 $(GO) test -timeout 15m ./...
+
+# Apart from test, for building and booting this variant takes longer than all of that.
+test-full: deps guest build
+	CGO_ENABLED=0 FERRY_FULL=1 $(GO) test -run '^TestFull' -v -count 1 -timeout 30m ./tests/e2e
 
 deps:
 	tests/install-deps
@@ -54,10 +61,10 @@ lint:
 	tests/generated
 
 race:
-	CGO_ENABLED=1 $(GO) test -race $$($(GO) list ./... | grep -Ev '$(NO_RACE)')
+	CGO_ENABLED=1 $(GO) test -race -tags ferrypoison $$($(GO) list ./... | grep -Ev '$(NO_RACE)')
 
 soak: build
-	@CGO_ENABLED=0 $(GO) run ./tests/soak -vmm $(BIN) -moves $(MOVES) -guest $(GUEST)
+	@CGO_ENABLED=0 $(GO) run ./tests/soak -vmm $(BIN) -moves $(MOVES) -guest $(GUEST) $(if $(MODES),-modes $(MODES))
 
 matrix: build
 	@CGO_ENABLED=0 $(GO) run ./tests/matrix -vmm $(BIN) $(MATRIX)

@@ -10,7 +10,13 @@ func (m *Memory) ReadAt(p []byte, gpa uint64) error {
 	if err := m.await(r, off, uint64(len(p))); err != nil {
 		return err
 	}
-	return r.read(p, off)
+	if err := r.read(p, off); err != nil {
+		return err
+	}
+	if poisoning {
+		taste(p, gpa)
+	}
+	return nil
 }
 
 // WriteAt puts p into guest memory at gpa, and marks the pages dirty once the bytes are there. It waits for missing pages of
@@ -67,7 +73,11 @@ func (m *Memory) View(gpa, size uint64) ([]byte, error) {
 	if err := m.await(r, off, size); err != nil {
 		return nil, err
 	}
-	return r.host.bytes[off : off+size : off+size], nil
+	view := r.host.bytes[off : off+size : off+size]
+	if poisoning {
+		taste(view, gpa)
+	}
+	return view, nil
 }
 
 // Check tells whether a view could be had: ErrOutside unless all of [gpa, gpa+size) is inside one region. It never waits.

@@ -54,6 +54,14 @@ func (b atomicBitmap) dropRange(from, to uint64) {
 	eachWord(from, to, func(w, mask uint64) { b[w].And(^mask) })
 }
 
+// count is the number of bits that are set.
+func (b atomicBitmap) count() (n uint64) {
+	for w := range b {
+		n += uint64(bits.OnesCount64(b[w].Load()))
+	}
+	return n
+}
+
 // nextSet and nextClear return the first page of [from, to) whose bit is set, or clear, or to.
 func (b atomicBitmap) nextSet(from, to uint64) uint64   { return b.next(from, to, 0) }
 func (b atomicBitmap) nextClear(from, to uint64) uint64 { return b.next(from, to, ^uint64(0)) }

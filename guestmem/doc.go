@@ -8,5 +8,8 @@
 // have landed, and a Tracker forgets a mark before it reads the page, so a change is either read or still marked. The same
 // holds for KVM's log: its bits are cleared, and only those that were read from it, before the pages are looked at.
 // With [Rings], KVM logs pages in a list for each vCPU instead; what is taken from there is protected again before it is marked.
+//
+// Pages may be missing, with a [Pull]: then the received bits alone say which are here, and everybody waits for the others.
+//
 // A hole is content: [Memory.Punch] marks pages like any write.
 package guestmem

@@ -7,6 +7,9 @@ var (
 	// came from.
 	ErrLayout = errors.New("invalid guest memory layout")
 
+	// ErrForeign reports a file that is no guest memory of another process. The caller should refuse the peer that it came from.
+	ErrForeign = errors.New("no guest memory")
+
 	// ErrOutside reports an access that is not entirely inside one region of guest memory. The address came from a guest or
 	// a peer: the caller should fail that request and go on.
 	ErrOutside = errors.New("outside guest memory")
@@ -20,6 +23,10 @@ var (
 
 	// ErrAttached reports that the memory has a VM already. A Memory serves one VM for life: build another.
 	ErrAttached = errors.New("memory is attached already")
+
+	// ErrNoHugePages reports that the host has not enough free huge pages. The caller should refuse the guest, and say how
+	// many it takes.
+	ErrNoHugePages = errors.New("not enough free huge pages")
 
 	// ErrPulling reports what cannot be done while pages may be missing: a second Pull, a Tracker. The caller should wait for
 	// the last page, and close the Pull.

@@ -8,7 +8,7 @@ import (
 )
 
 // Faults waits until missing pages are needed that it has not told of, by vCPUs or by calls of Memory, and puts their
-// addresses into gpas. Each page is told of once, and again after Renew. Faults on pages that are here it serves by itself,
+// addresses into gpas, each of a page of 4 KiB. Each is told of once, and again after Renew. A vCPU needs all of a huge page. Faults on pages that are here it serves by itself,
 // also before Miss, so one goroutine must always be in it; others wait for that one. Errors: ErrClosed after Close, or
 // userfaultfd's, after which a vCPU may wait for ever.
 //
@@ -45,7 +45,14 @@ func (p *Pull) sort(addresses []uintptr, gpas []uint64) (n int, err error) {
 		if err != nil {
 			return n, err
 		}
-		if needed, first := r.report(page); first {
+		needed, first := false, false
+		if r.huge() {
+			p.waits.want(r, page)
+			needed = !r.here(page)
+		} else {
+			needed, first = r.report(page)
+		}
+		if first {
 			gpas[n] = r.GPA + page*PageSize
 			n++
 		} else if !needed {
@@ -80,15 +87,24 @@ func (p *Pull) locate(address uintptr) (*pulled, uint64, error) {
 	return nil, 0, fmt.Errorf("page fault at %#x, which is no guest memory", address)
 }
 
-// serve maps a page that is here, of zeros if it is a hole, and wakes who waits for it.
+// serve maps the unit that a page is in, which is here, of zeros if it is a hole, and wakes who waits for it.
 func (p *Pull) serve(r *pulled, page uint64) error {
-	r.mapped.set(page)
-	_, err := p.fd.Continue(r.address(page), PageSize)
+	first, end := r.whole(page, page+1)
+	r.mapped.setRange(first, end)
+	address, size := r.address(first), uintptr(r.unit)*PageSize
+	_, err := p.fd.Continue(address, size)
 	if errors.Is(err, uffd.ErrHole) {
-		_, err = p.fd.Zeropage(r.address(page), PageSize)
+		if r.huge() { // userfaultfd has no zeros of that size
+			if err := r.allocate(first); err != nil {
+				return err
+			}
+			_, err = p.fd.Continue(address, size)
+		} else {
+			_, err = p.fd.Zeropage(address, size)
+		}
 	}
 	if errors.Is(err, uffd.ErrMapped) { // by somebody else, or it is data by now: then it faults once more
-		return p.fd.Wake(r.address(page), PageSize)
+		return p.fd.Wake(address, size)
 	}
 	return err
 }

@@ -23,6 +23,7 @@ func (p *Pull) Fill(gpa uint64, data []byte) (filled uint64, err error) {
 		return 0, err
 	}
 	defer p.life.RUnlock()
+	p.mend.Do(func() { go p.mendTorn() }) // the guest has started, or will before long
 	for len(data) > 0 {
 		n := pieceSize(off, uint64(len(data)))
 		got, err := p.place(r, off/PageSize, n/PageSize, data[:n])
@@ -35,7 +36,7 @@ func (p *Pull) Fill(gpa uint64, data []byte) (filled uint64, err error) {
 	return filled, nil
 }
 
-// FillZero is Fill with zeros. It allocates nothing, but what somebody waits for.
+// FillZero is Fill with zeros. It allocates nothing but what somebody waits for.
 func (p *Pull) FillZero(gpa, size uint64) (filled uint64, err error) {
 	r, off, err := p.findPages(gpa, size)
 	if err != nil {
@@ -45,6 +46,7 @@ func (p *Pull) FillZero(gpa, size uint64) (filled uint64, err error) {
 		return 0, err
 	}
 	defer p.life.RUnlock()
+	p.mend.Do(func() { go p.mendTorn() })
 	// No missing page becomes data but by being filled: from old on there are older copies, which must go.
 	old, err := r.data(off / PageSize)
 	if err != nil {
@@ -162,19 +164,25 @@ func (p *Pull) arrive(r *pulled, first, n uint64) {
 	p.waits.release(p)
 }
 
-// show maps pages that have arrived, and wakes who waits for them.
+// show maps pages that have arrived, and wakes who waits for them. Of a huge page it waits for the last piece.
 func (p *Pull) show(r *pulled, first, got uint64) error {
 	for at, count := range runs(got) {
-		for page, end := first+at, first+at+count; page < end; {
+		page, end := first+at, first+at+count
+		if r.huge() {
+			if page, end = r.whole(page, end); !r.here(page) {
+				continue
+			}
+		}
+		for page < end {
 			done, err := p.fd.Continue(r.address(page), uintptr(end-page)*PageSize)
 			page += uint64(done) / PageSize
 			switch {
 			case err == nil:
 			case errors.Is(err, uffd.ErrMapped), errors.Is(err, uffd.ErrHole): // a Faults was quicker, or a Punch
-				if err := p.fd.Wake(r.address(page), PageSize); err != nil {
+				if err := p.fd.Wake(r.address(page), uintptr(r.unit)*PageSize); err != nil {
 					return err
 				}
-				page++
+				page += r.unit
 			default:
 				return err
 			}
@@ -186,7 +194,7 @@ func (p *Pull) show(r *pulled, first, got uint64) error {
 // showZeros serves those pages that somebody waits for. The others stay holes; Faults serves them when they are touched.
 func (p *Pull) showZeros(r *pulled, first, got uint64) error {
 	for ; got != 0; got &= got - 1 {
-		if page := first + uint64(bits.TrailingZeros64(got)); r.reported.get(page) {
+		if page := first + uint64(bits.TrailingZeros64(got)); r.reported.get(page) && r.here(page) {
 			if err := p.serve(r, page); err != nil {
 				return err
 			}

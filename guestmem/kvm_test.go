@@ -33,7 +33,7 @@ func kvmAttach(t testing.TB, m *guestmem.Memory, log string) (*kvm.VM, *guestmem
 		check(t, m.AttachPlain(vm))
 	case "ring", smallRing:
 		check(t, vm.EnableDirtyRing(ringEntries[log]))
-		rings, err := m.AttachRings(vm, 1)
+		rings, err := m.AttachRings(vm, 1, ringEntries[log])
 		check(t, err)
 		return vm, rings
 	default:

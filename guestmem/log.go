@@ -1,10 +1,18 @@
 package guestmem
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // dirtyLog is how a VM tells what its guest wrote while its slots are logged. Memory.mu is held during each call.
 type dirtyLog interface {
+	// begin precedes the log's being switched on.
+	begin()
+	// tear has the next harvest say errTorn.
+	tear()
 	// harvest merges what was written into the regions' pending bits, or into the marks of our own writes.
+	// errTorn means that the log missed something: it must be switched off and on, and every page is dirty.
 	harvest(regions []tracked) error
 	// clear forgets what harvest has seen of pages [start, end), and no more, before they are looked at. Both are multiples of 64.
 	clear(r *tracked, start, end uint64) error
@@ -13,6 +21,9 @@ type dirtyLog interface {
 	// sample adds to the regions' written bits what was written since watch, and forgets none of it.
 	sample(regions []tracked) error
 }
+
+// errTorn never leaves this package.
+var errTorn = errors.New("dirty log torn")
 
 var (
 	_ dirtyLog = (*bitmapLog)(nil)
@@ -26,6 +37,9 @@ type bitmapLog struct {
 
 	scratch bitmap // what sample reads into
 }
+
+func (l *bitmapLog) begin() {}
+func (l *bitmapLog) tear()  {}
 
 func (l *bitmapLog) harvest(regions []tracked) error {
 	for _, r := range regions {

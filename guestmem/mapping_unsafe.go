@@ -13,8 +13,13 @@ type mapping struct {
 	bytes   []byte
 }
 
-func mapFile(fd int, size uint64) (mapping, error) {
-	address, _, errno := unix.Syscall6(unix.SYS_MMAP, 0, uintptr(size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_NORESERVE, uintptr(fd), 0)
+// mapFile maps a memfd; reserve makes sure that none of its pages will be lacking.
+func mapFile(fd int, size uint64, reserve bool) (mapping, error) {
+	flags := unix.MAP_SHARED | unix.MAP_NORESERVE
+	if reserve {
+		flags = unix.MAP_SHARED
+	}
+	address, _, errno := unix.Syscall6(unix.SYS_MMAP, 0, uintptr(size), unix.PROT_READ|unix.PROT_WRITE, uintptr(flags), uintptr(fd), 0)
 	if errno != 0 {
 		return mapping{}, fmt.Errorf("map %d bytes of guest memory: %w", size, errno)
 	}
@@ -28,6 +33,16 @@ func mapFile(fd int, size uint64) (mapping, error) {
 		return mapping{}, fmt.Errorf("exclude guest memory from core files: %w", err)
 	}
 	return m, nil
+}
+
+// resident tells, by a byte for each page, which pages from off on the mapping has: bit 0 of each.
+func (m *mapping) resident(off uint64, out []byte) error {
+	// SAFETY: the kernel writes a byte to out for each of the len(out) pages at an address that is ours; it reads no memory there.
+	_, _, errno := unix.Syscall(unix.SYS_MINCORE, m.address+uintptr(off), uintptr(len(out))*PageSize, uintptr(unsafe.Pointer(&out[0])))
+	if errno != 0 {
+		return fmt.Errorf("look for pages of guest memory: %w", errno)
+	}
+	return nil
 }
 
 // unmap does nothing for what is not mapped.

@@ -30,8 +30,8 @@ type RingVM interface {
 	// CollectDirty takes what is in a vCPU's ring and returns the number of entries. What it took can be written without being
 	// logged until ResetDirtyRings.
 	CollectDirty(cpu int, page func(slot uint32, page uint64)) int
-	// ResetDirtyRings protects all pages that CollectDirty took.
-	ResetDirtyRings() error
+	// ResetDirtyRings protects all pages that CollectDirty took, or not the whole of them: then only switching the log off and on does.
+	ResetDirtyRings() (whole bool, err error)
 }
 
 // memLogDirtyPages is KVM_MEM_LOG_DIRTY_PAGES.
@@ -54,13 +54,24 @@ type Memory struct {
 }
 
 // New allocates no page: it makes the memfds and mappings for layout. Errors: ErrLayout, or the system call's.
-func New(layout Layout) (*Memory, error) {
+func New(layout Layout) (*Memory, error) { return newMemory(layout, 1) }
+
+// NewHuge is New with huge pages of 2 MiB, which it reserves: they are the guest's until Close. Errors: ErrLayout also for
+// what is not in whole huge pages, ErrNoHugePages, or the system call's.
+func NewHuge(layout Layout) (*Memory, error) { return newMemory(layout, hugePages) }
+
+func newMemory(layout Layout, unit uint64) (*Memory, error) {
 	if err := layout.Validate(); err != nil {
 		return nil, err
 	}
+	for _, rg := range layout {
+		if rg.GPA%(unit*PageSize) != 0 || rg.Size%(unit*PageSize) != 0 {
+			return nil, fmt.Errorf("%w: [%#x, +%#x) is not in whole pages of 2 MiB", ErrLayout, rg.GPA, rg.Size)
+		}
+	}
 	m := &Memory{layout: slices.Clone(layout)}
 	for i, rg := range m.layout {
-		r, err := newRegion(i, rg)
+		r, err := newRegion(i, rg, unit)
 		if err != nil {
 			return nil, errors.Join(err, m.Close())
 		}

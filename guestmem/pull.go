@@ -7,8 +7,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/ferryvmm/ferry/internal/uffd"
 )
 
@@ -39,6 +37,9 @@ type Pull struct {
 	reading, serving sync.Mutex
 
 	waits waits
+
+	torn []torn    // what Miss has taken from the guest mapping and is not missing
+	mend sync.Once // of it
 }
 
 // pulled is a region as a Pull sees it.
@@ -63,7 +64,7 @@ func (m *Memory) Pull(dev *os.File) (_ *Pull, err error) {
 		return nil, ErrPulling
 	}
 	p := &Pull{m: m, done: make(chan struct{}), regions: make([]pulled, len(m.regions)), waits: waits{pages: map[uint64]chan struct{}{}}}
-	if p.fd, err = uffd.New(dev, false); err != nil {
+	if p.fd, err = uffd.New(dev, m.regions[0].huge()); err != nil {
 		return nil, err
 	}
 	for i, r := range m.regions {
@@ -96,78 +97,24 @@ func (p *Pull) Map(gpa, size uint64) error {
 	if p.missed.Load() {
 		return fmt.Errorf("%w: pages may be missing, and must not be mapped", ErrPulling)
 	}
-	end := (off + size) / PageSize
-	for page := r.mapped.nextClear(off/PageSize, end); page < end; page = r.mapped.nextClear(page, end) {
+	first, end := r.whole(off/PageSize, (off+size)/PageSize)
+	for page := r.mapped.nextClear(first, end); page < end; page = r.mapped.nextClear(page, end) {
 		done, err := p.fd.Continue(r.address(page), uintptr(r.mapped.nextSet(page, end)-page)*PageSize)
 		r.mapped.setRange(page, page+uint64(done)/PageSize)
 		page += uint64(done) / PageSize
 		switch {
 		case err == nil:
 		case errors.Is(err, uffd.ErrMapped):
-			r.mapped.set(page)
+			r.mapped.setRange(page, page+r.unit)
 		case errors.Is(err, uffd.ErrHole):
 			next, err := r.data(page)
 			if err != nil {
 				return err
 			}
-			page = max(page+1, next) // data by now, perhaps: then it faults later
+			page = max(page+r.unit, next) // data by now, perhaps: then it faults later
 		default:
 			return err
 		}
-	}
-	return nil
-}
-
-// Miss says what is missing from now on. All else counts as received: a hole in it is zeros. Errors: ErrAlign, ErrOutside,
-// ErrTracking, ErrPulling if it was called before.
-//
-// Precondition: the guest stands still, and no other call of the Memory or the Pull but Faults is in progress.
-func (p *Pull) Miss(ranges []Range) error {
-	p.m.mu.Lock()
-	defer p.m.mu.Unlock()
-	if p.m.tracker != nil {
-		return ErrTracking
-	}
-	for _, rg := range ranges {
-		if _, _, err := p.findPages(rg.GPA, rg.Size); err != nil {
-			return err
-		}
-	}
-	if err := p.enter(); err != nil {
-		return err
-	}
-	defer p.life.RUnlock()
-	if p.missed.Swap(true) {
-		return ErrPulling
-	}
-	p.serving.Lock()
-	defer p.serving.Unlock()
-	for _, rg := range ranges {
-		r, off, _ := p.findPages(rg.GPA, rg.Size)
-		end := (off + rg.Size) / PageSize
-		r.received.dropRange(off/PageSize, end)
-		for page := r.mapped.nextSet(off/PageSize, end); page < end; page = r.mapped.nextSet(page, end) {
-			first := page
-			page = r.mapped.nextClear(page, end)
-			if err := r.unmap(first*PageSize, (page-first)*PageSize); err != nil {
-				return err
-			}
-		}
-	}
-	var pages uint64
-	for range p.eachMissing {
-		pages++
-	}
-	if p.missing.Store(int64(pages)); pages == 0 {
-		close(p.done)
-	}
-	return nil
-}
-
-// unmap takes pages out of the guest mapping; the file keeps them.
-func (r *region) unmap(off, size uint64) error {
-	if err := unix.Madvise(r.guest.bytes[off:off+size], unix.MADV_DONTNEED); err != nil {
-		return fmt.Errorf("unmap pages of the guest: %w", err)
 	}
 	return nil
 }

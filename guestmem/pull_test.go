@@ -2,13 +2,10 @@ package guestmem_test
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
-	"math/rand/v2"
 	"os"
+	"runtime"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -30,8 +27,13 @@ type puller struct {
 
 func newPuller(t testing.TB, layout guestmem.Layout) *puller {
 	t.Helper()
+	return newPullerOf(t, newMemory(t, layout))
+}
+
+func newPullerOf(t testing.TB, m *guestmem.Memory) *puller {
+	t.Helper()
 	dev := uffdtest.Open(t)
-	p := &puller{t: t, mem: newMemory(t, layout), vm: guestmemtest.NewVM(guestmemtest.Manual), told: make(chan uint64, 1<<16), end: make(chan error, 1)}
+	p := &puller{t: t, mem: m, vm: guestmemtest.NewVM(guestmemtest.Manual), told: make(chan uint64, 1<<16), end: make(chan error, 1)}
 	check(t, p.vm.Attach(p.mem))
 	pull, err := p.mem.Pull(dev)
 	check(t, err)
@@ -165,6 +167,57 @@ func TestPullHybrid(t *testing.T) {
 	tr, err := p.mem.Track()
 	check(t, err)
 	check(t, tr.Close())
+}
+
+// What was taken from the guest mapping with its missing neighbours is mapped again, and nothing else is.
+func TestPullMends(t *testing.T) {
+	for name, m := range map[string]func(testing.TB, guestmem.Layout) *guestmem.Memory{
+		"4K": func(t testing.TB, l guestmem.Layout) *guestmem.Memory { return newMemory(t, l) },
+		"2M": newHuge,
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPullerOf(t, m(t, split))
+			unit := uint64(page)
+			if name == "2M" {
+				unit = 2 * mib
+			}
+			var missing []guestmem.Range
+			for i := range uint64(8) {
+				check(t, p.mem.Place(i*unit, pages(1, byte(i+1))))
+				if i%3 == 1 {
+					missing = append(missing, guestmem.Range{GPA: i * unit, Size: page})
+				}
+			}
+			check(t, p.pull.Map(0, 8*unit))
+			check(t, p.pull.Miss(missing))
+			mapped := func(i uint64) bool {
+				is, err := p.vm.Mapped(i * unit)
+				check(t, err)
+				return is
+			}
+			for _, r := range missing {
+				if mapped(r.GPA / unit) {
+					t.Errorf("the guest has the page at %#x, which is missing", r.GPA)
+				}
+			}
+			p.fill(missing[0].GPA, pages(1, 9), 1) // the sign that the guest runs
+			for _, i := range []uint64{0, 1, 2, 3, 5, 6} {
+				for !mapped(i) {
+					runtime.Gosched()
+				}
+			}
+			if mapped(4) {
+				t.Error("the guest has a page that is still missing")
+			}
+			p.reads(3*unit, 4)
+			if len(p.told) != 0 {
+				t.Errorf("Faults told of %#x", <-p.told)
+			}
+			p.fill(missing[1].GPA, pages(1, 9), 1)
+			p.fill(missing[2].GPA, pages(1, 9), 1)
+			p.close()
+		})
+	}
 }
 
 // No trace of userfaultfd is left after Close.
@@ -329,113 +382,34 @@ func TestPullRefuses(t *testing.T) {
 
 func second[T any](_ T, err error) error { return err }
 
-// Vcpus, devices and fillers at once: each page comes once, is never seen before, and never again after it was written to.
-func TestPullAtOnce(t *testing.T) {
-	const total = 32 * mib / page
+// Nothing allocates on the way of a page, and of an access that need not wait.
+func TestPullAllocatesNothing(t *testing.T) {
+	m := newMemory(t, split)
+	data, gpa := pages(16, 1), uint64(0)
+	access := func(m *guestmem.Memory) func() {
+		return func() {
+			_, err := m.View(0, page)
+			check(t, errors.Join(err, m.ReadAt(data[:page], 0), m.WriteAt(data[:100], 50)))
+		}
+	}
 	p := newPuller(t, split)
-	gpaOf := func(i uint64) uint64 {
-		if i >= total/2 {
-			return high + (i-total/2)*page
+	check(t, p.mem.Place(0, data))
+	check(t, p.pull.Miss(everything(p.mem)[1:]))
+	zero := uint64(high)
+	for name, f := range map[string]func(){
+		"no pull": access(m),
+		"access":  access(p.mem),
+		"Fill":    func() { p.fill(high+gpa, data, 16); gpa += 16 * page },
+		"FillZero": func() {
+			p.zero(zero+8*mib, 16*page, 16)
+			zero += 16 * page
+		},
+	} {
+		if got := testing.AllocsPerRun(20, f); got != 0 {
+			t.Errorf("%s: got %v allocations; want none", name, got)
 		}
-		return i * page
 	}
-	// Every fourth page is zeros, and stale; what is sent carries its number, and what is written its negation.
-	content := func(i uint64) []byte {
-		b := make([]byte, page)
-		if i%4 != 0 {
-			binary.LittleEndian.PutUint64(b, i)
-		}
-		return b
-	}
-	for i := uint64(0); i < total; i += 4 {
-		check(t, p.mem.Place(gpaOf(i), pages(1, 0xee)))
-	}
-	check(t, p.pull.Map(0, 16*mib))
-	check(t, p.pull.Miss(everything(p.mem)))
-
-	var filled atomic.Uint64
-	fill := func(i uint64) {
-		var n uint64
-		var err error
-		if i%4 == 0 {
-			n, err = p.pull.FillZero(gpaOf(i), page)
-		} else {
-			n, err = p.pull.Fill(gpaOf(i), content(i))
-		}
-		if err != nil {
-			t.Error(err)
-		}
-		filled.Add(n)
-	}
-	var users, fillers sync.WaitGroup
-	for range 2 { // two service threads
-		fillers.Go(func() {
-			for gpa := range p.told {
-				i := gpa / page
-				if gpa >= high {
-					i = (gpa-high)/page + total/2
-				}
-				fill(i)
-			}
-		})
-	}
-	for w := range 2 { // and the background, twice over
-		fillers.Go(func() {
-			for i := range uint64(total) {
-				fill((i + uint64(w)*total/3) % total)
-			}
-		})
-	}
-	for w := range uint64(6) {
-		users.Go(func() {
-			r := rand.New(rand.NewPCG(w, 1))
-			b := make([]byte, 8)
-			for range 2 * total / 6 {
-				i := r.Uint64N(total)/6*6 + w // each page has one user, who knows what is in it
-				if i >= total {
-					continue
-				}
-				read, write := p.vm.Load, p.vm.Store
-				if w%2 == 1 {
-					read, write = p.mem.ReadAt, p.mem.WriteAt
-				}
-				if err := read(b, gpaOf(i)); err != nil {
-					t.Error(err)
-				}
-				want := binary.LittleEndian.Uint64(content(i))
-				if got := binary.LittleEndian.Uint64(b); got != want && got != ^i {
-					t.Errorf("page %d: got %#x; want %#x or %#x", i, got, want, ^i)
-				}
-				binary.LittleEndian.PutUint64(b, ^i)
-				if err := write(b, gpaOf(i)+8); err != nil {
-					t.Error(err)
-				}
-				if i%5 == 0 {
-					if err := write(b, gpaOf(i)); err != nil {
-						t.Error(err)
-					}
-				}
-				if err := read(b, gpaOf(i)+8); err != nil {
-					t.Error(err)
-				}
-				if got := binary.LittleEndian.Uint64(b); got != ^i {
-					t.Errorf("page %d: got %#x; want what was written, %#x", i, got, ^i)
-				}
-			}
-		})
-	}
-	users.Wait()
-	<-p.pull.Done()
+	_, err := p.pull.FillZero(high, 16*mib)
+	check(t, err)
 	p.close()
-	fillers.Wait()
-	if got := filled.Load(); got != total {
-		t.Errorf("got %d pages filled; want each of %d once", got, total)
-	}
-	for i := range uint64(total) {
-		b := make([]byte, 8)
-		check(t, p.vm.Load(b, gpaOf(i)))
-		if got, want := binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(content(i)); got != want && got != ^i {
-			t.Errorf("page %d in the end: got %#x; want %#x or %#x", i, got, want, ^i)
-		}
-	}
 }

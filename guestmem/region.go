@@ -13,6 +13,7 @@ import (
 type region struct {
 	Range
 	slot  uint32
+	unit  uint64 // of allocation, in pages: 1, or hugePages
 	file  *os.File
 	fd    int // of file, for the calls that os.File does not offer
 	guest mapping
@@ -23,36 +24,44 @@ type region struct {
 	present  bitmap       // pages known to be data, so that no seek is needed; guarded by Memory.mu
 }
 
-func newRegion(slot int, rg Range) (_ *region, err error) {
-	r := &region{Range: rg, slot: uint32(slot)}
+func newRegion(slot int, rg Range, unit uint64) (_ *region, err error) {
+	r := &region{Range: rg, slot: uint32(slot), unit: unit}
 	defer func() {
 		if err != nil {
 			r.close()
 		}
 	}()
-	fd, err := unix.MemfdCreate(fmt.Sprintf("guest-memory-%d", slot), unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	flags := unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING
+	if r.huge() {
+		flags |= unix.MFD_HUGETLB | unix.MFD_HUGE_2MB
+	}
+	fd, err := unix.MemfdCreate(fmt.Sprintf("guest-memory-%d", slot), flags)
 	if err != nil {
-		return nil, fmt.Errorf("memfd for guest memory: %w", err)
+		return nil, fmt.Errorf("memfd for guest memory: %w", r.hugeError(err))
 	}
 	r.fd = fd
 	r.file = os.NewFile(uintptr(fd), "guest memory")
 	if err := r.file.Truncate(int64(r.Size)); err != nil {
 		return nil, fmt.Errorf("size guest memory: %w", err)
 	}
-	// Whoever else gets the fd can neither shrink it under our mappings (SIGBUS) nor take guest writes away.
-	if _, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, unix.F_SEAL_SHRINK|unix.F_SEAL_GROW|unix.F_SEAL_SEAL); err != nil {
+	if _, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, seals); err != nil {
 		return nil, fmt.Errorf("seal guest memory: %w", err)
 	}
-	if r.guest, err = mapFile(fd, r.Size); err != nil {
-		return nil, err
+	return r, r.mapAll()
+}
+
+// mapAll makes the mappings and the page state of a region that has its file.
+func (r *region) mapAll() (err error) {
+	if r.guest, err = mapFile(r.fd, r.Size, r.huge()); err != nil {
+		return r.hugeError(err)
 	}
-	if r.host, err = mapFile(fd, r.Size); err != nil {
-		return nil, err
+	if r.host, err = mapFile(r.fd, r.Size, r.huge()); err != nil {
+		return r.hugeError(err)
 	}
 	words := (r.pages() + 63) / 64
 	r.own = make(atomicBitmap, words)
 	r.received = make(atomicBitmap, words)
-	return r, nil
+	return nil
 }
 
 func (r *region) close() error {
@@ -76,6 +85,9 @@ func (r *region) hole(page uint64) (uint64, error) { return r.seek(page, unix.SE
 func (r *region) seek(page uint64, whence int) (uint64, error) {
 	if page >= r.pages() {
 		return r.pages(), nil
+	}
+	if r.huge() {
+		return r.seekHuge(page, whence == unix.SEEK_DATA)
 	}
 	off, err := unix.Seek(r.fd, int64(page*PageSize), whence)
 	switch {
@@ -107,6 +119,9 @@ func (r *region) dataPages() (uint64, error) {
 
 // punch makes bytes [off, off+size) a hole.
 func (r *region) punch(off, size uint64) error {
+	if r.huge() {
+		return r.wipe(off, size)
+	}
 	for {
 		err := unix.Fallocate(r.fd, unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, int64(off), int64(size))
 		if errors.Is(err, unix.EINTR) {
@@ -128,6 +143,10 @@ func (r *region) read(p []byte, off uint64) error {
 }
 
 func (r *region) write(p []byte, off uint64) error {
+	if r.huge() { // which cannot be written to as files
+		copy(r.host.bytes[off:], p)
+		return nil
+	}
 	if _, err := r.file.WriteAt(p, int64(off)); err != nil {
 		return fmt.Errorf("write guest memory: %w", err)
 	}

@@ -17,22 +17,26 @@ type Rings struct {
 
 	mu    sync.Mutex    // guards all below; held while rings are emptied and reset
 	taken [][]takenPage // by vCPU: out of its ring, not known to be protected again yet
+	torn  bool          // pages may have been left unprotected, since the log was switched on
+	open  int           // entries taken since the last reset
 	cpu   int           // whose ring is being emptied
 	take  func(slot uint32, page uint64)
 
 	written, dirtied []uint64 // by vCPU: entries seen, and pages that were not dirty before
 }
 
-type takenPage struct {
-	slot uint32
-	page uint64
-}
+type takenPage struct{ slot, page uint32 }
 
-// AttachRings is Attach for a VM with dirty rings for that many vCPUs. Error: ErrAttached, or the VM's.
-func (m *Memory) AttachRings(vm RingVM, cpus int) (*Rings, error) {
+// AttachRings is Attach for a VM with a dirty ring of that many entries for each of its vCPUs. Error: ErrAttached, or the VM's.
+func (m *Memory) AttachRings(vm RingVM, cpus, entries int) (*Rings, error) {
 	l := &Rings{vm: vm, regions: m.regions, taken: make([][]takenPage, cpus), written: make([]uint64, cpus), dirtied: make([]uint64, cpus)}
+	for cpu := range l.taken {
+		l.taken[cpu] = make([]takenPage, 0, entries) // memory that is not touched before it is needed
+	}
 	l.take = func(slot uint32, page uint64) {
-		l.taken[l.cpu] = append(l.taken[l.cpu], takenPage{slot, page})
+		if slot < uint32(len(l.regions)) && page < l.regions[slot].pages() {
+			l.taken[l.cpu] = append(l.taken[l.cpu], takenPage{slot, uint32(page)})
+		}
 	}
 	if err := m.attach(vm, l); err != nil {
 		return nil, err
@@ -71,7 +75,26 @@ func (l *Rings) harvest([]tracked) error {
 	for cpu := range l.taken {
 		l.empty(cpu)
 	}
-	return l.protect()
+	if err := l.protect(); err != nil {
+		return err
+	}
+	if l.torn {
+		return errTorn
+	}
+	return nil
+}
+
+// begin is called before the log is switched on, which protects every page.
+func (l *Rings) begin() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.torn = false
+}
+
+func (l *Rings) tear() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.torn = true
 }
 
 // clear has nothing to do: what was harvested is protected already.
@@ -87,9 +110,7 @@ func (l *Rings) sample(regions []tracked) error {
 	for cpu := range l.taken {
 		l.empty(cpu)
 		for _, p := range l.taken[cpu] {
-			if p.slot < uint32(len(regions)) && p.page < regions[p.slot].pages() {
-				regions[p.slot].written.set(p.page)
-			}
+			regions[p.slot].written.set(uint64(p.page))
 		}
 	}
 	for _, r := range regions {
@@ -103,24 +124,25 @@ func (l *Rings) sample(regions []tracked) error {
 // empty takes all that is in a ring. Precondition: mu is held.
 func (l *Rings) empty(cpu int) {
 	l.cpu = cpu
-	l.written[cpu] += uint64(l.vm.CollectDirty(cpu, l.take))
+	n := l.vm.CollectDirty(cpu, l.take)
+	l.written[cpu] += uint64(n)
+	l.open += n
 }
 
 // protect has all that was taken protected again, and then marks it. Precondition: mu is held.
 func (l *Rings) protect() error {
-	n := 0
-	for _, pages := range l.taken {
-		n += len(pages)
-	}
-	if n == 0 {
+	if l.open == 0 {
 		return nil
 	}
-	if err := l.vm.ResetDirtyRings(); err != nil {
+	whole, err := l.vm.ResetDirtyRings()
+	if err != nil {
 		return fmt.Errorf("reset the dirty rings: %w", err)
 	}
+	l.torn = l.torn || !whole
+	l.open = 0
 	for cpu, pages := range l.taken {
 		for _, p := range pages {
-			if p.slot < uint32(len(l.regions)) && p.page < l.regions[p.slot].pages() && l.regions[p.slot].own.set(p.page) {
+			if l.regions[p.slot].own.set(uint64(p.page)) {
 				l.dirtied[cpu]++
 			}
 		}

@@ -44,6 +44,9 @@ func (m *Memory) Track() (*Tracker, error) {
 		return nil, ErrPulling
 	}
 	t := &Tracker{m: m, regions: make([]tracked, len(m.regions))}
+	if m.log != nil {
+		m.log.begin()
+	}
 	for i, r := range m.regions {
 		if err := m.setLog(r, memLogDirtyPages); err != nil {
 			return nil, errors.Join(err, m.stopLog(m.regions[:i]))
@@ -104,7 +107,11 @@ func (t *Tracker) Harvest() (pages uint64, err error) {
 		return 0, err
 	}
 	if log := t.m.log; log != nil {
-		if err := log.harvest(t.regions); err != nil {
+		err := log.harvest(t.regions)
+		if errors.Is(err, errTorn) {
+			err = t.renew()
+		}
+		if err != nil {
 			return 0, err
 		}
 	}
@@ -130,6 +137,19 @@ func (t *Tracker) Harvest() (pages uint64, err error) {
 	t.rounds++
 	t.region, t.page, t.left = 0, 0, pages
 	return pages, nil
+}
+
+// renew starts a log anew that has missed something: every page is dirty. Until that has succeeded Harvest tries again.
+func (t *Tracker) renew() error {
+	t.m.log.begin()
+	for _, r := range t.regions {
+		if err := errors.Join(t.m.setLog(r.region, 0), t.m.setLog(r.region, memLogDirtyPages)); err != nil {
+			t.m.log.tear()
+			return err
+		}
+		r.pending.setRange(0, r.pages())
+	}
+	return nil
 }
 
 // takeOwn merges what our own writes have marked into pending. The marks are dropped here, before the pages are read.

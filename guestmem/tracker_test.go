@@ -153,6 +153,9 @@ func model(t *testing.T, mode guestmemtest.Mode, seed uint64) {
 			write()
 		}
 	}
+	if seed%2 == 1 {
+		vm.Tear = func() bool { return rnd.IntN(4) == 0 }
+	}
 	check(t, vm.Attach(source))
 	for range rnd.IntN(50) {
 		write()
@@ -415,34 +418,38 @@ func TestTrackWithoutVM(t *testing.T) {
 }
 
 func TestNextAllocatesNothing(t *testing.T) {
-	m := newMemory(t, split)
-	vm := guestmemtest.NewVM(guestmemtest.InitiallySet)
-	check(t, vm.Attach(m))
-	for gpa := uint64(0); gpa < 8*mib; gpa += 3 * page {
-		check(t, vm.Write([]byte{1}, gpa))
-	}
-	tr, err := m.Track()
-	check(t, err)
-	runs := make([]guestmem.Run, 256)
-	allocs := testing.AllocsPerRun(5, func() {
-		_, err := tr.Harvest()
-		check(t, err)
-		for {
-			n, err := tr.Next(runs)
+	for _, name := range []string{"initially set", "ring"} {
+		t.Run(name, func(t *testing.T) {
+			m := newMemory(t, split)
+			vm := guestmemtest.NewVM(modes[name])
+			check(t, vm.Attach(m))
+			for gpa := uint64(0); gpa < 8*mib; gpa += 3 * page {
+				check(t, vm.Write([]byte{1}, gpa))
+			}
+			tr, err := m.Track()
 			check(t, err)
-			if n == 0 {
-				return
+			runs := make([]guestmem.Run, 256)
+			allocs := testing.AllocsPerRun(5, func() {
+				_, err := tr.Harvest()
+				check(t, err)
+				for {
+					n, err := tr.Next(runs)
+					check(t, err)
+					if n == 0 {
+						return
+					}
+					for _, r := range runs[:n] {
+						check(t, vm.Write([]byte{1}, r.GPA))
+					}
+				}
+			})
+			if allocs != 0 {
+				t.Errorf("a round of 683 pages: got %v allocations; want 0", allocs)
 			}
-			for _, r := range runs[:n] {
-				check(t, vm.Write([]byte{1}, r.GPA))
+			if _, err := tr.Next(nil); err == nil {
+				t.Error("Next without room: got no error")
 			}
-		}
-	})
-	if allocs != 0 {
-		t.Errorf("a round of 683 pages: got %v allocations; want 0", allocs)
-	}
-	if _, err := tr.Next(nil); err == nil {
-		t.Error("Next without room: got no error")
+		})
 	}
 }
 

@@ -56,16 +56,29 @@ func (p *Pull) begin(r *pulled, page, end uint64) (there chan struct{}, err erro
 		w.count.Store(int64(len(w.pages)))
 	}
 	w.sweep(p) // it may have arrived before we were counted
-	before := len(w.asked)
-	for ; page < end; page = r.received.nextClear(page+1, end) {
-		if _, first := r.report(page); first {
-			w.asked = append(w.asked, r.GPA+page*PageSize)
-		}
-	}
-	if len(w.asked) > before {
+	if w.ask(r, page, end) {
 		return there, p.fd.Kick()
 	}
 	return there, nil
+}
+
+// ask asks for what is missing of pages [page, end), and tells whether that is more than was asked for. It wants mu held.
+func (w *waits) ask(r *pulled, page, end uint64) (more bool) {
+	for page = r.received.nextClear(page, end); page < end; page = r.received.nextClear(page+1, end) {
+		if _, first := r.report(page); first {
+			w.asked = append(w.asked, r.GPA+page*PageSize)
+			more = true
+		}
+	}
+	return more
+}
+
+// want asks for all of the unit that page is in.
+func (w *waits) want(r *pulled, page uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	first, end := r.whole(page, page+1)
+	w.ask(r, first, end)
 }
 
 // release ends the waits for pages that have arrived.

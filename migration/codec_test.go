@@ -270,6 +270,9 @@ func TestHostilePages(t *testing.T) {
 		"wrong totals":   {[]Frame{PagesFrame(0, false, 0, 4096, wireHole, nil), EndOfRound(0, false, 1, 0, 1, 0)}, ErrProtocol},
 		"turning final":  {[]Frame{PagesFrame(0, false, 0, 4096, wireHole, nil), EndOfRound(0, true, 1, 0, 0, 1)}, ErrProtocol},
 		"after the end":  {[]Frame{EndOfRound(0, true, 0, 0, 0, 0), EndOfRound(1, true, 0, 0, 0, 0)}, ErrProtocol},
+		"late":           {[]Frame{EndOfRound(0, false, 0, 0, 0, 0), PagesFrame(0, false, 0, 4096, wireHole, nil)}, ErrProtocol},
+		"too late":       {[]Frame{EndOfRound(0, true, 0, 0, 0, 0), PagesFrame(1, true, 0, 4096, wireHole, nil)}, ErrProtocol},
+		"twice":          {[]Frame{PagesFrame(0, false, 0, 4096, wireData, page), PagesFrame(0, false, 0, 4096, wireData, page), EndOfRound(0, false, 2, 2, 0, 0)}, nil},
 		"a good round":   {[]Frame{PagesFrame(0, false, 4<<30, 4096, wireData, page), EndOfRound(0, false, 1, 1, 0, 0)}, nil},
 		"rounds, a last": {[]Frame{EndOfRound(0, false, 0, 0, 0, 0), EndOfRound(1, true, 0, 0, 0, 0)}, nil},
 	} {

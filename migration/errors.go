@@ -26,6 +26,9 @@ var (
 	ErrTimeout = errors.New("timeout")
 	// ErrNoPull: the target cannot start a guest with pages missing. Use another mode.
 	ErrNoPull = errors.New("the target cannot start a guest before all of its memory is there")
+	// ErrNotLocal: a guest was to be handed over by a connection that carries no
+	// descriptors. It is a mistake of the caller: connect by a unix socket.
+	ErrNotLocal = errors.New("the connection is no unix socket")
 	// ErrTargetLost: the target's machine died while pages of the guest were still
 	// here alone. Neither copy is whole.
 	ErrTargetLost = errors.New("the guest is lost: its machine at the target died before it had all of its memory")

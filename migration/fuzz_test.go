@@ -50,6 +50,7 @@ func FuzzMessages(f *testing.F) {
 		f.Add(byte(t), b)
 	}
 	add(frameReserve, Description{Name: "g", Layout: testLayout}.message())
+	add(frameReserve, Description{Name: "g", Layout: testLayout, Modes: []Mode{Local}, Handed: []Handed{{Role: "memory:0"}}}.message())
 	add(frameReserved, reservedMessage{Version: 1, Name: "g", Blobs: []string{"a"}})
 	add(frameRefused, Refusal{Code: "a", Message: "b"})
 	add(frameAbort, Refusal{})

@@ -10,6 +10,7 @@ type latencies struct {
 	counts [latencyBuckets]uint64
 	all    uint64
 	max    time.Duration
+	sum    time.Duration
 }
 
 // A bucket is an eighth of a power of two microseconds.
@@ -39,6 +40,7 @@ func bucketTop(b int) time.Duration {
 func (l *latencies) add(d time.Duration) {
 	l.counts[latencyBucket(d)]++
 	l.all++
+	l.sum += d
 	l.max = max(l.max, d)
 }
 
@@ -59,6 +61,8 @@ type Faults struct {
 	P50US float64 `json:"p50_us" cbor:"p50_us"` // from the fault to its end
 	P99US float64 `json:"p99_us" cbor:"p99_us"`
 	MaxUS float64 `json:"max_us" cbor:"max_us"`
+	// BlockedMS is the sum of all waits: the time that vCPUs, and devices, stood still.
+	BlockedMS float64 `json:"blocked_ms" cbor:"blocked_ms"`
 	// Histogram counts the waits up to and including a number of microseconds,
 	// and beyond the last such number.
 	Histogram []FaultBucket `json:"histogram,omitempty" cbor:"histogram,omitempty"`
@@ -74,7 +78,7 @@ func microseconds(d time.Duration) float64 { return float64(d) / float64(time.Mi
 
 // faults sums them up: a bar for each power of two.
 func (l *latencies) faults() Faults {
-	f := Faults{Count: l.all}
+	f := Faults{Count: l.all, BlockedMS: milliseconds(l.sum)}
 	if l.all == 0 {
 		return f
 	}

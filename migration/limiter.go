@@ -25,6 +25,7 @@ type limiter struct {
 	burst float64 // what the bucket holds, in bytes
 	level float64 // what is in it
 	at    time.Time
+	timer *time.Timer     // nil before the first wait
 	done  <-chan struct{} // ends a wait, and the Write with it
 }
 
@@ -64,11 +65,16 @@ func (l *limiter) await(bytes float64) error {
 			return nil
 		}
 		// A nanosecond more, for the division rounds down.
-		t := time.NewTimer(time.Duration((bytes-l.level)/l.rate*float64(time.Second)) + 1)
+		wait := time.Duration((bytes-l.level)/l.rate*float64(time.Second)) + 1
+		if l.timer == nil {
+			l.timer = time.NewTimer(wait)
+		} else {
+			l.timer.Reset(wait)
+		}
 		select {
-		case <-t.C:
+		case <-l.timer.C:
 		case <-l.done:
-			t.Stop()
+			l.timer.Stop()
 			return os.ErrDeadlineExceeded
 		}
 	}

@@ -41,7 +41,8 @@ type link struct {
 }
 
 func newLink(conn net.Conn) *link {
-	l := &link{conn: conn, out: newOutlet(conn), silence: pushSilence, start: time.Now(), stop: make(chan struct{})}
+	l := &link{conn: conn, silence: pushSilence, start: time.Now(), stop: make(chan struct{})}
+	l.out = newOutlet(l)
 	l.in = newInlet(l, controlBuffer)
 	return l
 }
@@ -50,6 +51,28 @@ func newLink(conn net.Conn) *link {
 func (l *link) Read(p []byte) (int, error) {
 	l.setSilence(0)
 	return l.conn.Read(p)
+}
+
+// writePiece is what a peer must take at once in the time that it may be silent,
+// in bytes.
+const writePiece = 64 << 10
+
+// Write writes to the connection. A peer that takes nothing for as long as it may
+// be silent is lost: what it says meanwhile keeps the link alive, not the move.
+func (l *link) Write(p []byte) (int, error) {
+	written := 0
+	for len(p) > 0 {
+		l.mu.Lock()
+		l.conn.SetWriteDeadline(time.Now().Add(l.silence))
+		l.mu.Unlock()
+		n, err := l.conn.Write(p[:min(len(p), writePiece)])
+		written += n
+		if err != nil {
+			return written, err
+		}
+		p = p[n:]
+	}
+	return written, nil
 }
 
 // setSilence changes how long the peer may be silent, from now on; 0 changes nothing.

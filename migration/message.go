@@ -25,6 +25,7 @@ type reserveMessage struct {
 	Blobs    []blobMessage   `cbor:"blobs,omitempty"`
 	Modes    []Mode          `cbor:"modes"`
 	Keep     bool            `cbor:"keep,omitempty"`
+	Handed   []string        `cbor:"handed,omitempty"` // roles of the descriptors that come with this message
 }
 
 type blobMessage struct {
@@ -65,6 +66,9 @@ func (d Description) message() reserveMessage {
 	m := reserveMessage{Name: d.Name, Resident: d.ResidentBytes, Plan: d.Plan, Modes: d.Modes, Keep: d.Keep}
 	for _, r := range d.Layout {
 		m.Layout = append(m.Layout, [2]uint64{r.GPA, r.Size})
+	}
+	for _, h := range d.Handed {
+		m.Handed = append(m.Handed, h.Role)
 	}
 	for _, b := range d.Blobs {
 		m.Blobs = append(m.Blobs, blobMessage(b))

@@ -2,51 +2,143 @@ package migration
 
 import (
 	"errors"
-	"fmt"
-	"testing"
 	"time"
 )
 
-// model is a source, a target and what is between them, at one instant. It is
-// a value: a step makes another one.
+// model is a source, a target, their records and what is between them, at one
+// instant. It is a value: a step makes another one. The two state machines are
+// the real ones; around them is what sender, receiver, supervisor and records do.
 type model struct {
-	src source
-	tgt target
+	how *modelHow // not part of what it is
 
-	todo    string // the source's long actions that wait, a byte each
-	outcome sourceEvent
-	pending bool // outcome happened and has not been told to the machine
+	src            source
+	srcUp, srcSup  bool   // its machine, its supervisor live
+	todo           string // the long actions that wait, a byte each
+	outcome        sourceEvent
+	pending, large bool // outcome happened and has not been told, with many pages
+	own            word // the source's record
+	srcRuns        bool
+
+	tgt      target
+	tgtUp    bool
+	tgtSup   uint8 // 0: none, 1: that of the move, 2: a later one
+	building bool
+	record   word // the target's
+	tgtRuns  bool
+	started  bool // it did, at some time
 
 	toTgt, bulk, toSrc string // frames under way, a byte each
-	broken             bool
-	srcKnows, tgtKnows bool // that it is
+	deadTo, deadFrom   bool   // this direction passes nothing any more
+	srcKnows, tgtKnows bool   // that the link is lost
+	net                bool   // new connections can be made
 
-	building bool
-	record   Answer // Pending; 0: removed
-	srcRuns  bool
-	tgtRuns  bool
-	trail    string // how it came to this; not part of what it is
+	// Memory is one page. Stale: the target's copy, as it will be when all that
+	// is under way has come, is not the source's. Bit: the source will send it.
+	log, stale, bit, owed bool
+
+	faults, writes  uint8 // that may still happen
+	cancels, fenced bool
+
+	trail *trail
+}
+
+// modelHow is what is explored.
+type modelHow struct {
+	mode   Mode
+	wait   bool  // --pause-before-switchover
+	shared bool  // the record is on storage that both hosts see
+	fence  bool  // there is a fencing hook, which says the truth
+	person bool  // a person resolves, and says the truth
+	faults uint8 // that may happen
+
+	// Mistakes, which the model must find.
+	forgetful bool // who answers that the guest did not start does not make it durable
+	lies      bool // the person does not know
+	careless  bool // what the guest writes is not logged
+}
+
+// word is what a record says.
+type word uint8
+
+const (
+	wordNone word = iota
+	wordReserved
+	wordStarted
+	wordComplete
+	wordTombstone
+)
+
+// trail is how a model came to be.
+type trail struct {
+	before *trail
+	step   string
+}
+
+func (t *trail) String() string {
+	if t == nil {
+		return ""
+	}
+	return t.before.String() + t.step + "; "
 }
 
 var errModel = errors.New("model")
 
-// key tells models apart by what they can still do.
-func (m model) key() string {
-	s, t := m.src, m.tgt
-	return fmt.Sprint(s.state, s.round, s.acked, s.prepared, s.tracking, s.paused, t.state, t.pages, t.hasState, t.built,
-		[]byte(m.todo), m.outcome, m.pending, []byte(m.toTgt), []byte(m.bulk), []byte(m.toSrc), m.broken, m.srcKnows, m.tgtKnows,
-		m.building, m.record, m.srcRuns, m.tgtRuns)
+// manyPages is enough for another round, and for a stop to be abandoned.
+const manyPages = 1000
+
+// frameLeft is frameEnd of a push that leaves pages to be pulled.
+const frameLeft = frameEnd + 1
+
+func newModel(how *modelHow) model {
+	m := model{
+		how: how, src: newSource(how.mode, false, time.Second), srcUp: true, srcSup: true, srcRuns: true, own: wordReserved,
+		tgtUp: true, tgtSup: 1, record: wordReserved, net: true, stale: true, faults: how.faults, writes: 1,
+	}
+	m.src.wait = how.wait
+	m.source(sourceInput{event: onStart})
+	return m
 }
 
-func (m *model) send(queue *string, f frameType) {
-	if !m.broken {
-		*queue += string(rune(f))
+// key tells models apart by what they can still do.
+func (m *model) key() string {
+	s, t := &m.src, &m.tgt
+	b := make([]byte, 0, 64)
+	flag := func(fs ...bool) {
+		var c byte
+		for i, f := range fs {
+			if f {
+				c |= 1 << i
+			}
+		}
+		b = append(b, c)
+	}
+	b = append(b, byte(s.state), byte(s.round), byte(t.state), byte(m.outcome), byte(m.own), byte(m.record), m.tgtSup, m.faults, m.writes)
+	flag(s.acked, s.prepared, s.tracking, s.paused, s.pull, s.canPull, s.overdue, s.forecast.seen > 0)
+	flag(t.pages, t.hasState, t.built, t.pull, t.whole, t.fetch, t.tell, m.building)
+	flag(m.srcUp, m.srcSup, m.pending, m.large, m.srcRuns, m.tgtUp, m.tgtRuns, m.started)
+	flag(m.deadTo, m.deadFrom, m.srcKnows, m.tgtKnows, m.net, m.log, m.stale, m.bit)
+	flag(m.owed, m.cancels, m.fenced)
+	for _, q := range []string{m.todo, m.toTgt, m.bulk, m.toSrc} {
+		b = append(append(b, q...), 0xff)
+	}
+	if s.done() {
+		b = append(b, s.outcome...)
+	}
+	return string(b)
+}
+
+func (m *model) send(queue *string, dead bool, f frameType) {
+	if !dead {
+		*queue += string([]byte{byte(f)})
 	}
 }
 
 // source gives an event to the source and does the quick actions, as sender does.
 func (m *model) source(in sourceInput) {
-	in.err = errModel
+	in.err, in.canPull = errModel, true
+	if in.event == onLastCounted {
+		in.now = 2 * time.Second // longer than the limit
+	}
 	acts, err := m.src.Step(in)
 	if err != nil {
 		acts, _ = m.src.Step(sourceInput{event: onFailed, err: err})
@@ -54,14 +146,14 @@ func (m *model) source(in sourceInput) {
 	for _, a := range acts {
 		switch a {
 		case doCommit:
-			m.send(&m.toTgt, frameCommit)
+			m.send(&m.toTgt, m.deadTo, frameCommit)
 		case doRelease:
-			m.send(&m.toTgt, frameRelease)
+			m.send(&m.toTgt, m.deadTo, frameRelease)
 		case doAbort:
-			m.send(&m.toTgt, frameAbort)
-		case doInterrupt:
+			m.send(&m.toTgt, m.deadTo, frameAbort)
+		case doInterrupt, doCut:
 		default:
-			m.todo += string(rune(a))
+			m.todo += string([]byte{byte(a)})
 		}
 	}
 }
@@ -70,183 +162,156 @@ func (m *model) source(in sourceInput) {
 func (m *model) act() {
 	a := sourceAction(m.todo[0])
 	m.todo = m.todo[1:]
+	m.large = false
 	outcome := map[sourceAction]sourceEvent{doOffer: onOffered, doCount: onCounted, doPush: onPushed, doPause: onPaused, doWait: onContinue,
-		doSave: onSaved, doLastCount: onLastCounted, doFinish: onFinished}
+		doSave: onSaved, doLastCount: onLastCounted, doFinish: onFinished, doSwitch: onFinished}
 	switch a {
 	case doReserve:
-		m.send(&m.toTgt, frameReserve)
+		m.send(&m.toTgt, m.deadTo, frameReserve)
+	case doCount, doLastCount:
+		if !m.log {
+			m.log, m.bit = true, true // all data is pending
+		}
+		m.large = m.bit
 	case doPush:
-		m.send(&m.bulk, frameRoundEnd)
+		m.push()
+		m.send(&m.bulk, m.deadTo, frameRoundEnd)
 	case doPause:
 		m.srcRuns = false
 	case doFinish:
-		m.send(&m.toTgt, frameState)
-		m.send(&m.bulk, frameEnd) // stands for the end of the last round
+		m.push()
+		m.send(&m.toTgt, m.deadTo, frameState)
+		m.send(&m.bulk, m.deadTo, frameEnd)
+	case doSwitch:
+		m.send(&m.toTgt, m.deadTo, frameState)
+		m.owed, m.large = m.bit, m.bit
+		end := frameType(frameEnd)
+		if m.owed {
+			end = frameLeft
+		}
+		m.send(&m.bulk, m.deadTo, end)
 	case doResume:
 		m.srcRuns = true
-	case doAsk, doAskAgain:
-		m.outcome, m.pending = onUnknown, true
-		switch m.record {
-		case Started:
-			m.outcome = onStarted
-		case NotStarted:
-			m.outcome = onUnstarted
+	case doUntrack:
+		m.log, m.bit = false, false
+	case doServe, doFetch:
+		if m.owed {
+			m.send(&m.bulk, m.deadTo, framePages)
 		}
+	case doPart:
+		m.deadTo, m.deadFrom, m.srcKnows = true, true, true
+	case doRejoin, doRejoinAgain:
+		m.outcome, m.pending = m.rejoin(), true
+		return
+	case doAsk, doAskAgain:
+		m.outcome, m.pending = m.ask(), true
+		return
+	case doEnd:
+		m.deadTo, m.deadFrom = true, true // what is under way still comes
 		return
 	}
 	m.outcome, m.pending = outcome[a], outcome[a] != 0
 }
 
-// target gives an event to the target and does all it decides, as receiver
-// does. fail has the record fail.
-func (m *model) target(in targetInput, fail bool) {
-	for more := true; more; {
-		in.err = errModel
-		acts, err := m.tgt.Step(in)
-		if err != nil {
-			acts, _ = m.tgt.Step(targetInput{event: gotFailed, err: err})
-		}
-		more = false
-		next := func(e targetEvent) { in, more = targetInput{event: e}, true }
-		for _, a := range acts {
-			switch a {
-			case actBuild:
-				m.building = true
-			case actSayReserved:
-				m.send(&m.toSrc, frameReserved)
-			case actSayRefused:
-				m.send(&m.toSrc, frameRefused)
-			case actAckRound:
-				m.send(&m.toSrc, frameRoundAck)
-			case actRestore:
-				next(gotRestored)
-			case actSayPrepared:
-				m.send(&m.toSrc, framePrepared)
-			case actRecord:
-				if fail {
-					next(gotRecordFailed)
-					break
-				}
-				m.record = Started
-				next(gotRecorded)
-			case actStart:
-				m.tgtRuns = true
-				next(gotStarted)
-			case actSayRunning:
-				m.send(&m.toSrc, frameRunning)
-			case actSayAbort:
-				m.send(&m.toSrc, frameAbort)
-			case actTombstone:
-				m.record = NotStarted
-				next(gotTombstone)
-			case actRemoveRecord:
-				m.record = 0
+// settleDown does what nobody else sees, or can disturb: one order of that and of
+// what others do meanwhile stands for all.
+func (m *model) settleDown() {
+	for !m.pending && m.todo != "" {
+		switch sourceAction(m.todo[0]) {
+		case doOffer, doCount, doWait, doSave, doLastCount, doUntrack, doPart:
+			m.act()
+			if m.pending {
+				m.told()
 			}
+		default:
+			return
 		}
 	}
 }
 
-// next lists what can happen.
-func (m model) next() []model {
-	var all []model
-	try := func(name string, f func(*model)) {
-		n := m
-		f(&n)
-		n.trail += name + "; "
-		all = append(all, n)
+// told brings in the outcome of an action.
+func (m *model) told() {
+	m.pending = false
+	in := sourceInput{event: m.outcome, round: uint32(m.src.round)}
+	if m.large {
+		in.pages = manyPages
 	}
-	if m.pending {
-		try("told "+m.outcome.String(), func(n *model) {
-			n.pending = false
-			n.source(sourceInput{event: n.outcome})
-		})
-	} else if m.todo != "" && sourceAction(m.todo[0]) != doEnd {
-		try("does "+sourceAction(m.todo[0]).String(), (*model).act)
-	}
-	deliver := func(queue func(*model) *string, event func(*model, frameType)) {
-		if q := *queue(&m); q != "" {
-			try(frameType(q[0]).String()+" comes", func(n *model) {
-				*queue(n) = q[1:]
-				event(n, frameType(q[0]))
-			})
-		}
-	}
-	toTarget := map[frameType]targetEvent{frameReserve: gotReserve, frameState: gotState, frameCommit: gotCommit, frameRelease: gotRelease,
-		frameAbort: gotAbort, frameRoundEnd: gotRoundEnd, frameEnd: gotAllPages}
-	for _, fail := range []bool{false, true} {
-		deliver(func(n *model) *string { return &n.toTgt }, func(n *model, f frameType) { n.target(targetInput{event: toTarget[f]}, fail) })
-	}
-	deliver(func(n *model) *string { return &n.bulk }, func(n *model, f frameType) { n.target(targetInput{event: toTarget[f]}, false) })
-	toSource := map[frameType]sourceEvent{frameReserved: onReserved, frameRefused: onRefused, frameRoundAck: onRoundAck,
-		framePrepared: onPrepared, frameRunning: onRunning, frameAbort: onAbort}
-	deliver(func(n *model) *string { return &n.toSrc }, func(n *model, f frameType) { n.source(sourceInput{event: toSource[f]}) })
-	if m.building {
-		try("built", func(n *model) { n.building = false; n.target(targetInput{event: gotBuilt}, false) })
-		try("not built", func(n *model) { n.building = false; n.target(targetInput{event: gotBuildFailed}, false) })
-	}
-	if !m.broken {
-		try("cut", func(n *model) { n.broken, n.toTgt, n.bulk, n.toSrc = true, "", "", "" })
-	}
-	if m.broken && !m.srcKnows {
-		try("source sees the cut", func(n *model) { n.srcKnows = true; n.source(sourceInput{event: onLinkLost}) })
-	}
-	if m.broken && !m.tgtKnows {
-		try("target sees the cut", func(n *model) { n.tgtKnows = true; n.target(targetInput{event: gotLinkLost}, false) })
-	}
-	if !m.src.done() {
-		try("cancel", func(n *model) { n.source(sourceInput{event: onCancel}) })
-	}
-	if !m.tgt.done() {
-		try("target's cancel", func(n *model) { n.target(targetInput{event: gotCancel}, false) })
-	}
-	return all
+	m.source(in)
 }
 
-// TestNeverTwoCopies walks through every order in which frames, faults and
-// decisions can come: never do two copies run, and at every end exactly one does.
-func TestNeverTwoCopies(t *testing.T) {
-	for _, how := range []struct {
-		mode Mode
-		wait bool
-	}{{Precopy, false}, {Precopy, true}, {StopCopy, false}} {
-		mode := how.mode
-		start := model{src: newSource(mode, false, time.Second), record: Pending, srcRuns: true}
-		start.src.wait = how.wait
-		start.source(sourceInput{event: onStart})
-		seen := map[string]bool{start.key(): true}
-		ends := map[Outcome]int{}
-		for queue := []model{start}; len(queue) > 0; {
-			m := queue[0]
-			queue = queue[1:]
-			if m.srcRuns && m.tgtRuns {
-				t.Fatalf("two copies run after: %s", m.trail)
-			}
-			if m.src.done() && m.tgt.done() && !m.building && !m.pending && len(m.todo) == 1 {
-				if m.srcRuns == m.tgtRuns {
-					t.Fatalf("%v, %v: %v copies run at the end: %s", m.src.state, m.tgt.state, m.srcRuns, m.trail)
-				}
-				if moved := m.src.outcome == OutcomeCompleted; moved != m.tgtRuns {
-					t.Fatalf("the source says %v, the target runs %v: %s", m.src.outcome, m.tgtRuns, m.trail)
-				}
-				ends[m.src.outcome]++
-			}
-			if m.tgt.done() && m.src.state == sourceInDoubt && m.record != Started && m.record != NotStarted {
-				t.Fatalf("in doubt for ever: %s", m.trail)
-			}
-			next := m.next()
-			if len(next) == 0 && !(m.src.done() && m.tgt.done()) {
-				t.Fatalf("stuck in %v, %v: %s", m.src.state, m.tgt.state, m.trail)
-			}
-			for _, n := range next {
-				if k := n.key(); !seen[k] {
-					seen[k] = true
-					queue = append(queue, n)
-				}
-			}
-		}
-		t.Logf("%s: %d situations, ends %v", mode, len(seen), ends)
-		if ends[OutcomeCompleted] == 0 || ends[OutcomeFailed] == 0 || ends[OutcomeCancelled] == 0 || len(seen) < 500 {
-			t.Errorf("%s: got %d situations, ends %v; want more", mode, len(seen), ends)
-		}
+// push sends what is pending.
+func (m *model) push() {
+	if m.bit {
+		m.bit, m.stale = false, false
 	}
+}
+
+// ask asks what became of the commit, as departure.ask does.
+func (m *model) ask() sourceEvent {
+	switch {
+	case m.own == wordTombstone:
+		return onUnstarted
+	case m.own == wordStarted:
+		return onStarted
+	case !m.srcSup, !m.how.shared && !(m.net && m.tgtSup > 0):
+		return onUnknown
+	}
+	e := m.settle()
+	switch e {
+	case onUnstarted:
+		m.own = wordTombstone
+	case onStarted, onLost:
+		m.own = wordStarted
+	}
+	return e
+}
+
+// settle answers from the target's record, and decides it, as ledger.settle does.
+func (m *model) settle() sourceEvent {
+	switch m.record {
+	case wordReserved:
+		if !m.how.forgetful {
+			m.record = wordTombstone
+		}
+		return onUnstarted
+	case wordTombstone:
+		return onUnstarted
+	case wordNone:
+		return onUnknown
+	}
+	if !m.tgtUp {
+		return onLost
+	}
+	return onStarted
+}
+
+// rejoin makes the link anew, as far as it can be.
+func (m *model) rejoin() sourceEvent {
+	if !m.srcSup || !m.net || m.tgtSup == 0 {
+		return onNotJoined
+	}
+	if !m.tgtUp || m.tgt.done() || m.tgt.state == targetRunning {
+		switch m.record {
+		case wordComplete:
+			return onPulled
+		case wordStarted:
+			if !m.tgtUp {
+				return onLost
+			}
+		}
+		return onNotJoined
+	}
+	if m.tgtSup != 1 { // a later supervisor cannot hand connections to the machine
+		return onNotJoined
+	}
+	if m.tgt.state == targetPulling {
+		m.target(targetInput{event: gotLinkLost}, false, -1)
+	}
+	if m.tgt.state != targetParted {
+		return onNotJoined
+	}
+	m.toTgt, m.bulk, m.toSrc = "", "", ""
+	m.deadTo, m.deadFrom, m.srcKnows, m.tgtKnows = false, false, false, false
+	m.target(targetInput{event: gotRejoined}, false, -1)
+	return onRejoined
 }

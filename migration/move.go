@@ -27,6 +27,10 @@ const (
 	Auto Mode = "auto"
 	// Remote is Postcopy, but for what the guest needs nothing is sent until it is asked for.
 	Remote Mode = "remote"
+	// Local hands the memory itself to another process of the same host, and
+	// whatever else the guest has open: nothing is copied. Connections to that
+	// process are unix sockets. ParseMode does not know it: where it is possible, nothing else makes sense.
+	Local Mode = "local"
 )
 
 // modes are all, in the order in which people are told of them.
@@ -39,7 +43,7 @@ func (m Mode) mayPull() bool { return m == Auto || m.mustPull() }
 func (m Mode) mustPull() bool { return m == Postcopy || m == Hybrid || m == Remote }
 
 // atOnce says whether the guest is stopped before any of its memory is sent.
-func (m Mode) atOnce() bool { return m == StopCopy || m == Postcopy || m == Remote }
+func (m Mode) atOnce() bool { return m == StopCopy || m == Postcopy || m == Remote || m == Local }
 
 // ParseMode returns the mode of that name.
 func ParseMode(s string) (Mode, error) {
@@ -71,6 +75,8 @@ type Description struct {
 	Blobs         []BlobInfo      // files that belong to the guest
 	Modes         []Mode          // the algorithms that the source can use; Send fills it in
 	Keep          bool            // a copy is made: the guest goes on at the source
+	// Handed, of Local, are the files that go with the guest: its memory's, and what its devices work on. At the target they are the Host's.
+	Handed []Handed
 }
 
 // BlobInfo describes a file that belongs to the guest, such as its kernel.

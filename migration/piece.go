@@ -15,7 +15,8 @@ type pieceWriter struct {
 	round  uint32
 	table  []byte
 	data   [][]byte
-	size   uint64 // of data
+	size   uint64      // of data
+	counts roundTotals // of all that was added
 }
 
 func newPieceWriter(out *outlet, m *guestmem.Memory, round uint32) *pieceWriter {
@@ -41,6 +42,7 @@ func (w *pieceWriter) add(gpa, size uint64) error {
 			w.data = append(w.data, all[from:off])
 			w.size += off - from
 		}
+		w.counts.add(r.kind, r.size)
 		w.table = w.table[:len(w.table)+runSize]
 		r.put(w.table[len(w.table)-runSize:])
 	}

@@ -81,6 +81,9 @@ func (p *puller) serve() {
 	for {
 		n, err := p.memory.Faults(gpas)
 		if err != nil {
+			if !errors.Is(err, guestmem.ErrClosed) && p.r.Broken != nil {
+				p.r.Broken(err)
+			}
 			return // closed: nothing is missing, or the guest is dead
 		}
 		now := time.Now()

@@ -20,8 +20,13 @@ type ReceiveConfig struct {
 	Joined <-chan Joined
 	// Fetch, when closed, has the source send all that is missing. It may be nil.
 	Fetch <-chan struct{}
+	// Broken is called when faults cannot be served any more: a guest that misses
+	// pages can then not go on. It may be nil.
+	Broken func(error)
 	// Ended, when closed, says that the guest is no more, and so misses nothing. It may be nil.
 	Ended <-chan struct{}
+	// Settle is called at the end, however it is, before the source may see that this side is done. It may be nil.
+	Settle func()
 	// Progress is called now and then, never inside the switchover. It may be nil.
 	Progress func(Progress)
 }

@@ -14,13 +14,14 @@ import (
 // commit.
 type receiver struct {
 	ReceiveConfig
-	begin time.Time
-	link  *link // nil: a file
-	ctl   *outlet
-	bulk  *bulkReader
-	wg    sync.WaitGroup // of the builder, the bulk reader and the pull
-	pull  *puller        // nil: no page may be missing
-	gone  chan struct{}  // closed at the end
+	begin   time.Time
+	link    *link    // nil: a file
+	courier *courier // the link's connection, if that can carry descriptors
+	ctl     *outlet
+	bulk    *bulkReader
+	wg      sync.WaitGroup // of the builder, the bulk reader and the pull
+	pull    *puller        // nil: no page may be missing
+	gone    chan struct{}  // closed at the end
 
 	// building is done when what is built is not wanted any more.
 	building     context.Context
@@ -44,6 +45,10 @@ type receiver struct {
 
 func receive(ctx context.Context, c ReceiveConfig) (Result, error) {
 	r := newReceiver(c)
+	if u, ok := c.Control.(*net.UnixConn); ok {
+		r.courier = newCourier(u)
+		c.Control = r.courier
+	}
 	r.link = newLink(c.Control)
 	r.ctl = r.link.out
 	r.bulk = &bulkReader{in: newInlet(c.Bulk, bulkBuffer)}
@@ -60,7 +65,11 @@ func receive(ctx context.Context, c ReceiveConfig) (Result, error) {
 	r.wg.Wait()
 	r.pull.close()
 	r.discard()
+	if r.Settle != nil {
+		r.Settle()
+	}
 	r.link.close(r.reader)
+	r.courier.drop()
 	r.Bulk.Close()
 	return r.result()
 }
@@ -136,9 +145,16 @@ func (r *receiver) handle(h header, p []byte) error {
 		if err != nil {
 			return err
 		}
+		if d.Handed, err = r.courier.take(m.Handed); err != nil {
+			return err
+		}
 		r.mu.Lock()
 		if r.machine.state == targetNew {
 			r.desc = d
+		} else {
+			for _, h := range d.Handed {
+				h.File.Close()
+			}
 		}
 		r.mu.Unlock()
 		in.event = gotReserve

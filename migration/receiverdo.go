@@ -3,6 +3,7 @@ package migration
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ferryvmm/ferry/guestmem"
@@ -144,7 +145,11 @@ func (r *receiver) discard() {
 
 // sayReserved tells the source that it can begin, and begins to read.
 func (r *receiver) sayReserved() (targetInput, bool) {
-	r.bulk.begin(r.built.Memory(), r.desc.Layout, r.blobs)
+	layout := r.desc.Layout
+	if slices.Contains(r.desc.Modes, Local) {
+		layout = nil // the source's guest runs in this memory: no page is placed
+	}
+	r.bulk.begin(r.built.Memory(), layout, r.blobs)
 	if r.pull != nil {
 		r.bulk.pages.pull = r.pull.memory
 	}

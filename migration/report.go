@@ -9,7 +9,7 @@ import (
 // switchover is when the steps of a stop were, by the source's clock, and what
 // the target says of its own.
 type switchover struct {
-	round, kicked, paused, saved, prepared, committing, running, resumed time.Time
+	reserved, round, kicked, paused, saved, prepared, committing, running, resumed, pulled time.Time
 
 	restore, record, starting time.Duration
 	resumeErr                 error
@@ -46,6 +46,10 @@ type rounds struct {
 }
 
 func (r *rounds) add(one Round) {
+	if one.MS > 0 {
+		one.SentBitsPerS = float64(one.Bytes) * 8000 / one.MS
+		one.DirtyBitsPerS = float64(one.DirtiedPages*guestmem.PageSize) * 8000 / one.MS
+	}
 	if len(r.all) == keptRounds {
 		copy(r.all[keptRounds/2:], r.all[keptRounds/2+1:])
 		r.all = r.all[:keptRounds-1]
@@ -74,7 +78,7 @@ func (s *sender) result() (Result, error) {
 
 // lastRoundEnded notes the last round, once. The caller holds mu.
 func (s *sender) lastRoundEnded() {
-	if s.summed {
+	if s.summed || s.Mode == Local { // whose round is empty
 		return
 	}
 	s.summed = true
@@ -113,6 +117,7 @@ func (s *sender) sum(o Outcome) (Result, error) {
 	r.PulledPages = r.UrgentPages + s.pushedPages.Load()
 	r.Rounds, r.PageBytes = s.rounds.all, s.rounds.bytes+r.PulledPages*guestmem.PageSize
 	r.Faults, r.Rejoins = s.faults, s.rejoins
+	r.Phases, r.Pages, r.Forecast = s.phases(), s.pageCounts(), s.expected
 	r.Throttle = s.throttled
 	err := m.cause
 	if err == nil {
@@ -128,10 +133,37 @@ func (s *sender) sum(o Outcome) (Result, error) {
 	return r, err
 }
 
+// phases is how long each part took. The caller holds mu.
+func (s *sender) phases() Phases {
+	span := func(from, to time.Time) float64 {
+		if from.IsZero() || to.IsZero() {
+			return 0
+		}
+		return milliseconds(to.Sub(from))
+	}
+	t := &s.times
+	p := Phases{ReserveMS: span(s.Accepted, t.reserved), PushMS: span(t.reserved, t.kicked), StopMS: span(t.kicked, t.running)}
+	if s.machine.pull {
+		p.PullMS = span(t.running, t.pulled)
+	}
+	return p
+}
+
+// pageCounts is what was sent. The caller holds mu.
+func (s *sender) pageCounts() Pages {
+	p := Pages{
+		Data: s.counted.DataPages + s.pulledData.Load(), Zero: s.counted.ZeroPages + s.pulledZero.Load(), Hole: s.counted.HolePages,
+	}
+	if all, once := p.Data+p.Zero, s.Description.ResidentBytes/guestmem.PageSize; all > once {
+		p.Duplicate = all - once
+	}
+	return p
+}
+
 // done is the mode of what was done. The caller holds mu.
 func (s *sender) done() Mode {
 	switch {
-	case s.Mode == Remote, s.Mode == StopCopy:
+	case s.Mode == Remote, s.Mode == StopCopy, s.Mode == Local:
 		return s.Mode
 	case !s.machine.pull && (s.Mode == Auto || s.machine.outcome == OutcomeCompleted):
 		return Precopy

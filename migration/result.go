@@ -72,6 +72,9 @@ type Result struct {
 	DowntimeMS    float64  `json:"downtime_ms"`
 	Downtime      Downtime `json:"downtime"`
 
+	Phases   Phases    `json:"phases"`
+	Pages    Pages     `json:"pages"`
+	Forecast Forecast  `json:"forecast"`
 	Throttle Throttled `json:"throttle"`
 	// PulledPages came after the guest had started, UrgentPages of them because it waited.
 	PulledPages uint64 `json:"pulled_pages"`
@@ -80,12 +83,39 @@ type Result struct {
 	Rejoins     int    `json:"rejoins"` // links lost and made anew in pull
 }
 
+// Phases are the times of a move's parts. Those that it did not have are 0.
+type Phases struct {
+	ReserveMS float64 `json:"reserve_ms"` // from the request until the target was built and rehearsed
+	PushMS    float64 `json:"push_ms"`    // memory was sent while the guest ran
+	StopMS    float64 `json:"stop_ms"`    // the downtime, and where the move waited for a person, that
+	PullMS    float64 `json:"pull_ms"`    // memory was sent while the guest ran at the target
+}
+
+// Pages counts what was sent, by kind, in pages.
+type Pages struct {
+	Data uint64 `json:"data"`
+	Zero uint64 `json:"zero"`
+	Hole uint64 `json:"hole"` // that was data before
+	// Duplicate is how many of Data and Zero were sent for a second time or more,
+	// because the guest had written them again.
+	Duplicate uint64 `json:"duplicate"`
+}
+
+// Forecast is what the source expected when it decided to stop the guest, beside what came of it.
+type Forecast struct {
+	DowntimeMS        float64 `json:"downtime_ms"` // 0: there was nothing to go by; or pages were left to be pulled
+	BandwidthBitsPerS float64 `json:"bandwidth_bits_per_s"`
+}
+
 // Round is one pass over dirty memory.
 type Round struct {
 	Pages        uint64  `json:"pages"` // data and zero pages, and holes
 	Bytes        uint64  `json:"bytes"` // page payload
 	MS           float64 `json:"ms"`
 	DirtiedPages uint64  `json:"dirtied_pages"` // found dirty at the end of the round
+	// The rates at which it was sent, and at which the guest wrote meanwhile.
+	SentBitsPerS  float64 `json:"sent_bits_per_s"`
+	DirtyBitsPerS float64 `json:"dirty_bits_per_s"`
 }
 
 // Downtime splits the downtime into its parts, which add up to it.

@@ -17,7 +17,12 @@ const (
 func (s *sender) watches() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.machine.mode == Auto && s.machine.canPull
+	return s.watchesLocked()
+}
+
+// watchesLocked is watches for who holds mu. A guest that may be slowed down is judged by its rounds.
+func (s *sender) watchesLocked() bool {
+	return s.machine.mode == Auto && s.machine.canPull && s.throttle.ceiling == 0
 }
 
 // sample looks, in the first round of a move that may pull, at how much the
@@ -25,7 +30,7 @@ func (s *sender) watches() bool {
 // once: all that would be sent of it is written again.
 func (s *sender) sample() {
 	s.mu.Lock()
-	watch := s.machine.mode == Auto && s.machine.canPull && s.machine.round == 0 && !s.diverging
+	watch := s.watchesLocked() && s.machine.round == 0 && !s.diverging
 	began := s.times.round
 	round := s.machine.forecast.roundTrip
 	limit := s.machine.forecast.limit - s.machine.forecast.fixed()

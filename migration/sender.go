@@ -18,9 +18,10 @@ import (
 type sender struct {
 	SendConfig
 	start     time.Time
-	link      *link   // nil: a copy to a file
-	ctl       *outlet // the link's, or the file's
-	bulk      *outlet // of Bulk, or the file's
+	link      *link    // nil: a copy to a file
+	courier   *courier // the link's connection, of Local
+	ctl       *outlet  // the link's, or the file's
+	bulk      *outlet  // of Bulk, or the file's
 	pages     *pageWriter
 	limit     *limiter      // of bulk while the guest runs; nil: none
 	urgent    net.Conn      // nil: the mode does not pull
@@ -40,9 +41,10 @@ type sender struct {
 	fetched bool         // the target wants all that is missing
 	sampled time.Time    // when the dirty log was looked at last
 
-	owed        *owed         // what the target pulls; set before the server is made
-	urgentPages atomic.Uint64 // sent because they were waited for
-	pushedPages atomic.Uint64 // sent by the server else
+	owed                   *owed         // what the target pulls; set before the server is made
+	urgentPages            atomic.Uint64 // sent because they were waited for
+	pushedPages            atomic.Uint64 // sent by the server else
+	pulledData, pulledZero atomic.Uint64 // pages of either, by their kind
 
 	mu         sync.Mutex // guards all below
 	machine    source
@@ -53,8 +55,10 @@ type sender struct {
 	times      switchover
 	round      Round
 	rounds     rounds
-	summed     bool   // the last round is among the rounds
-	sentBefore uint64 // bytes, over connections that are no more
+	counted    roundTotals // of all rounds
+	expected   Forecast    // when the guest was stopped
+	summed     bool        // the last round is among the rounds
+	sentBefore uint64      // bytes, over connections that are no more
 	rejoins    int
 	faults     Faults
 	diverging  bool        // the guest was seen to write faster than the link takes
@@ -94,6 +98,14 @@ func newSender(c SendConfig, keep bool) *sender {
 
 func send(ctx context.Context, c SendConfig) (Result, error) {
 	s := newSender(c, false)
+	if c.Mode == Local {
+		u, ok := c.Control.(*net.UnixConn)
+		if !ok {
+			return Result{Outcome: OutcomeFailed, Reason: ErrNotLocal.Error()}, errors.Join(ErrNotLocal, c.Control.Close(), c.Bulk.Close())
+		}
+		s.courier = newCourier(u)
+		c.Control = s.courier
+	}
 	s.link = newLink(c.Control)
 	s.ctl, s.bulk = s.link.out, newOutlet(c.Bulk)
 	if c.Bandwidth > 0 {

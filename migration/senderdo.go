@@ -84,14 +84,17 @@ func (s *sender) execute(ctx context.Context, a sourceAction) (sourceInput, erro
 	case doSave:
 		return sourceInput{event: onSaved}, s.save()
 	case doLastCount:
-		if s.tracker == nil && s.Mode.mustPull() {
-			return sourceInput{event: onLastCounted}, nil // all that is data is left
+		if s.tracker == nil && (s.Mode.mustPull() || s.Mode == Local) {
+			return sourceInput{event: onLastCounted}, nil // all that is data is left, or handed over
 		}
 		pages, err := s.harvest()
 		return sourceInput{event: onLastCounted, pages: pages}, err
 	case doFinish:
 		if err := s.ctl.frame(header{Type: frameState}, s.state); err != nil {
 			return sourceInput{}, linkError(err)
+		}
+		if s.Mode == Local {
+			return s.push(onFinished, true, &extentSource{})
 		}
 		return s.push(onFinished, true, s.tracker)
 	case doSwitch:
@@ -163,6 +166,9 @@ func (s *sender) reserve() error {
 			s.mu.Unlock()
 		}
 	}
+	if s.Mode == Local {
+		s.courier.hand(s.Description.Handed)
+	}
 	if err := s.ctl.message(header{Type: frameReserve}, s.Description.message()); err != nil {
 		return linkError(err)
 	}
@@ -229,10 +235,10 @@ func (s *sender) harvest() (uint64, error) {
 func (s *sender) count() (sourceInput, error) {
 	s.rest()
 	pages, err := s.harvest()
-	if err == nil {
-		err = s.slowDown(pages)
-	}
 	in := sourceInput{event: onCounted, pages: pages}
+	if err == nil {
+		in.slower, err = s.slowDown(pages)
+	}
 	if s.SaveCost != nil {
 		in.save = s.SaveCost()
 	}
@@ -275,8 +281,8 @@ func (s *sender) push(event sourceEvent, final bool, src pageSource) (sourceInpu
 	n := uint32(s.machine.round)
 	s.round = Round{}
 	s.times.round = time.Now()
+	s.pages.cut.Store(s.machine.overdue)
 	s.mu.Unlock()
-	s.pages.cut.Store(false)
 	s.pages.after = nil
 	if !final {
 		s.pages.after = s.inPush
@@ -299,6 +305,9 @@ func (s *sender) push(event sourceEvent, final bool, src pageSource) (sourceInpu
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.round.Pages, s.round.Bytes = t.pages(), t.bytes()
+	s.counted.DataPages += t.DataPages
+	s.counted.ZeroPages += t.ZeroPages
+	s.counted.HolePages += t.HolePages
 	return sourceInput{event: event, pages: t.pages(), bytes: t.bytes()}, nil
 }
 
@@ -369,6 +378,7 @@ func (s *sender) pause() error {
 	if s.link != nil && s.Continue == nil {
 		s.link.setSilence(switchSilence)
 	}
+	s.expect()
 	begin := time.Now()
 	err := s.Guest.Pause(ctx)
 	s.mu.Lock()
@@ -394,6 +404,17 @@ func (s *sender) wait() (sourceInput, error) {
 	defer s.mu.Unlock()
 	s.times.paused = time.Now()
 	return sourceInput{event: onContinue}, nil
+}
+
+// expect notes what is forecast for a guest that is about to be stopped.
+func (s *sender) expect() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f := &s.machine.forecast
+	s.expected = Forecast{BandwidthBitsPerS: 8 * f.bandwidth()}
+	if !s.machine.pull && f.bandwidth() > 0 {
+		s.expected.DowntimeMS = milliseconds(f.downtime(f.last))
+	}
 }
 
 // save takes the state, encoded.

@@ -40,6 +40,7 @@ func (s *sender) handle(h header, p []byte) error {
 		for _, id := range m.Blobs {
 			s.wanted[id] = true
 		}
+		s.times.reserved = now
 		in.event, in.rehearsal, in.canPull = onReserved, time.Duration(m.Rehearsal), m.Pull && s.urgent != nil
 	case frameRefused, frameAbort:
 		r := new(Refusal)
@@ -72,7 +73,7 @@ func (s *sender) handle(h header, p []byte) error {
 		if err := decode(h.Type, p, &m); err != nil {
 			return err
 		}
-		in.event, s.faults = onPulled, m.Faults
+		in.event, s.faults, s.times.pulled = onPulled, m.Faults, now
 	case frameFetch:
 		in.event = onFetch
 	default:

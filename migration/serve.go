@@ -87,6 +87,7 @@ func (v *server) answer() {
 					_, err = out.send()
 				}
 				v.s.urgentPages.Add(1)
+				v.s.tally(&out.counts)
 				v.cursor.Store(gpa + guestmem.PageSize)
 			}
 		}
@@ -140,6 +141,7 @@ func (v *server) pushAll() error {
 			return err
 		}
 		v.s.pushedPages.Add(gathered / guestmem.PageSize)
+		v.s.tally(&out.counts)
 		if time.Since(shown) >= reportEvery {
 			shown = time.Now()
 			v.s.report(PhasePull)
@@ -162,6 +164,13 @@ func (v *server) taken() {
 		}
 		v.window.arrive(int(h.Count), v.link.roundTrip())
 	}
+}
+
+// tally adds pages that were pulled, and forgets them.
+func (s *sender) tally(t *roundTotals) {
+	s.pulledData.Add(t.DataPages)
+	s.pulledZero.Add(t.ZeroPages)
+	*t = roundTotals{}
 }
 
 // lastRound is the number of the last round of the push.

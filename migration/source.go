@@ -20,6 +20,7 @@ type sourceInput struct {
 	diverging bool          // Counted: the guest was seen to write faster than the link takes
 	save      time.Duration // Counted: forecast of pausing and saving
 	roundTrip time.Duration // Counted
+	slower    bool          // Counted: the guest was slowed down, or can be: it may not outrun the next round
 	line      float64       // Counted: bytes a second that the last round can have, 0: as those before
 }
 
@@ -100,7 +101,7 @@ func (s *source) Step(in sourceInput) ([]sourceAction, error) {
 	case sourceOffering:
 		if in.event == onOffered {
 			if s.mode.atOnce() {
-				s.pull = s.mode != StopCopy
+				s.pull = s.mode.mustPull()
 				return s.pause(in)
 			}
 			s.tracking = true
@@ -129,8 +130,12 @@ func (s *source) push(in sourceInput) ([]sourceAction, error) {
 			return s.unwind(OutcomeCancelled, sourceInput{event: onTimeout, err: ErrTimeout})
 		}
 		stop := s.forecast.stop(s.round, in.pages)
-		if s.canPull && !s.forecast.tiny(in.pages) {
-			s.pull = s.overdue || s.mode == Hybrid || s.mode == Auto && !stop && (in.diverging || s.forecast.diverges(in.pages))
+		switch {
+		case !s.canPull:
+		case s.mode == Hybrid:
+			s.pull = in.pages > tinyPages
+		case !s.forecast.tiny(in.pages):
+			s.pull = s.overdue || s.mode == Auto && !stop && !in.slower && (in.diverging || s.forecast.diverges(in.pages))
 		}
 		if stop || s.pull {
 			return s.pause(in)
@@ -176,7 +181,10 @@ func (s *source) stop(in sourceInput) ([]sourceAction, error) {
 	switch {
 	case s.state == sourcePausing && in.event == onPaused && s.wait:
 		return s.to(sourceWaiting, doWait)
-	case s.state == sourcePausing && in.event == onPaused, s.state == sourceWaiting && in.event == onContinue:
+	case s.state == sourcePausing && in.event == onPaused:
+		return s.to(sourceSaving, doSave)
+	case s.state == sourceWaiting && in.event == onContinue:
+		s.pausedAt = in.now // nobody forecast the wait
 		return s.to(sourceSaving, doSave)
 	case s.state == sourceSaving && in.event == onSaved:
 		s.tracking = true
@@ -185,15 +193,16 @@ func (s *source) stop(in sourceInput) ([]sourceAction, error) {
 		if s.pull {
 			return s.to(sourceFinishing, doSwitch)
 		}
-		// A guest that stood still while somebody prepared the switch is not sent back.
-		if !s.mode.atOnce() && !s.wait && s.forecast.abandon(in.now-s.pausedAt, in.pages) {
-			if s.canPull && s.mode != Precopy {
+		if !s.mode.atOnce() && s.forecast.abandon(in.now-s.pausedAt, in.pages) {
+			switch {
+			case s.canPull && s.mode != Precopy:
 				s.pull = true // rather than run on and try again
 				return s.to(sourceFinishing, doSwitch)
+			case !s.wait: // what somebody prepared while the guest stood still takes place
+				s.paused = false
+				s.began, s.acked = in.now, false
+				return s.to(sourcePushing, doResume, doPush)
 			}
-			s.paused = false
-			s.began, s.acked = in.now, false
-			return s.to(sourcePushing, doResume, doPush)
 		}
 		return s.to(sourceFinishing, doFinish)
 	case s.state == sourceFinishing && in.event == onFinished:

@@ -251,18 +251,38 @@ func TestStopIsAbandoned(t *testing.T) {
 
 // TestWaitIsNotAbandoned: somebody prepared the switch while the guest stood still; it takes place.
 func TestWaitIsNotAbandoned(t *testing.T) {
-	s := sourceAt(t, sourceWaiting, Precopy, false)
-	s.forecast.sent(1<<20, time.Second)
-	var acts []sourceAction
-	for _, in := range []sourceInput{
-		{event: onContinue, now: time.Minute}, {event: onSaved, now: time.Minute}, {event: onLastCounted, now: time.Minute, pages: 1000},
+	for _, tt := range []struct {
+		mode  Mode
+		pages uint64 // at 1 MiB/s
+		want  sourceAction
+	}{
+		{Precopy, 1000, doFinish},
+		{Auto, 1000, doSwitch}, // the rest is pulled
+		{Auto, 1, doFinish},    // the wait itself is no reason to
 	} {
-		var err error
-		if acts, err = s.Step(in); err != nil {
-			t.Fatal(err)
+		s := sourceAt(t, sourceWaiting, tt.mode, false)
+		s.canPull = tt.mode != Precopy
+		s.forecast.sent(1<<20, time.Second)
+		var acts []sourceAction
+		for _, in := range []sourceInput{
+			{event: onContinue, now: time.Minute}, {event: onSaved, now: time.Minute}, {event: onLastCounted, now: time.Minute, pages: tt.pages},
+		} {
+			var err error
+			if acts, err = s.Step(in); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if diff := cmp.Diff([]sourceAction{tt.want}, acts); diff != "" {
+			t.Errorf("%s, %d pages: actions (-want +got):\n%s", tt.mode, tt.pages, diff)
 		}
 	}
-	if diff := cmp.Diff([]sourceAction{doFinish}, acts); diff != "" {
-		t.Errorf("actions (-want +got):\n%s", diff)
+}
+
+// TestTimeoutEndsAWait: in a mode that pulls when it is out of time, too, for the guest stands still.
+func TestTimeoutEndsAWait(t *testing.T) {
+	s := sourceAt(t, sourceWaiting, Hybrid, false)
+	s.canPull = true
+	if _, err := s.Step(sourceInput{event: onTimeout, err: ErrTimeout}); err != nil || s.state != sourceUnwound || s.outcome != OutcomeCancelled {
+		t.Errorf("got %v, %v, %v; want it cancelled", s.state, s.outcome, err)
 	}
 }

@@ -40,28 +40,26 @@ func (t *throttle) next(rounds int, f *forecast, pages uint64) {
 	t.percent = min(max(100-int(runs), t.percent+throttleStep), t.ceiling)
 }
 
-// slowDown throttles the guest if its writes outrun the rounds. A guest that the target can pull is not: that
-// move has its end.
-func (s *sender) slowDown(pages uint64) error {
+// slowDown throttles the guest if its writes outrun the rounds. It tells whether the next round may show that this is enough: a move
+// that could have the target pull does not yet.
+func (s *sender) slowDown(pages uint64) (slower bool, err error) {
 	guest, ok := s.Guest.(Throttler)
-	if !ok {
-		return nil
+	if !ok || s.throttle.ceiling == 0 {
+		return false, nil
 	}
 	s.mu.Lock()
 	t := &s.throttle
-	before := t.percent
-	if !s.machine.canPull {
-		t.next(s.machine.round, &s.machine.forecast, pages)
-	}
+	before, rounds := t.percent, s.machine.round
+	t.next(rounds, &s.machine.forecast, pages)
 	if before == 0 {
 		t.since = time.Since(s.start)
 	}
 	now := t.percent
 	s.mu.Unlock()
 	if now == before {
-		return nil
+		return rounds < throttleAfter, nil
 	}
-	return guest.Throttle(now)
+	return true, guest.Throttle(now)
 }
 
 // speedUp ends what slowDown began.

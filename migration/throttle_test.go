@@ -1,6 +1,7 @@
 package migration_test
 
 import (
+	"fmt"
 	"net"
 	"testing"
 	"time"
@@ -35,23 +36,41 @@ func slowBench(t *testing.T) *bench {
 }
 
 func TestThrottledGuestIsMoved(t *testing.T) {
-	b := slowBench(t)
-	b.send.Throttle, b.send.DowntimeLimit = 95, 100*time.Millisecond
-	most := 0
-	b.send.Progress = func(p migration.Progress) { most = max(most, p.ThrottlePercent) }
-	e := b.run(t, within(t, 60*time.Second))
-	if e.sentErr != nil || e.receivedErr != nil {
-		t.Fatalf("got %v, %v; want it moved", e.sentErr, e.receivedErr)
+	for _, tc := range []struct {
+		mode    migration.Mode
+		ceiling int
+		want    migration.Mode // what is done
+	}{
+		{migration.Precopy, 95, migration.Precopy},
+		{migration.Auto, 95, migration.Precopy},
+		{migration.Auto, 20, migration.Hybrid}, // not enough: the rest is pulled
+	} {
+		t.Run(fmt.Sprint(tc.mode, " up to ", tc.ceiling), func(t *testing.T) {
+			b := slowBench(t)
+			if tc.mode == migration.Auto {
+				b.pulls(t)
+			}
+			b.send.Mode, b.send.Throttle, b.send.DowntimeLimit = tc.mode, tc.ceiling, 100*time.Millisecond
+			most := 0
+			b.send.Progress = func(p migration.Progress) { most = max(most, p.ThrottlePercent) }
+			e := b.run(t, within(t, 60*time.Second))
+			if e.sentErr != nil || e.receivedErr != nil {
+				t.Fatalf("got %v, %v; want it moved", e.sentErr, e.receivedErr)
+			}
+			b.wantMoved(t)
+			got := e.sent.Throttle
+			if got.MaxPercent < min(20, tc.ceiling) || got.MaxPercent > tc.ceiling || got.MS <= 0 || got.MS > e.sent.TotalMS || most != got.MaxPercent {
+				t.Errorf("got throttled %+v, %d%% in reports, of %v ms; want some, up to %d%%, for a part of it", got, most, e.sent.TotalMS, tc.ceiling)
+			}
+			if e.sent.Mode != string(tc.want) {
+				t.Errorf("got %s; want %s", e.sent.Mode, tc.want)
+			}
+			if got := b.guest.Throttled(); got != 0 {
+				t.Errorf("at the end: got %d%%; want 0", got)
+			}
+			t.Logf("%+v, downtime %.1f ms, %d rounds", got, e.sent.DowntimeMS, len(e.sent.Rounds))
+		})
 	}
-	b.wantMoved(t)
-	got := e.sent.Throttle
-	if got.MaxPercent < 20 || got.MaxPercent > 95 || got.MS <= 0 || got.MS > e.sent.TotalMS || most != got.MaxPercent {
-		t.Errorf("got throttled %+v, %d%% in reports, of %v ms; want some, up to 95%%, for a part of it", got, most, e.sent.TotalMS)
-	}
-	if got := b.guest.Throttled(); got != 0 {
-		t.Errorf("at the end: got %d%%; want 0", got)
-	}
-	t.Logf("%+v, downtime %.1f ms, %d rounds", got, e.sent.DowntimeMS, len(e.sent.Rounds))
 }
 
 // TestThrottleEndsWithTheMove, however that ends; and keeps to its ceiling.

@@ -121,7 +121,8 @@ type ringed struct {
 
 func (r *ringed) Collect(cpu int) error {
 	r.pages.Add(uint64(r.vm.CollectDirty(cpu, func(uint32, uint64) {})))
-	return r.vm.ResetDirtyRings()
+	_, err := r.vm.ResetDirtyRings()
+	return err
 }
 
 func (r *ringed) Written(int) uint64 { return r.pages.Load() }

@@ -48,6 +48,9 @@ type backends struct {
 	console *console.Hub          // of the virtio console; nil: none
 	host    vsock.Host            // who dials for the vsock
 	log     *slog.Logger
+	durable func(*os.File) error // makes an image durable: image.Sync
+	// lent: the guest still runs in another process, which works on them. No device is made before its state is restored here.
+	lent bool
 }
 
 // disk is an open image.
@@ -92,7 +95,7 @@ func duplicate(f *os.File) (*os.File, error) {
 
 // takeBackends takes what these devices need out of what was handed over.
 func takeBackends(files fileSet, devices []Device, host vsock.Host, log *slog.Logger) (_ *backends, err error) {
-	b := &backends{taps: make(map[string][]*os.File), host: host, log: log}
+	b := &backends{taps: make(map[string][]*os.File), host: host, log: log, durable: image.Sync}
 	defer func() {
 		if err != nil {
 			b.close()
@@ -139,13 +142,13 @@ func (b *backends) disk(id string) *disk {
 	return nil
 }
 
-// sync makes what the guest wrote durable. Precondition: its devices are at rest.
+// sync makes durable what the guest has written, which is all of it if its devices are at rest.
 func (b *backends) sync() error {
 	for _, d := range b.disks {
 		if d.readOnly {
 			continue
 		}
-		if err := image.Sync(d.file); err != nil {
+		if err := b.durable(d.file); err != nil {
 			return fmt.Errorf("disk %s: %w", d.id, err)
 		}
 	}

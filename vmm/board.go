@@ -107,7 +107,11 @@ func newBoard(p Plan, vm *kvm.VM, m *guestmem.Memory, w wiring, each []*wires, s
 			b.bus.AddPorts(testdev.ControlPort, testdev.ControlSize, b.test.Control()),
 		)
 	}
-	for i, plan := range p.Slots {
+	slots := p.Slots
+	if saved == nil && w.backends.lent {
+		slots = nil
+	}
+	for i, plan := range slots {
 		var state *slotState
 		if saved != nil {
 			state = saved.slots[plan.section()]

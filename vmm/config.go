@@ -11,6 +11,9 @@ import (
 const (
 	MaxCPUs    = 8
 	maxCmdline = 2048 // bytes, with the terminating zero
+
+	// HugePageSize is the only size of huge pages, in bytes.
+	HugePageSize = 2 << 20
 )
 
 // Clocks that a guest may have over a pause in its life.
@@ -29,6 +32,7 @@ const defaultCmdline = "console=ttyS0 panic=-1"
 type Config struct {
 	Name        string
 	MemoryBytes uint64
+	HugePages   bool // of 2 MiB, for all of the memory
 	CPUs        int
 	Kernel      string // path, for people; empty: loadgen
 	Initrd      string // path, for people; empty: none
@@ -50,6 +54,9 @@ func (c Config) Check() error {
 	}
 	if _, err := guestmem.NewLayout(c.MemoryBytes); err != nil {
 		return bad("choose a --memory that this host has", "memory: %v", err)
+	}
+	if c.HugePages && c.MemoryBytes%HugePageSize != 0 {
+		return bad("choose a --memory that is a multiple of 2M", "hugepages: %d MiB of memory are not whole pages of 2 MiB", c.MemoryBytes>>20)
 	}
 	if c.CPUs < 1 || c.CPUs > MaxCPUs {
 		return bad("choose another number of --cpus", "cpus: %d is not between 1 and %d", c.CPUs, MaxCPUs)

@@ -82,6 +82,14 @@ var MaxDevices = len(firmware.VirtioGSIs())
 // Most queues, or pairs of them, of one device.
 const maxQueues = 8
 
+// CheckDevices refuses devices that no guest can have together: a supervisor
+// asks, which does not believe its machine, and may rely on each having what its
+// kind has. The error is a *Failure.
+func CheckDevices(devices []Device) error {
+	_, err := place(devices)
+	return err
+}
+
 // place gives each device its registers and its line, in order.
 func place(devices []Device) ([]Slot, error) {
 	if len(devices) > MaxDevices {

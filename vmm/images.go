@@ -41,8 +41,18 @@ type images struct {
 	err  error
 }
 
-// openImages takes the boot images out of what was handed over.
+// openImages takes the boot images out of what was handed over. The kernel is
+// the one built in if there is none.
 func openImages(files fileSet) (*images, error) {
+	im, err := takeImages(files)
+	if err == nil && im.kernel == nil {
+		im.builtin()
+	}
+	return im, err
+}
+
+// takeImages takes those boot images that were handed over.
+func takeImages(files fileSet) (*images, error) {
 	im := &images{}
 	if f := files.take(RoleKernel); f != nil {
 		im.files = append(im.files, f)
@@ -51,8 +61,6 @@ func openImages(files fileSet) (*images, error) {
 			return im, err
 		}
 		im.kernel, im.kernelSize = f, st.Size()
-	} else {
-		im.builtin()
 	}
 	if f := files.take(RoleInitrd); f != nil {
 		im.files = append(im.files, f)
@@ -124,6 +132,9 @@ func (im *images) readers() map[string]io.ReaderAt {
 // incoming returns where to put an image that a source offers, or nil if this
 // binary has it.
 func (im *images) incoming(b migration.BlobInfo) (io.WriteCloser, error) {
+	if b.ID == imageKernel && im.kernel != nil || b.ID == imageInitrd && im.initrd != nil {
+		return nil, nil // handed over
+	}
 	if b.Size > maxImage {
 		return nil, &migration.Refusal{Code: "image", Message: fmt.Sprintf("the %s of %d bytes is over the limit of %d", b.ID, b.Size, maxImage), Remedy: "boot the guest from a smaller one"}
 	}

@@ -47,9 +47,8 @@ func (p *process) receive(ctx context.Context, r *ipc.Request) (ipc.Reply, error
 	oath := &oath{file: t.record}
 	_, err = migration.Receive(ctx, migration.ReceiveConfig{
 		Control: control, Bulk: bulk, Hello: in.Hello, Host: t, Record: oath,
-		Joined: p.joined, Fetch: p.fetch, Ended: p.ended, Progress: t.follow,
+		Joined: p.joined, Fetch: p.fetch, Ended: p.ended, Progress: t.follow, Broken: t.broken, Settle: t.settled,
 	})
-	t.settled()
 	arrival := Arrival{Forget: oath.forget.Load()}
 	if err != nil && !t.runs.Load() {
 		arrival.Failure = crossing(err)

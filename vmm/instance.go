@@ -3,6 +3,7 @@ package vmm
 import (
 	"errors"
 	"fmt"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -47,17 +48,17 @@ func (e *exits) MMIOWrite(addr uint64, data []byte) { e.bus.Load().MMIOWrite(add
 
 // build makes the VM of a plan: memory, chips, devices, vCPUs, in this order
 // because KVM wants its chips before a vCPU, and a vCPU thread wants a bus
-// before it may run. Nothing runs until Resume.
-func build(sys *kvm.System, p Plan, k Tracking, w wiring, ended func(cpu int, e vcpu.Ending)) (_ *instance, err error) {
+// before it may run. Nothing runs until Resume. Its memory is new, or that of
+// files that another process has made.
+func build(sys *kvm.System, p Plan, k Tracking, w wiring, memory []*os.File, ended func(cpu int, e vcpu.Ending)) (_ *instance, err error) {
 	i := &instance{}
 	defer func() {
 		if err != nil {
 			i.close()
 		}
 	}()
-	if i.memory, err = guestmem.New(p.Layout); err != nil {
-		return nil, &Failure{Code: "no_memory", Message: fmt.Sprintf("guest memory of %d MiB cannot be had: %v", p.Layout.Size()>>20, err),
-			Remedy: "use a smaller --memory, or raise the limit on address space (ulimit -v)"}
+	if i.memory, err = newMemory(p, memory); err != nil {
+		return nil, err
 	}
 	if i.vm, err = sys.CreateVM(); err != nil {
 		return nil, err
@@ -96,6 +97,35 @@ func build(sys *kvm.System, p Plan, k Tracking, w wiring, ended func(cpu int, e 
 		return nil, err
 	}
 	return i, i.timeSave()
+}
+
+// newMemory makes the guest's memory.
+func newMemory(p Plan, handed []*os.File) (m *guestmem.Memory, err error) {
+	if handed != nil {
+		if m, err = guestmem.Adopt(p.Layout, handed); err != nil {
+			closeAll(handed)
+			return nil, &Failure{Code: "local", Message: fmt.Sprintf("the memory that was handed over cannot be used: %v", err), Remedy: "use the same version of vmm on both sides"}
+		}
+		return m, nil
+	}
+	remedy := "use a smaller --memory, or raise the limit on address space (ulimit -v)"
+	if p.HugePages {
+		m, err = guestmem.NewHuge(p.Layout)
+		if errors.Is(err, guestmem.ErrNoHugePages) {
+			remedy = NoHugePages(p.Layout.Size())
+		}
+	} else {
+		m, err = guestmem.New(p.Layout)
+	}
+	if err != nil {
+		return nil, &Failure{Code: "no_memory", Message: fmt.Sprintf("guest memory of %d MiB cannot be had: %v", p.Layout.Size()>>20, err), Remedy: remedy}
+	}
+	return m, nil
+}
+
+// NoHugePages is the remedy for a host without huge pages for a guest of so many bytes.
+func NoHugePages(memory uint64) string {
+	return fmt.Sprintf("reserve %d more huge pages of 2 MiB on that host (sysctl vm.nr_hugepages), or run the guest without --hugepages", memory/HugePageSize)
 }
 
 // load puts the guest's boot image into memory and points the first vCPU at it.

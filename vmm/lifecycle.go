@@ -98,7 +98,7 @@ func (m *Machine) renew() error {
 	if err := m.instance.close(); err != nil {
 		m.log.Warn("closing the guest before its reset", "error", err)
 	}
-	i, err := m.build()
+	i, err := m.build(nil)
 	if err != nil {
 		return err
 	}

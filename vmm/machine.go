@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -64,6 +65,7 @@ type Machine struct {
 	state    State
 	instance *instance
 	paused   bool          // by a person, or for want of the images: a move that fails leaves it so
+	atRest   bool          // its devices never worked here: it came paused
 	handed   bool          // the images are unlocked, for a target: the guest must not run without them
 	move     *move         // the move or snapshot under way
 	pulling  bool          // pages are missing: what touches one waits for it
@@ -76,11 +78,12 @@ type Machine struct {
 	leaving atomic.Bool
 }
 
-// newMachine builds the guest of a plan; nothing runs.
-func newMachine(sys *kvm.System, p Plan, k Tracking, im *images, backs *backends, hub *console.Hub, log *slog.Logger, note func(State), over func(Ending)) (*Machine, error) {
+// newMachine builds the guest of a plan, in the memory of these files if there
+// are any; nothing runs.
+func newMachine(sys *kvm.System, p Plan, k Tracking, im *images, backs *backends, memory []*os.File, hub *console.Hub, log *slog.Logger, note func(State), over func(Ending)) (*Machine, error) {
 	m := &Machine{sys: sys, plan: p, track: k, images: im, backs: backs, console: hub, log: log, note: note, over: over, state: StatePaused}
 	m.closing, m.leave = context.WithCancel(context.Background())
-	i, err := m.build()
+	i, err := m.build(memory)
 	if err != nil {
 		m.leave()
 		return nil, err
@@ -89,9 +92,9 @@ func newMachine(sys *kvm.System, p Plan, k Tracking, im *images, backs *backends
 	return m, nil
 }
 
-func (m *Machine) build() (*instance, error) {
+func (m *Machine) build(memory []*os.File) (*instance, error) {
 	var i *instance
-	i, err := build(m.sys, m.plan, m.track, m.wiring(), func(cpu int, e vcpu.Ending) { go m.died(i, cpu, e) })
+	i, err := build(m.sys, m.plan, m.track, m.wiring(), memory, func(cpu int, e vcpu.Ending) { go m.died(i, cpu, e) })
 	return i, err
 }
 
@@ -129,6 +132,7 @@ func (m *Machine) run() error {
 		return err
 	}
 	m.console.SetInput(m.instance.board.serial)
+	m.atRest = false
 	m.instance.memory.Resume()
 	m.instance.board.resume()
 	if err := m.instance.cpus.Resume(); err != nil {
@@ -205,6 +209,8 @@ func (m *Machine) Resume() error {
 	m.paused = false
 	if m.pulling {
 		m.setState(StatePulling)
+	}
+	if m.pulling && !m.atRest {
 		return m.instance.cpus.Resume()
 	}
 	return m.run()
@@ -231,6 +237,8 @@ func (m *Machine) usable() error {
 		return badState(m.whyLost(), "end it with vmm kill "+m.plan.Name+", and start it anew")
 	case m.state == StateInDoubt:
 		return badState("the guest is in_doubt", "bring the target's host or the network back, or decide: vmm migrate "+m.plan.Name+" --resolve source|target")
+	case m.move != nil && m.move.meters:
+		return badState("the guest's dirty rate is being measured", "try again when that is done, or end it: vmm migrate "+m.plan.Name+" --cancel")
 	case m.move != nil:
 		return badState(fmt.Sprintf("the guest is %s", m.state), "wait until the move has ended, or cancel it: vmm migrate "+m.plan.Name+" --cancel")
 	}

@@ -52,7 +52,7 @@ func newGuestWith(t *testing.T, cmdline string, devices []Device, backs *backend
 	g := &guest{lines: make(chan string, 1<<16), ended: make(chan Ending, 1)}
 	im := &images{}
 	im.builtin()
-	g.Machine, err = newMachine(sys, plan, TrackAuto, im, backs, console.New(w, nil), slog.New(slog.NewTextHandler(io.Discard, nil)), func(State) {}, func(e Ending) { g.ended <- e })
+	g.Machine, err = newMachine(sys, plan, TrackAuto, im, backs, nil, console.New(w, nil), slog.New(slog.NewTextHandler(io.Discard, nil)), func(State) {}, func(e Ending) { g.ended <- e })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,7 @@ const (
 	MethodPause         = "pause"          // nil → nil
 	MethodResume        = "resume"         // nil → nil
 	MethodBalloon       = "balloon"        // Balloon → nil: asks the guest to give memory back, or to take it; does not wait for it
+	MethodDirtyRate     = "dirty-rate"     // DirtyRate → DirtyPages: answers when it has been measured
 	MethodStop          = "stop"           // nil → nil: asks the guest to end; does not wait for it
 	MethodEnd           = "end"            // Ending → nil: ends the machine now
 	MethodMigrate       = "migrate"        // Migrate → Outcome: answers when the move is decided
@@ -39,6 +40,7 @@ const (
 	MethodArriving = "arriving" // Arriving → Claimed, files: claims the name of a guest that wants in, and opens what it works on
 	MethodDial     = "dial"     // Dial → nil, one file: connects to the host side of the vsock
 	MethodRuns     = "runs"     // State → nil: the guest that arrived is ours, and runs unless it is paused
+	MethodSettle   = "settle"   // nil → nil: the source of a guest that was handed over lets go of the guest's name
 	MethodEnded    = "ended"    // Ending → nil: the guest is no more; the process exits after the answer
 	NoteProgress   = "progress" // migration.Progress
 	NoteState      = "state"    // State
@@ -51,7 +53,7 @@ const (
 	RoleInitrd     = "initrd"
 	RoleConsoleIn  = "console-in"
 	RoleConsoleOut = "console-out"
-	RoleName       = "name" // keeps the lock on the machine's name
+	RoleName       = "name" // keeps the lock on the machine's name; of a guest that is handed over: its source's
 	RoleControl    = "control"
 	RoleBulk       = "bulk"
 	RoleRecord     = "record" // of the move, on this side
@@ -90,9 +92,12 @@ type Arriving struct {
 	Name        string
 	CPUs        int
 	MemoryBytes uint64
+	HugePages   bool
 	Devices     []Device
 	Move        migration.MoveID // zero: a snapshot
 	Token       uint64           // that its source's locks show on each image; 0: no source holds them
+	// Handed: what its disks and networks work on comes from its source. One file may be with this: the lock of its name there.
+	Handed bool
 }
 
 // Claimed is the name that the guest will have here, with the files for it: the
@@ -101,10 +106,21 @@ type Claimed struct {
 	Name    string
 	Devices []Device // those that arrive, as they are joined to this host
 	Roles   []string // of the files, in order
+	Heir    bool     // the name is its source's, and ours from MethodSettle on
 }
 
 // Balloon asks the guest to do with so much of its memory.
 type Balloon struct{ MemoryBytes uint64 }
+
+// DirtyRate asks how much the guest writes in a time.
+type DirtyRate struct{ Duration time.Duration }
+
+// DirtyPages is how many pages became dirty in a time; one that was dirty already does not count again.
+type DirtyPages struct {
+	Duration time.Duration // that was measured
+	Pages    uint64
+	CPUs     []uint64 // of them, by the vCPU that was the first; nil: not known
+}
 
 // Dial asks for a connection to a port of the host's side of the vsock.
 type Dial struct{ Port uint32 }
@@ -113,6 +129,7 @@ type Dial struct{ Port uint32 }
 type Ending struct {
 	Code   int // exit code of the supervisor: contract.md
 	Reason string
+	Handed bool // what the guest works on is another process's now
 }
 
 // Migrate asks to send the guest away over two connections that are open.
@@ -127,6 +144,7 @@ type Migrate struct {
 	Epoch         uint64
 	Roles         []string // of the files, in order
 	Throttle      int      // percent at most; 0: never
+	Local         bool     // the target is a process of this host: hand over whatever Mode says
 }
 
 // Outcome is how a move or a snapshot ended.

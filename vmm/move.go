@@ -21,8 +21,10 @@ type move struct {
 	done   chan struct{} // closed when nothing of it goes on
 	halted bool          // the guest stands still for the move
 	still  bool          // it did so before: it was paused when its state was saved
+	meters bool          // it is neither: the guest's dirty rate is measured
 	word   word          // of a move; not of a snapshot
-	token  uint64        // by which the target knows the images; 0: a snapshot, which hands nothing over
+	token  uint64        // by which the target knows the images; 0: it needs not, or this is a snapshot
+	local  bool          // the target is a process of this host, and has what the guest works on already
 }
 
 var (
@@ -159,9 +161,11 @@ func (v *move) halt(ctx context.Context) error {
 // from here on the target may lock them. A guest that a person paused is paused
 // wherever this state is restored.
 func (v *move) Save() ([]migration.Section, error) {
-	// Before the state: a snapshot too must not be newer than its disks.
-	if err := v.m.backs.sync(); err != nil {
-		return nil, err
+	if !v.local {
+		// Before the state: a snapshot too must not be newer than its disks.
+		if err := v.m.backs.sync(); err != nil {
+			return nil, err
+		}
 	}
 	sections, err := v.m.instance.save()
 	if err != nil {
@@ -174,11 +178,11 @@ func (v *move) Save() ([]migration.Section, error) {
 			return nil, err
 		}
 	}
+	v.word.handed(true)
 	if v.token == 0 {
 		return sections, nil
 	}
 	v.m.handed = true
-	v.word.handed(true)
 	return sections, v.m.backs.unlock()
 }
 
@@ -244,6 +248,18 @@ func (v *move) follow(progress func(migration.Progress)) func(migration.Progress
 		m.mu.Unlock()
 		progress(p)
 	}
+}
+
+// sending completes what is to be sent with what comes between its rounds.
+func (v *move) sending(c migration.SendConfig) migration.SendConfig {
+	c.SaveCost = v.presync
+	return c
+}
+
+// saving is sending, to a file.
+func (v *move) saving(c migration.SaveConfig) migration.SaveConfig {
+	c.SaveCost = v.presync
+	return c
 }
 
 // presync is saveCost, and makes durable what the guest has written so far: it comes

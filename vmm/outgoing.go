@@ -36,13 +36,15 @@ func (p *process) migrate(r *ipc.Request) (ipc.Reply, error) {
 	if v.word.file == nil {
 		return ipc.Reply{}, errors.New("no ownership record was handed over")
 	}
-	v.token = imageToken(q.Move)
 	if q.Wait {
 		v.resume = make(chan struct{})
 	}
-	defer m.backs.forget(v.token)
-	if err := m.backs.witness(v.token); err != nil {
-		return ipc.Reply{}, err
+	if v.local = q.Local; !v.local {
+		v.token = imageToken(q.Move)
+		defer m.backs.forget(v.token)
+		if err := m.backs.witness(v.token); err != nil {
+			return ipc.Reply{}, err
+		}
 	}
 	control, bulk, err := moveConns(files)
 	if err != nil {
@@ -52,11 +54,17 @@ func (p *process) migrate(r *ipc.Request) (ipc.Reply, error) {
 	if err != nil {
 		return ipc.Reply{}, err
 	}
+	if v.local {
+		mode, q.Bandwidth = migration.Local, 0
+		if d.Handed, err = m.handOver(files); err != nil {
+			return ipc.Reply{}, err
+		}
+	}
 	query := migration.Query{Move: q.Move, Epoch: q.Epoch}
-	result, err := migration.Send(m.closing, migration.SendConfig{
+	result, err := migration.Send(m.closing, v.sending(migration.SendConfig{
 		Control: control, Bulk: bulk, Move: q.Move, Epoch: q.Epoch,
 		Guest: v, Memory: m.instance.memory, Description: d, Blobs: m.images.readers(),
-		Mode: mode, DowntimeLimit: q.DowntimeLimit, Bandwidth: q.Bandwidth, Throttle: q.Throttle, Timeout: q.Timeout, SaveCost: v.presync,
+		Mode: mode, DowntimeLimit: q.DowntimeLimit, Bandwidth: q.Bandwidth, Throttle: q.Throttle, Timeout: q.Timeout,
 		Cancel: v.cancel, Continue: v.resume, Progress: v.follow(p.progress), Accepted: began,
 		Dial: func(ctx context.Context) (net.Conn, error) { return p.reach(ctx) },
 		Ask: func(ctx context.Context) (migration.Answer, error) {
@@ -65,13 +73,17 @@ func (p *process) migrate(r *ipc.Request) (ipc.Reply, error) {
 				return a, err
 			})
 		},
-	})
+	}))
+	result.ModeRequested = q.Mode
 	outcome := v.outcome(result, err)
 	switch result.Outcome {
 	case migration.OutcomeCompleted:
 		left, outcome.Left = true, true
 		v.word.moved()
-		ending := Ending{Code: 0, Reason: "moved to " + q.Target}
+		if v.local {
+			m.leaveBehind()
+		}
+		ending := Ending{Code: 0, Reason: "moved to " + q.Target, Handed: v.local}
 		if v.word.by() != record.ByTarget {
 			ending = Ending{Code: 3, Reason: "resolved away: a person decided that the guest runs at " + q.Target}
 		}
@@ -114,10 +126,10 @@ func (p *process) snapshot(r *ipc.Request) (ipc.Reply, error) {
 	if err != nil {
 		return ipc.Reply{}, err
 	}
-	result, err := migration.Save(m.closing, migration.SaveConfig{
+	result, err := migration.Save(m.closing, v.saving(migration.SaveConfig{
 		Stream: r.Files[0], Guest: v, Memory: m.instance.memory, Description: d, Blobs: m.images.readers(),
-		Mode: migration.Precopy, SaveCost: m.saveCost, Cancel: v.cancel, Progress: p.progress, Accepted: began,
-	})
+		Mode: migration.Precopy, Cancel: v.cancel, Progress: p.progress, Accepted: began,
+	}))
 	if err != nil {
 		err = snapshotError(err)
 	}

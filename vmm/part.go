@@ -23,6 +23,8 @@ type part struct {
 	save   func() any
 	// arrived is called once a guest that came from another host runs here; nil: nothing to do.
 	arrived func() error
+	// leave has it change nothing that another process works on from here on; nil: it would not.
+	leave func()
 	// accept takes a connection from the host; nil: the device has none.
 	accept func(net.Conn)
 	// facts adds what the device has done; nil: nothing is counted.
@@ -91,11 +93,11 @@ func makeNet(s Slot, _ *guestmem.Memory, b *backends, saved cbor.RawMessage) (_ 
 		}
 		queues = append(queues, f)
 	}
-	d, err := virtionet.New(virtionet.Config{Tap: queues, MAC: s.Net.MAC, MTU: s.Net.MTU, Log: b.log.With("device", s.Device.String())}, state)
+	d, err := virtionet.New(virtionet.Config{Tap: queues, MAC: s.Net.MAC, MTU: s.Net.MTU, Inherited: b.lent, Log: b.log.With("device", s.Device.String())}, state)
 	if err != nil {
 		return part{}, err
 	}
-	return part{device: d, save: func() any { return d.Save() }, arrived: d.Announce, facts: func(f *DeviceFacts) {
+	return part{device: d, save: func() any { return d.Save() }, arrived: d.Announce, leave: d.Leave, facts: func(f *DeviceFacts) {
 		c := d.Stats()
 		f.Net = &c
 	}}, nil

@@ -108,3 +108,50 @@ func TestPauseDuringAMove(t *testing.T) {
 		t.Errorf("got state %s behind the move; want %s", got, StatePaused)
 	}
 }
+
+// TestOrdersInEachState: what can be asked of a machine whose guest moves.
+func TestOrdersInEachState(t *testing.T) {
+	g := newGuest(t, small)
+	if err := g.boot(); err != nil {
+		t.Fatal(err)
+	}
+	g.wait(t, "READY")
+	if g.cancelMove() == nil || g.continueMove() == nil {
+		t.Error("no move is under way, and one was cancelled or continued")
+	}
+	for _, tt := range []struct {
+		phase            migration.Phase
+		cancel, goes     bool
+		wantAfterGoingOn State
+	}{
+		{migration.PhaseReserve, true, false, StateMigrating},
+		{migration.PhasePush, true, false, StateMigrating},
+		{migration.PhaseStop, true, false, StateMigrating},
+		{migration.PhaseWait, true, true, StateMigrating},
+		{migration.PhaseCommit, false, false, StateRelinquished},
+		{migration.PhaseInDoubt, false, false, StateInDoubt},
+	} {
+		v, err := g.beginMove()
+		if err != nil {
+			t.Fatal(err)
+		}
+		v.resume = make(chan struct{})
+		v.follow(func(migration.Progress) {})(migration.Progress{Phase: tt.phase})
+		if err := g.continueMove(); (err == nil) != tt.goes {
+			t.Errorf("%s: continued: got %v; want it to work: %t", tt.phase, err, tt.goes)
+		}
+		if got := g.current(); got != tt.wantAfterGoingOn {
+			t.Errorf("%s: got state %s; want %s", tt.phase, got, tt.wantAfterGoingOn)
+		}
+		if g.continueMove() == nil {
+			t.Errorf("%s: continued again", tt.phase)
+		}
+		if err := g.cancelMove(); (err == nil) != tt.cancel {
+			t.Errorf("%s: cancelled: got %v; want it to work: %t", tt.phase, err, tt.cancel)
+		}
+		v.end(false)
+		if got := g.current(); got != StateRunning {
+			t.Errorf("%s: got state %s behind the move; want %s", tt.phase, got, StateRunning)
+		}
+	}
+}

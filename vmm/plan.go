@@ -25,6 +25,7 @@ type Plan struct {
 	Version    uint16
 	Name       string
 	Layout     guestmem.Layout
+	HugePages  bool `cbor:",omitempty"`
 	CPUs       int
 	CPU        string           // for people
 	CPUID      []kvm.CPUIDEntry // as the guest's first vCPU sees it
@@ -63,7 +64,7 @@ func NewPlan(c Config, cpu vcpu.Model) (Plan, error) {
 		return Plan{}, err
 	}
 	return Plan{
-		Version: planVersion, Name: c.Name, Layout: layout, CPUs: c.CPUs, CPU: c.CPU, CPUID: cpu.CPUID, MSRs: cpu.MSRs,
+		Version: planVersion, Name: c.Name, Layout: layout, HugePages: c.HugePages, CPUs: c.CPUs, CPU: c.CPU, CPUID: cpu.CPUID, MSRs: cpu.MSRs,
 		Cmdline: deviceWords(c.cmdline(), slots), Kernel: kernel, Clock: c.Clock, TestDevice: c.testDevice(), Slots: slots,
 	}, nil
 }
@@ -92,7 +93,7 @@ func decodePlan(b []byte) (Plan, error) {
 	if !slices.Equal(want, p.Layout) {
 		return p, errors.New("plan: memory layout is not one of ours")
 	}
-	c := Config{MemoryBytes: size, CPUs: p.CPUs, Cmdline: p.Cmdline, Clock: p.Clock, Devices: p.devices()}
+	c := Config{MemoryBytes: size, HugePages: p.HugePages, CPUs: p.CPUs, Cmdline: p.Cmdline, Clock: p.Clock, Devices: p.devices()}
 	if err := c.Check(); err != nil {
 		return p, fmt.Errorf("plan: %w", err)
 	}

@@ -32,7 +32,7 @@ func someDevices() []Device {
 
 func TestPlanRoundTrips(t *testing.T) {
 	c := config()
-	c.Devices = someDevices()
+	c.Devices, c.HugePages = someDevices(), true
 	p, err := NewPlan(c, vcpu.Model{CPUID: []kvm.CPUIDEntry{{Function: 1, EAX: 2}}, MSRs: []kvm.MSREntry{{Index: 0x8b, Data: 1}}})
 	if err != nil {
 		t.Fatal(err)
@@ -54,6 +54,7 @@ func TestPlanRoundTrips(t *testing.T) {
 func TestPlanOfAPeerIsChecked(t *testing.T) {
 	for name, change := range map[string]func(*Plan){
 		"version":       func(p *Plan) { p.Version++ },
+		"half a page":   func(p *Plan) { p.HugePages, p.Layout[0].Size = true, 65<<20 },
 		"moved device":  func(p *Plan) { p.Slots[0].Base += slotSize },
 		"other line":    func(p *Plan) { p.Slots[0].GSI = 0 },
 		"unknown kind":  func(p *Plan) { p.Slots[0].Kind = "gpu" },

@@ -109,7 +109,7 @@ func (p *process) fetchAll(ctx context.Context, m *Machine) error {
 	pulling, whole := m.pulling, m.whole
 	m.mu.Unlock()
 	if !pulling {
-		return badState("all of the guest's memory is here", "")
+		return badState("all of the guest's memory is here", "nothing is left to be fetched: vmm ps shows pulling while something is")
 	}
 	p.fetches.Do(func() { close(p.fetch) })
 	select {
@@ -186,7 +186,7 @@ func (p *process) boot(r *ipc.Request) (ipc.Reply, error) {
 		return ipc.Reply{}, err
 	}
 	scale(plan.CPUs)
-	m, err := newMachine(sys, plan, b.Config.Tracking, im, backs, openConsole(files), p.log, p.note, p.end)
+	m, err := newMachine(sys, plan, b.Config.Tracking, im, backs, nil, openConsole(files), p.log, p.note, p.end)
 	if err != nil {
 		return ipc.Reply{}, err
 	}

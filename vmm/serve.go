@@ -94,6 +94,13 @@ func (p *process) handle(ctx context.Context, r *ipc.Request) (ipc.Reply, error)
 			return ipc.Reply{}, err
 		}
 		return ipc.Reply{}, m.Inflate(b.MemoryBytes)
+	case MethodDirtyRate:
+		var q DirtyRate
+		if err := r.Decode(&q); err != nil {
+			return ipc.Reply{}, err
+		}
+		rate, err := m.dirtyRate(ctx, q.Duration)
+		return ipc.Reply{Body: rate}, err
 	case MethodStop:
 		return ipc.Reply{}, m.AskToStop()
 	case MethodEnd:

@@ -132,6 +132,9 @@ const rehearsals = 3
 // steps of the switchover are known, and warm, before the guest is paused.
 // Precondition: the instance is fresh.
 func (i *instance) rehearse(p Plan, w wiring) (time.Duration, error) {
+	if w.backends.lent {
+		p.Slots = nil
+	}
 	trial, err := i.save()
 	if err != nil {
 		return 0, err
@@ -171,7 +174,7 @@ func fastest(step func() error) (time.Duration, error) {
 func (m *Machine) start() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.paused {
+	if m.atRest = m.paused; m.paused {
 		m.console.SetInput(m.instance.board.serial)
 		return nil
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -33,6 +34,9 @@ type target struct {
 	runs      atomic.Bool
 	told      chan struct{} // closed when the supervisor knows that it runs
 
+	handed bool // it comes from a process of this host, with what it works on
+	heir   bool // its name is its source's, until the source has gone
+
 	userfault   *os.File // /dev/userfaultfd; nil: no page may be missing
 	noUserfault string   // why
 }
@@ -51,7 +55,12 @@ func (t *target) Build(ctx context.Context, d migration.Description) (migration.
 	return b, nil
 }
 
-func (t *target) build(ctx context.Context, d migration.Description) (migration.Built, error) {
+func (t *target) build(ctx context.Context, d migration.Description) (_ migration.Built, err error) {
+	legacy := takeHanded(d.Handed)
+	defer legacy.close()
+	if t.handed = slices.Contains(d.Modes, migration.Local); t.handed {
+		t.token = 0 // the locks of its images come with them
+	}
 	plan, err := decodePlan(d.Plan)
 	if err != nil {
 		return nil, &Failure{Code: "plan", Message: err.Error(), Remedy: "use the same version of vmm on both hosts"}
@@ -69,14 +78,28 @@ func (t *target) build(ctx context.Context, d migration.Description) (migration.
 	// The supervisor says which name the guest will have, and whether its
 	// memory fits.
 	var claimed Claimed
-	want := Arriving{Name: plan.Name, CPUs: plan.CPUs, MemoryBytes: plan.Layout.Size(), Devices: plan.devices(), Move: t.move, Token: t.token}
-	got, err := t.p.conn.Call(ctx, MethodArriving, want, &claimed)
+	want := Arriving{Name: plan.Name, CPUs: plan.CPUs, MemoryBytes: plan.Layout.Size(), HugePages: plan.HugePages, Devices: plan.devices(), Move: t.move, Token: t.token, Handed: t.handed}
+	var name []*os.File
+	if f := legacy.fileSet[RoleName]; f != nil {
+		name = append(name, f)
+	}
+	got, err := t.p.conn.Call(ctx, MethodArriving, want, &claimed, name...)
 	if err != nil {
 		return nil, err
 	}
 	files := pairFiles(got, claimed.Roles)
 	defer files.close()
-	t.lock = files.take(RoleName)
+	t.lock, t.heir = files.take(RoleName), claimed.Heir
+	im, err := takeImages(legacy.fileSet)
+	defer func() {
+		if err != nil {
+			im.close()
+		}
+	}()
+	if err != nil {
+		return nil, err
+	}
+	legacy.devices(files)
 	backs, err := takeBackends(files, plan.devices(), t.p, t.p.log)
 	if err != nil {
 		return nil, err
@@ -86,7 +109,14 @@ func (t *target) build(ctx context.Context, d migration.Description) (migration.
 		return nil, err
 	}
 	scale(plan.CPUs)
-	m, err := newMachine(t.sys, plan, t.track, &images{}, backs, t.console, t.p.log, t.p.note, t.p.end)
+	backs.lent = t.handed
+	var memory []*os.File
+	if t.handed {
+		if memory, err = legacy.memory(len(plan.Layout)); err != nil {
+			return nil, err
+		}
+	}
+	m, err := newMachine(t.sys, plan, t.track, im, backs, memory, t.console, t.p.log, t.p.note, t.p.end)
 	if err != nil {
 		return nil, err
 	}
@@ -114,6 +144,12 @@ func (t *target) Pull() (*guestmem.Pull, error) {
 		return nil, refusal(&Failure{Code: "userfaultfd", Message: fmt.Sprintf("the target cannot start a guest with memory missing: %v", err), Remedy: remedy})
 	}
 	return p, nil
+}
+
+// broken ends a guest whose page faults cannot be served.
+func (t *target) broken(err error) {
+	t.p.log.Error("page faults cannot be served", "error", err)
+	t.p.end(Ending{Code: 3, Reason: fmt.Sprintf("lost: page faults cannot be served: %v", err)})
 }
 
 // follow keeps the machine's state in step with a pull.
@@ -154,6 +190,7 @@ func (t *target) Restore(sections []migration.Section) error {
 	if err != nil {
 		return refusal(err)
 	}
+	t.m.backs.lent = false
 	t.m.mu.Lock()
 	t.m.paused = paused
 	t.m.mu.Unlock()
@@ -166,7 +203,9 @@ func (t *target) Start() error {
 	if err := t.m.start(); err != nil {
 		return err
 	}
-	t.m.announce()
+	if !t.handed {
+		t.m.announce()
+	}
 	t.runs.Store(true)
 	t.p.adopt(t.m)
 	t.p.mu.Lock()
@@ -197,6 +236,11 @@ func (t *target) unlessStarted() {
 func (t *target) settled() {
 	if t.told != nil {
 		<-t.told
+		if t.heir {
+			if _, err := t.p.conn.Call(context.Background(), MethodSettle, nil, nil); err != nil {
+				t.p.log.Warn("taking the guest's name over", "error", err)
+			}
+		}
 	}
 	if t.userfault != nil {
 		t.userfault.Close()
@@ -209,6 +253,9 @@ func (t *target) Discard() error {
 		t.lock.Close()
 	}
 	if t.m != nil {
+		if t.handed {
+			t.m.leaveBehind()
+		}
 		t.m.close()
 		t.m.images.close()
 	}

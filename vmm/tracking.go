@@ -14,8 +14,8 @@ type Tracking string
 
 const (
 	// TrackAuto is the bitmap where KVM lets it be cleared by hand, else the ring, else the bitmap that reading clears. Cleared by hand, a page
-	// is logged again from just before it is sent, not from the end of the round before; finding many dirty pages costs half as
-	// much; and no exit interrupts the guest. The ring is better at telling which vCPU writes.
+	// is logged again from just before it is sent, not from the end of the round before, so that fewer travel twice. Otherwise the two
+	// cost the same: see BenchmarkFirstWriteKVM in guestmem.
 	TrackAuto Tracking = "auto"
 	// TrackBitmap is a bit for each page.
 	TrackBitmap Tracking = "bitmap"
@@ -66,5 +66,5 @@ func attachRings(m *guestmem.Memory, vm *kvm.VM, cpus int) (*guestmem.Rings, err
 	if err := vm.EnableDirtyRing(ringEntries); err != nil {
 		return nil, err
 	}
-	return m.AttachRings(vm, cpus)
+	return m.AttachRings(vm, cpus, ringEntries)
 }

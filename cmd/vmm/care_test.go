@@ -68,8 +68,8 @@ func TestInfo(t *testing.T) {
 // someDevices is one of each kind.
 func someDevices() []api.Device {
 	return []api.Device{
-		{Kind: "blk", ID: "root", Path: "/root.img", Disk: &api.Disk{SizeBytes: 1 << 30, ReadOnly: true, Cache: "none", Reads: 1, ReadBytes: 4096, Errors: 2}},
-		{Kind: "net", ID: "eth", Network: &api.Network{MAC: "02:00:00:00:00:01", Bridge: "br0", Queues: 2, MTU: 1500, TxPackets: 3, TxBytes: 180, RxDrops: 1, TxDrops: 1}},
+		{Kind: "blk", ID: "root", Path: "/root.img", Queues: 1, Disk: &api.Disk{SizeBytes: 1 << 30, ReadOnly: true, Cache: "none", Reads: 1, ReadBytes: 4096, Errors: 2}},
+		{Kind: "net", ID: "eth", Queues: 2, Network: &api.Network{MAC: "02:00:00:00:00:01", Bridge: "br0", MTU: 1500, TxPackets: 3, TxBytes: 180, RxDrops: 1, TxDrops: 1}},
 		{Kind: "rng"},
 		{Kind: "balloon", Balloon: &api.Balloon{TargetBytes: 64 << 20, ActualBytes: 32 << 20}},
 		{Kind: "console", Console: &api.Console{Spec: "stdio"}},
@@ -86,7 +86,7 @@ func TestInfoOfDevices(t *testing.T) {
 	got := h.stdout.String()
 	for _, want := range []string{
 		"cpu:             baseline\n",
-		"disk root:       /root.img, 1.00 GiB, read only, cache none, 1 read (4.0 KiB), 0 writes (0 B), 0 flush requests, 2 errors\n",
+		"disk root:       /root.img, 1.00 GiB, read only, cache none, 1 queue, 1 read (4.0 KiB), 0 writes (0 B), 0 flush requests, 2 errors\n",
 		"network eth:     bridge br0, 02:00:00:00:00:01, 2 queue pairs, MTU 1500, received 0 packets (0 B), sent 3 packets (180 B), 2 dropped\n",
 		"virtio-rng:      yes\n",
 		"virtio-balloon:  asked for 64.0 MiB, holds 32.0 MiB\n",
@@ -96,6 +96,26 @@ func TestInfoOfDevices(t *testing.T) {
 		if !strings.Contains(got, want) {
 			t.Errorf("got %q; want it to contain %q", got, want)
 		}
+	}
+}
+
+// TestInfoIsPrintable has a guest come from a host that would like to have a word with the terminal.
+func TestInfoIsPrintable(t *testing.T) {
+	h := newHarness(t)
+	h.serve("alpha", func(w http.ResponseWriter, r *http.Request) {
+		api.WriteAnswer(w, api.Machine{Name: "alpha", Cmdline: "a\x1b[2Jb\tc\nd", Kernel: "Grüße \u202e", Devices: []api.Device{
+			{Kind: "console\r", Console: &api.Console{Spec: "\u009bm"}},
+		}})
+	})
+	h.run("info", "alpha")
+	got := h.stdout.String()
+	for _, want := range []string{`a\x1b[2Jb\tc\nd` + "\n", `Grüße \u202e` + "\n", `virtio-console\r:`, `\u009bm` + "\n"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("got %q; want it to contain %q", got, want)
+		}
+	}
+	if strings.ContainsAny(got, "\x1b\r\t\u202e\u009b") {
+		t.Errorf("got %q; want nothing in it that a terminal obeys", got)
 	}
 }
 
@@ -121,6 +141,35 @@ func TestBalloon(t *testing.T) {
 	}
 	if got, want := h.stdout.String(), "alpha\n"+`{"name":"alpha","memory_bytes":1073741824}`+"\n"; got != want {
 		t.Errorf("got %q; want %q", got, want)
+	}
+}
+
+func TestDirtyRate(t *testing.T) {
+	h := newHarness(t)
+	var got []string
+	h.serve("alpha", func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		got = append(got, r.Method+" "+r.URL.Path+" "+string(body))
+		api.WriteAnswer(w, api.DirtyRate{
+			Name: "alpha", DurationMS: 500, DirtyPages: 128, DirtyMiBS: 1, VCPUs: []api.CPUDirtyRate{{CPU: 0, Pages: 128, MiBS: 1}},
+		})
+	})
+	for _, args := range [][]string{{"dirty-rate", "alpha"}, {"dirty-rate", "alpha", "--duration", "500ms", "--json"}} {
+		if code := h.run(args...); code != exitOK {
+			t.Errorf("%v: got exit code %d (%s); want 0", args, code, h.stderr)
+		}
+	}
+	want := []string{`POST /v1/machine/dirty-rate {"duration_ms":1000}`, `POST /v1/machine/dirty-rate {"duration_ms":500}`}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("requests (-want +got):\n%s", diff)
+	}
+	const text = "alpha:     1.0 MiB/s  128 pages in 500 ms\n  vCPU 0:  1.0 MiB/s  128 pages\n"
+	const object = `{"name":"alpha","duration_ms":500,"dirty_pages":128,"dirty_mib_s":1,"vcpus":[{"cpu":0,"pages":128,"mib_s":1}]}` + "\n"
+	if got := h.stdout.String(); got != text+object {
+		t.Errorf("got %q; want %q", got, text+object)
 	}
 }
 

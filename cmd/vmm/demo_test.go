@@ -44,8 +44,8 @@ func TestDemo(t *testing.T) {
 	}
 	got := h.objects()[0]
 	fields := []string{
-		"corrupt_pages", "downtime", "downtime_ms", "faults", "memory_bytes", "mode", "mode_requested", "moves", "observed_downtime_ms",
-		"outcome", "page_bytes", "pulled_pages", "reason", "rejoins", "resident_bytes", "rounds", "sent_bytes", "target_name", "throttle",
+		"corrupt_pages", "downtime", "downtime_ms", "faults", "forecast", "memory_bytes", "mode", "mode_requested", "moves", "observed_downtime_ms",
+		"outcome", "page_bytes", "pages", "phases", "pulled_pages", "reason", "rejoins", "resident_bytes", "rounds", "sent_bytes", "target_name", "throttle",
 		"total_ms", "urgent_pages", "verified_pages",
 	}
 	if diff := cmp.Diff(fields, slices.Sorted(maps.Keys(got))); diff != "" {

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -64,7 +66,7 @@ func (a *app) printInfo(m api.Machine) error {
 	table := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	row := func(key, value string) {
 		if value != "" {
-			fmt.Fprintf(table, "%s:\t%s\n", key, value)
+			fmt.Fprintf(table, "%s:\t%s\n", printable(key), printable(value))
 		}
 	}
 	row("name", m.Name)
@@ -105,6 +107,23 @@ func (a *app) printInfo(m api.Machine) error {
 	return table.Flush()
 }
 
+// printable writes what a terminal would obey, or a table take for its own, as Go does in strings: some of what is
+// known of a guest comes from the host that it came from.
+func printable(text string) string {
+	var b strings.Builder
+	for len(text) > 0 {
+		r, n := utf8.DecodeRuneInString(text)
+		if r == utf8.RuneError && n == 1 || !strconv.IsPrint(r) {
+			quoted := strconv.QuoteToASCII(text[:n])
+			b.WriteString(quoted[1 : len(quoted)-1])
+		} else {
+			b.WriteString(text[:n])
+		}
+		text = text[n:]
+	}
+	return b.String()
+}
+
 // deviceName names a device as messages do.
 func deviceName(d api.Device) string {
 	switch d.Kind {
@@ -129,6 +148,7 @@ func deviceText(d api.Device) string {
 			add("read only")
 		}
 		add("cache %s", k.Cache)
+		add("%s", plural(d.Queues, "queue"))
 		add("%s (%s)", plural(k.Reads, "read"), bytesText(k.ReadBytes))
 		add("%s (%s)", plural(k.Writes, "write"), bytesText(k.WrittenBytes))
 		add("%s", plural(k.Flushes, "flush request"))
@@ -141,7 +161,7 @@ func deviceText(d api.Device) string {
 			add("bridge %s", n.Bridge)
 		}
 		add("%s", n.MAC)
-		add("%s", plural(n.Queues, "queue pair"))
+		add("%s", plural(d.Queues, "queue pair"))
 		add("MTU %d", n.MTU)
 		add("received %s (%s)", plural(n.RxPackets, "packet"), bytesText(n.RxBytes))
 		add("sent %s (%s)", plural(n.TxPackets, "packet"), bytesText(n.TxBytes))

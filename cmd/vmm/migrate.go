@@ -22,10 +22,13 @@ func (a *app) migrateCommand() *cobra.Command {
 	var report string
 	var orders orders
 	cmd := &cobra.Command{
-		Use:   "migrate NAME tcp:HOST:PORT [flags]\n  vmm migrate NAME --cancel | --continue | --pull\n  vmm migrate NAME --resolve source|target",
+		Use:   "migrate NAME tcp:HOST:PORT|unix:PATH [flags]\n  vmm migrate NAME --cancel | --continue | --pull\n  vmm migrate NAME --resolve source|target",
 		Short: "Move a running guest to a host where receive waits for it",
 		Long: `Move a running guest to a host where receive waits for it. When it returns 0 the guest runs there, and its
 process, name and socket here are gone. Ctrl-C cancels the move; the guest then goes on here.
+
+To unix:PATH, a receive of the same host, the guest is handed over: its memory, disks and taps as they are, nothing is
+copied. So a vmm is replaced by another under a running guest; in the same state folder the guest keeps its name. Mode is then local.
 
 Modes:
   auto      precopy, or from where the guest is seen to write faster than the link takes: hybrid
@@ -50,7 +53,7 @@ Exit code: 0 completed; 1 failed or cancelled, the guest runs here; 2 usage; 3 i
 	f.Var(&limit, "downtime-limit", "the guest is not stopped while a longer pause is forecast (precopy)")
 	f.Var(&timeout, "timeout", "cancel a move that has not come to its switchover by then; auto and hybrid switch instead (default none)")
 	f.Var(&bandwidth, "bandwidth", "send memory no faster while the guest runs, in bits/s with k, M or G (default no limit)")
-	f.Var(&throttle, "throttle", "slow a guest that writes faster than the link takes, by up to so much of its time (precopy)")
+	f.Var(&throttle, "throttle", "slow a guest that writes faster than the link takes, by up to so much of its time (auto, precopy)")
 	f.BoolVar(&insecure, "insecure", false, "send to an address that is not this host's own, without encryption")
 	f.BoolVar(&wait, "pause-before-switchover", false, "when the guest could be switched over, pause it and wait for --continue")
 	f.StringVar(&report, "report", "", "write the result, as --json prints it, to `FILE` too")
@@ -64,11 +67,17 @@ Exit code: 0 completed; 1 failed or cancelled, the guest runs here; 2 usage; 3 i
 		if err != nil {
 			return err
 		}
-		if address.Host == "" || address.Port == 0 {
+		if address.Local() && mode.word == api.ModeRemote {
+			return usage("mode remote leaves the memory at the source; %s gets it as it is: leave --mode out", address)
+		}
+		if !address.Local() && (address.Host == "" || address.Port == 0) {
 			return usage("%q: a target needs a host and a port", args[1])
 		}
 		if err := address.CheckSecure(insecure); err != nil {
 			return err
+		}
+		if throttle > 0 && mode.word != api.ModeAuto && mode.word != api.ModePrecopy {
+			return usage("--throttle goes with no --mode %s, which does not wait for the guest's writes", mode.word)
 		}
 		return a.move(cmd.Context(), args[0], api.MigrateRequest{
 			Target: address.String(), Mode: mode.word, DowntimeLimitMS: api.Milliseconds(limit.d),

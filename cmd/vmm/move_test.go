@@ -77,7 +77,7 @@ func TestMigrateRequest(t *testing.T) {
 
 func TestMigrateJSON(t *testing.T) {
 	fields := []string{
-		"downtime", "downtime_ms", "faults", "memory_bytes", "mode", "mode_requested", "outcome", "page_bytes", "pulled_pages", "reason",
+		"downtime", "downtime_ms", "faults", "forecast", "memory_bytes", "mode", "mode_requested", "outcome", "page_bytes", "pages", "phases", "pulled_pages", "reason",
 		"rejoins", "resident_bytes", "rounds", "sent_bytes", "target_name", "throttle", "total_ms", "urgent_pages",
 	}
 	for outcome, want := range map[api.Outcome]int{
@@ -108,7 +108,7 @@ func TestMigrateJSON(t *testing.T) {
 			t.Errorf("downtime (-want +got):\n%s", diff)
 		}
 		round := got["rounds"].([]any)[0].(map[string]any)
-		if diff := cmp.Diff([]string{"bytes", "dirtied_pages", "ms", "pages"}, slices.Sorted(maps.Keys(round))); diff != "" {
+		if diff := cmp.Diff([]string{"bytes", "dirtied_pages", "dirty_bits_per_s", "ms", "pages", "sent_bits_per_s"}, slices.Sorted(maps.Keys(round))); diff != "" {
 			t.Errorf("round (-want +got):\n%s", diff)
 		}
 		if h.stderr.String() != "" {

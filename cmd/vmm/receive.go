@@ -13,25 +13,26 @@ func (a *app) receiveCommand() *cobra.Command {
 	var insecure bool
 	var places placeFlags
 	cmd := &cobra.Command{
-		Use:   "receive --listen tcp:HOST:PORT [flags]",
+		Use:   "receive --listen tcp:HOST:PORT|unix:PATH [flags]",
 		Short: "Wait for a guest that migrate sends, and run it",
 		Long: `Wait for a guest that migrate sends, and run it until it ends or moves on. A failed attempt is logged, and
-it listens on; after a guest has run it does not listen again. Port 0 takes any free port.
+it listens on; after a guest has run it does not listen again. Port 0 takes any free port. At unix:PATH, a socket for
+this user alone, a guest of this host is handed over with what it works on: nothing is copied.
 
 Exit code: as for run.`,
 		Example: "  vmm receive --listen tcp:127.0.0.1:4444",
 		Args:    takes(),
 	}
 	f := cmd.Flags()
-	f.StringVar(&listen, "listen", "", "the `ADDRESS` to listen on, tcp:HOST:PORT")
-	f.Var(&s.name, "name", "the machine's name (default receive-PORT, then the guest's)")
+	f.StringVar(&listen, "listen", "", "the `ADDRESS` to listen on, tcp:HOST:PORT or unix:PATH")
+	f.Var(&s.name, "name", "the machine's name (default receive-PORT or the socket's name, then the guest's)")
 	f.BoolVar(&insecure, "insecure", false, "listen on an address that others can reach, without encryption")
 	tracking := trackingFlag(f)
 	places.add(f)
 	s.flags(cmd, "wait in the background; return when it listens")
 	cmd.RunE = a.do(func(cmd *cobra.Command, args []string) error {
 		if listen == "" {
-			return usage("%s needs --listen tcp:HOST:PORT", cmd.CommandPath())
+			return usage("%s needs --listen tcp:HOST:PORT or unix:PATH", cmd.CommandPath())
 		}
 		address, err := api.ParseAddress(listen)
 		if err != nil {

@@ -9,6 +9,7 @@ import (
 func (a *app) runCommand() *cobra.Command {
 	s := &start{app: a}
 	size := memory(256 << 20)
+	huge := choice{among: []string{"2M"}}
 	cpus := count{n: 1, max: maxCPUs}
 	clock := choice{word: "advance", among: []string{"advance", "freeze"}}
 	var kernel, initrd, cmdline, cpu string
@@ -28,6 +29,7 @@ having counted anything wrong; 137 killed.`,
 	f := cmd.Flags()
 	f.Var(&s.name, "name", "the machine's name (default chosen)")
 	f.Var(&size, "memory", "the guest's memory, with M for MiB or G for GiB")
+	f.Var(&huge, "hugepages", "back the memory with huge pages, reserved on this host; a host it moves to needs them too")
 	f.Var(&cpus, "cpus", "the number of virtual CPUs")
 	f.StringVar(&cpu, "cpu", "host", "the CPU that the guest sees: host, baseline, or a `FILE` of vmm cpu")
 	f.StringVar(&kernel, "kernel", "", "a `FILE` that is a kernel: a PVH ELF or a bzImage (default loadgen)")
@@ -63,7 +65,7 @@ having counted anything wrong; 137 killed.`,
 		ctx, stop := a.untilSignal(cmd.Context())
 		defer stop()
 		return s.ended(a.run(ctx, supervisor.RunConfig{
-			Dir: dir, Name: string(s.name), MemoryBytes: uint64(size), CPUs: cpus.n,
+			Dir: dir, Name: string(s.name), MemoryBytes: uint64(size), HugePages: huge.word != "", CPUs: cpus.n,
 			Kernel: kernel, Initrd: initrd, Cmdline: cmdline, CmdlineSet: f.Changed("cmdline"),
 			Console: s.console.Console, Clock: clock.word, Devices: devices.devices(), CPU: cpu, Tracking: tracking(), Guard: s.guard, Started: s.started,
 		}))

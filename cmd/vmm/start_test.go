@@ -25,8 +25,8 @@ func TestStartConfigs(t *testing.T) {
 			Name: "beta", MemoryBytes: 5 << 30, CPUs: 255, Kernel: "k", Initrd: "i", CmdlineSet: true, Clock: "freeze", CPU: "host", Tracking: vmm.TrackAuto,
 			Console: supervisor.Console{Kind: "unix", Path: "/tmp/c"},
 		},
-		"run --cmdline rate=32 --memory 16M --console none": supervisor.RunConfig{
-			MemoryBytes: 16 << 20, CPUs: 1, Cmdline: "rate=32", CmdlineSet: true, Clock: "advance", CPU: "host", Tracking: vmm.TrackAuto, Console: none,
+		"run --cmdline rate=32 --memory 16M --hugepages 2M --console none": supervisor.RunConfig{
+			MemoryBytes: 16 << 20, HugePages: true, CPUs: 1, Cmdline: "rate=32", CmdlineSet: true, Clock: "advance", CPU: "host", Tracking: vmm.TrackAuto, Console: none,
 		},
 		"receive --listen tcp:127.0.0.1:0": supervisor.ReceiveConfig{Listen: "tcp:127.0.0.1:0", Tracking: vmm.TrackAuto, Console: stdio},
 		"receive --listen tcp:0.0.0.0:44 --insecure --name b --console file:/tmp/f": supervisor.ReceiveConfig{

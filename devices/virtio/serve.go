@@ -16,12 +16,12 @@ const batch = 32
 // unless that is ErrLater, says that the driver broke the rules: then, as after a
 // chain that is none, t fails and the queue is left alone.
 func Serve(q *Queue, t Transport, serve func(c *Chain) (written uint32, err error)) *Worker {
-	s := &server{queue: q, transport: t, serve: serve}
-	return NewWorker(q.Kick(), s.step)
+	return NewWorker(q.Kick(), NewServer(q, t, serve).Step)
 }
 
-// server is what its worker knows.
-type server struct {
+// Server serves the requests of a queue, as Serve says, for a worker that does
+// other work too.
+type Server struct {
 	queue     *Queue
 	transport Transport
 	serve     func(*Chain) (uint32, error)
@@ -29,8 +29,13 @@ type server struct {
 	failed    bool
 }
 
-// step serves a batch.
-func (s *server) step() (more bool) {
+// NewServer makes a server.
+func NewServer(q *Queue, t Transport, serve func(c *Chain) (written uint32, err error)) *Server {
+	return &Server{queue: q, transport: t, serve: serve}
+}
+
+// Step serves a batch, and tells whether there is more: if not, the driver will kick.
+func (s *Server) Step() (more bool) {
 	if s.failed {
 		return false
 	}
@@ -59,7 +64,7 @@ func (s *server) step() (more bool) {
 }
 
 // one serves a request, if there is one.
-func (s *server) one() (bool, error) {
+func (s *Server) one() (bool, error) {
 	ok, err := s.queue.Pop(&s.chain)
 	if !ok || err != nil {
 		return false, err

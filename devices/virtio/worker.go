@@ -3,6 +3,7 @@ package virtio
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"sync"
 )
 
@@ -15,8 +16,9 @@ type Waiter interface {
 	Wake()
 }
 
-// Worker does one kind of work of a device on a goroutine of its own. It is made
-// at rest. Its methods may be called from any goroutine but its own.
+// Worker does one kind of work of a device on a goroutine of its own, which stays
+// on one thread: between threads its work would lose the caches and its place
+// among those that the kernel wakes. It is made at rest. Its methods may be called from any goroutine but its own.
 type Worker struct {
 	waiter Waiter
 	step   func() (more bool)
@@ -46,6 +48,7 @@ func NewWorker(w Waiter, step func() (more bool)) *Worker {
 }
 
 func (w *Worker) run() {
+	runtime.LockOSThread() // until the goroutine ends
 	for more := true; w.enter(); {
 		if !more {
 			w.waiter.Wait()

@@ -53,10 +53,11 @@ func (v *VM) CollectDirty(cpu int, page func(slot uint32, page uint64)) int {
 }
 
 // ResetDirtyRings implements guestmem.RingVM.
-func (v *VM) ResetDirtyRings() error {
+func (v *VM) ResetDirtyRings() (whole bool, err error) {
 	if err := v.fail("ResetDirtyRings"); err != nil {
-		return err
+		return false, err
 	}
+	whole = v.Tear == nil || !v.Tear()
 	v.hook()
 	defer v.hook()
 	v.mu.Lock()
@@ -64,12 +65,12 @@ func (v *VM) ResetDirtyRings() error {
 	for i := range v.rings {
 		r := &v.rings[i]
 		for _, e := range r.entries[:r.collected] {
-			if s := v.slots[e.slot]; s != nil && s.log != nil {
+			if s := v.slots[e.slot]; whole && s != nil && s.log != nil {
 				s.log[e.page/64] &^= 1 << (e.page % 64)
 			}
 		}
 		r.entries = r.entries[:copy(r.entries, r.entries[r.collected:])]
 		r.collected = 0
 	}
-	return nil
+	return whole, nil
 }

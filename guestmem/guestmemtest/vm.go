@@ -29,6 +29,8 @@ type VM struct {
 	// Fail, if set, is asked before each call; an error is returned in its stead. Set it before use.
 	Fail func(call string) error
 
+	// Tear, if set, is asked at each reset of the rings whether no page is to be protected. Set it before use.
+	Tear func() bool
 	// RingEntries is what a ring can hold: 65536 unless set before use. A guest whose ring is full empties it itself.
 	RingEntries int
 
@@ -64,7 +66,7 @@ func (v *VM) Attach(m *guestmem.Memory) error {
 	}
 	if v.mode == Ring {
 		var err error
-		v.full, err = m.AttachRings(v, fakeCPUs)
+		v.full, err = m.AttachRings(v, fakeCPUs, v.RingEntries)
 		return err
 	}
 	return m.Attach(v)
@@ -121,6 +123,24 @@ func (v *VM) touch(call func(int, []unix.Iovec, []unix.RemoteIovec, uint) (int, 
 		return fmt.Errorf("guest access to [%#x, +%#x): %w", gpa, len(p), err)
 	}
 	return nil
+}
+
+// Mapped tells whether the guest mapping has the page at gpa.
+func (v *VM) Mapped(gpa uint64) (bool, error) {
+	hva, err := v.address(gpa, 1)
+	if err != nil {
+		return false, err
+	}
+	f, err := os.Open("/proc/self/pagemap")
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	var entry [8]byte
+	if _, err := f.ReadAt(entry[:], int64(hva/guestmem.PageSize*8)); err != nil {
+		return false, err
+	}
+	return entry[7]&0x80 != 0, nil
 }
 
 // address is that of guest memory in the guest mapping.

@@ -123,7 +123,7 @@ func buildKernel(ctx context.Context, v Variant, dir string, log io.Writer) erro
 		return err
 	}
 	defer os.RemoveAll(work)
-	if err := writeKernelFiles(scripts); err != nil {
+	if err := writeKernelFiles(scripts, v); err != nil {
 		return err
 	}
 	fmt.Fprintf(log, "building Linux, variant %s: this takes minutes\n", v)

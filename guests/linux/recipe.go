@@ -27,13 +27,25 @@ func kernelFile(name string) []byte {
 	return b
 }
 
-// writeKernelFiles writes them to a new folder.
-func writeKernelFiles(dir string) error {
+// adaptation is the script that changes the source for a variant: adapt, and what the variant may have behind it.
+func adaptation(v Variant) []byte {
+	more, err := kernelFiles.ReadFile("kernel/" + string(v) + ".adapt")
+	if err != nil { // embedded: it has none
+		return kernelFile("adapt")
+	}
+	return append(kernelFile("adapt"), more...)
+}
+
+// writeKernelFiles writes what a variant is built by to a new folder.
+func writeKernelFiles(dir string, v Variant) error {
 	files, err := fs.Sub(kernelFiles, "kernel")
 	if err != nil {
 		return err
 	}
 	if err := os.CopyFS(dir, files); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "adapt"), adaptation(v), 0o644); err != nil {
 		return err
 	}
 	for _, script := range []string{"adapt", "build"} {
@@ -56,7 +68,7 @@ func key(name string, parts ...[]byte) string {
 
 // kernelKey names the kernel of a variant, made from this version of the source with this compiler.
 func kernelKey(v Variant, source, compiler string) string {
-	return key("kernel-"+string(v), kernelFile("adapt"), kernelFile("build"), kernelFile("common.config"),
+	return key("kernel-"+string(v), adaptation(v), kernelFile("build"), kernelFile("common.config"),
 		kernelFile(string(v)+".config"), kernelFile(string(v)+".cmdline"), []byte(source), []byte(compiler))
 }
 

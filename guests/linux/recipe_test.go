@@ -1,6 +1,9 @@
 package linux
 
 import (
+	"bytes"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -23,6 +26,27 @@ func TestKeysDifferWhereWhatTheyNameDiffers(t *testing.T) {
 	}
 	if got, want := kernelKey(Fast, "6.1.1", "gcc 12"), kernelKey(Fast, "6.1.1", "gcc 12"); got != want {
 		t.Errorf("got %s and %s of the same; want one key", got, want)
+	}
+}
+
+func TestFullIsAdaptedFurther(t *testing.T) {
+	fast, full := adaptation(Fast), adaptation(Full)
+	if !bytes.Equal(fast, kernelFile("adapt")) {
+		t.Error("fast: got more than adapt; want just that")
+	}
+	if want := string(kernelFile("adapt")) + string(kernelFile("full.adapt")); string(full) != want {
+		t.Errorf("full: got %d bytes; want adapt and full.adapt, %d", len(full), len(want))
+	}
+	dir := filepath.Join(t.TempDir(), "recipe")
+	if err := writeKernelFiles(dir, Full); err != nil {
+		t.Fatal(err)
+	}
+	script := filepath.Join(dir, "adapt")
+	if st, err := os.Stat(script); err != nil || st.Mode().Perm() != 0o755 {
+		t.Errorf("got %v, %v; want a script that can be run", st, err)
+	}
+	if got, err := os.ReadFile(script); err != nil || !bytes.Equal(got, full) {
+		t.Errorf("got a script of %d bytes, %v; want %d", len(got), err, len(full))
 	}
 }
 

@@ -32,6 +32,7 @@ var behaviours = []struct {
 	{name: "half", cpus: 1, memory: 64, cmdline: "data=half rate=10 order=rand", check: verifies},
 	{name: "mixed", cpus: 1, memory: 64, cmdline: "data=mixed rate=10 seed=12345678901234", check: verifies},
 	{name: "rates", cpus: 2, memory: 64, cmdline: "rate=20 read=30 heartbeat=5000", hurry: true, check: achievesRates},
+	{name: "touches", cpus: 2, memory: 64, cmdline: "touches=1 read=20 order=rand heartbeat=5000", check: countsTouches},
 	{name: "no heartbeat", cpus: 1, memory: 64, cmdline: "heartbeat=0 rate=5", check: staysSilent},
 	{name: "heartbeat slower than a tick", cpus: 2, memory: 64, cmdline: "heartbeat=25000", check: verifies},
 	{name: "count registers", cpus: 2, memory: 64, cmdline: "countreg=1 rate=10",
@@ -138,4 +139,26 @@ func staysSilent(t *testing.T, r *running, _ int) {
 			t.Errorf("got %q; want STAT only", line)
 		}
 	}
+}
+
+// countsTouches: those that took long are among all, and nothing that was counted is forgotten.
+func countsTouches(t *testing.T, r *running, _ int) {
+	var before stat
+	s, lines := r.until(t, "two complete passes and touches", func(s stat) bool {
+		var long float64
+		for key, n := range s {
+			if upTo, ok := strings.CutPrefix(key, "touch_"); ok && !strings.HasSuffix(upTo, "_us") {
+				long += n
+			}
+			if key != "touch_p50_us" && key != "touch_p99_us" && strings.HasPrefix(key, "touch") && n < before[key] {
+				t.Errorf("got %s=%v; want at least the %v before", key, n, before[key])
+			}
+		}
+		if all, ok := s["touches"]; !ok || long > all {
+			t.Errorf("got %v; want touches, at least the %v that took long", s, long)
+		}
+		before = s
+		return s["passes"] >= 2
+	})
+	checkNothingWrong(t, s, lines)
 }

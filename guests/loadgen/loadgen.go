@@ -19,6 +19,7 @@
 //	seed=1           of contents and random order
 //	data=random|text|half|mixed   how well contents compress
 //	countreg=0|1     read the test device that counts its reads
+//	touches=0|1      STAT says how many first accesses took how long
 //	cpus=N           wait for N CPUs; without it as many as come
 //
 // And of the virtio devices that virtio_mmio.device words on the command line tell of, the first of each kind that
@@ -51,6 +52,8 @@
 //	STAT verified= corrupt= doubled= lost= write_mib_s= read_mib_s= touch_p50_us= touch_p99_us= passes=
 //	                                 once a second; rates and times are since the line before, all else since
 //	                                 READY; passes: complete passes of the slowest CPU. Then, of the devices in use:
+//	    touches= touch_N=            with touches=1: first accesses that took over 2 us, all since READY; those of them that took
+//	                                 up to N us and more than the N before, for each N from 57 on (49 us and more) that there is
 //	    irqs=                        interrupts taken
 //	    rx= tx= rx_bad= tx_full=     frames; those for it that were damaged; answers for which there was no room
 //	    rx_pps= tx_pps= rx_mib_s= tx_mib_s=   with netload

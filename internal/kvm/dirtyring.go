@@ -3,6 +3,7 @@ package kvm
 import (
 	"fmt"
 	"math/bits"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"unsafe"
@@ -81,6 +82,7 @@ func (v *VM) CollectDirty(cpu int, page func(slot uint32, page uint64)) int {
 			return n
 		}
 		page(e.slot, e.offset)
+		v.collected.Add(1)
 		atomic.StoreUint32(&e.flags, dirtyEntryReset) // release: they have been read
 		r.next++
 	}
@@ -88,11 +90,41 @@ func (v *VM) CollectDirty(cpu int, page func(slot uint32, page uint64)) int {
 }
 
 // ResetDirtyRings protects every page that was collected, of whichever vCPU, so that the next write to it is logged again, and
-// makes room for that.
-func (v *VM) ResetDirtyRings() error {
-	_, errno := ioctlValue(v.fd, reqResetDirtyRings, 0)
-	return check("KVM_RESET_DIRTY_RINGS", errno)
+// makes room for that. If it is not whole, some of the pages are not protected, and nothing short of switching their slots' logs off and on
+// protects them. After an error nothing has changed. CollectDirty must not be called at the same time.
+//
+// A kernel from 6.16 on lets a signal end the call, forgets up to 64 entries that it had begun with, and reports a success: only the number
+// of entries tells. So signals, by which Go preempts its threads, are kept away; what cannot be kept away is SIGSTOP and its like.
+func (v *VM) ResetDirtyRings() (whole bool, err error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var all, before unix.Sigset_t
+	for i := range all.Val {
+		all.Val[i] = ^all.Val[i]
+	}
+	if err := unix.PthreadSigmask(unix.SIG_SETMASK, &all, &before); err != nil {
+		return false, fmt.Errorf("block signals: %w", err)
+	}
+	defer func() {
+		// It cannot fail where blocking did not.
+		_ = unix.PthreadSigmask(unix.SIG_SETMASK, &before, nil)
+	}()
+	whole = true
+	for range maxResets {
+		n, errno := ioctlValue(v.fd, reqResetDirtyRings, 0)
+		if errno != 0 {
+			return false, check("KVM_RESET_DIRTY_RINGS", errno)
+		}
+		if v.collected.Add(-int64(n)) <= 0 {
+			return whole, nil
+		}
+		whole = false // the rest must go, too: its vCPU waits for room
+	}
+	return false, fmt.Errorf("KVM_RESET_DIRTY_RINGS: %d entries are not taken back", v.collected.Load())
 }
+
+// maxResets bounds the attempts at one reset.
+const maxResets = 1000
 
 // mapRing maps the ring of a new vCPU, if the VM's have one.
 func (v *VM) mapRing(c *VCPU) error {

@@ -2,6 +2,7 @@ package kvm_test
 
 import (
 	"errors"
+	"runtime"
 	"slices"
 	"testing"
 
@@ -35,6 +36,15 @@ func (g *guest) collect(t *testing.T) []uint64 {
 	return slices.Compact(pages) // an access that KVM emulates is logged each time
 }
 
+// reset makes room in the rings.
+func (g *guest) reset(t *testing.T) {
+	t.Helper()
+	whole, err := g.vm.ResetDirtyRings()
+	if err != nil || !whole {
+		t.Fatalf("got %v, %v; want all reset", whole, err)
+	}
+}
+
 func TestDirtyRing(t *testing.T) {
 	// mov byte [0x3000],1; mov byte [0x5000],1; hlt; jmp start
 	code := []byte{0xc6, 0x06, 0, 0x30, 1, 0xc6, 0x06, 0, 0x50, 1, 0xf4, 0xeb, 0xf3}
@@ -52,7 +62,7 @@ func TestDirtyRing(t *testing.T) {
 	g.run(t, kvm.ExitHLT)
 	wants("after two writes", both)
 	wants("collected already", nil)
-	must(t, g.vm.ResetDirtyRings())
+	g.reset(t)
 	g.run(t, kvm.ExitHLT)
 	wants("reset", both)
 	if err := g.vm.DirtyLog(0, make([]uint64, 1)); !errors.Is(err, unix.ENXIO) {
@@ -96,11 +106,64 @@ func TestDirtyRingFull(t *testing.T) {
 		if n < ringEntries/4 || n > ringEntries {
 			t.Errorf("a full ring: got %d entries; want most of %d", n, ringEntries)
 		}
-		must(t, g.vm.ResetDirtyRings())
+		g.reset(t)
 	}
 	for page := uint64(first); page < next-1; page++ {
 		if mem[page<<12] != 1 {
 			t.Fatalf("page %d: got %d writes; want 1", page, mem[page<<12])
+		}
+	}
+}
+
+// A reset that a signal cuts short is no reset: pages would be written without being logged.
+func TestDirtyRingResetUnderSignals(t *testing.T) {
+	const size, first, pages = 4 << 20, kvmtest.UserEnd >> 12, 400
+	g := newGuest(t, nil, enableRing(t))
+	mem, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	must(t, err)
+	t.Cleanup(func() { must(t, unix.Munmap(mem)) })
+	must(t, g.vm.SetMemoryRegion(0, 0, 0, 0, 0))
+	must(t, g.vm.SetMemoryRegion(1, kvm.MemLogDirtyPages, 0, size, address(mem)))
+	// again: inc qword [rsi]; add rsi, 0x1000; dec rcx; jnz again; out 0x10, al
+	copy(mem, []byte{0x48, 0xff, 0x06, 0x48, 0x81, 0xc6, 0, 0x10, 0, 0, 0x48, 0xff, 0xc9, 0x75, 0xf1, 0xe6, 0x10})
+	regs := kvm.Regs{RSI: first << 12, RCX: pages, RFLAGS: 2 | 3<<12}
+	must(t, kvmtest.User(g.cpu, mem, 0, regs))
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	tid := unix.Gettid()
+	for range 50 {
+		must(t, g.cpu.SetRegs(&regs))
+		errno := g.cpu.Run()
+		for ; errors.Is(errno, unix.EINTR); errno = g.cpu.Run() {
+		}
+		if errno != 0 || g.cpu.ExitReason() != kvm.ExitIO {
+			t.Fatalf("got %v, %v; want the port", errno, g.cpu.ExitReason())
+		}
+		logged := map[uint64]bool{}
+		g.vm.CollectDirty(0, func(_ uint32, page uint64) { logged[page] = true })
+		for page := uint64(first); page < first+pages; page++ {
+			if !logged[page] {
+				t.Fatalf("page %d was written and not logged", page)
+			}
+		}
+		stop, stopped := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(stopped)
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					_ = unix.Tgkill(unix.Getpid(), tid, unix.SIGURG) // as Go does to preempt
+				}
+			}
+		}()
+		whole, err := g.vm.ResetDirtyRings()
+		close(stop)
+		<-stopped
+		must(t, err)
+		if !whole {
+			t.Error("a reset was cut short")
 		}
 	}
 }
@@ -118,7 +181,7 @@ func TestDirtyRingRefused(t *testing.T) {
 	if err := g.vm.EnableDirtyRing(ringEntries); !errors.Is(err, unix.EINVAL) {
 		t.Errorf("with a vCPU: got %v; want EINVAL", err)
 	}
-	if err := g.vm.ResetDirtyRings(); !errors.Is(err, unix.EINVAL) {
+	if _, err := g.vm.ResetDirtyRings(); !errors.Is(err, unix.EINVAL) {
 		t.Errorf("reset without rings: got %v; want EINVAL", err)
 	}
 }

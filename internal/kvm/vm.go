@@ -3,6 +3,7 @@ package kvm
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -17,6 +18,8 @@ type VM struct {
 	mu          sync.Mutex         // guards the two below
 	ringEntries int                // of each vCPU's dirty ring; 0: there is none
 	rings       map[int]*dirtyRing // by vCPU
+
+	collected atomic.Int64 // entries of the rings that were collected and not reset
 }
 
 func newVM(s *System, fd int) *VM {

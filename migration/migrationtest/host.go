@@ -40,9 +40,9 @@ func (h *Host) Build(ctx context.Context, d migration.Description) (migration.Bu
 		h.OnBuild(ctx)
 	}
 	if h.Refuse != nil {
-		return nil, h.Refuse
+		return nil, errors.Join(h.Refuse, closeHanded(d.Handed))
 	}
-	m, err := guestmem.New(d.Layout)
+	m, err := makeMemory(d)
 	if err != nil {
 		return nil, err
 	}
@@ -51,6 +51,30 @@ func (h *Host) Build(ctx context.Context, d migration.Description) (migration.Bu
 	defer h.mu.Unlock()
 	h.built = b
 	return b, nil
+}
+
+// makeMemory makes a guest's memory, of what was handed over if anything was.
+func makeMemory(d migration.Description) (*guestmem.Memory, error) {
+	if len(d.Handed) == 0 {
+		return guestmem.New(d.Layout)
+	}
+	var files []*os.File
+	for _, f := range d.Handed {
+		files = append(files, f.File)
+	}
+	m, err := guestmem.Adopt(d.Layout, files)
+	if err != nil {
+		return nil, errors.Join(err, closeHanded(d.Handed))
+	}
+	return m, nil
+}
+
+func closeHanded(handed []migration.Handed) error {
+	var errs []error
+	for _, f := range handed {
+		errs = append(errs, f.File.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // Built is what Build made last, nil before.

@@ -65,6 +65,13 @@ func (p *Port) Close() error {
 	return err
 }
 
+// Leave closes our descriptors of a tap that is another process's from here on:
+// it stays as it is. Close then does nothing.
+func (p *Port) Leave() {
+	p.raised = nil
+	_ = p.Close() // what was only ever written to has nothing to say
+}
+
 // find looks a link up. An error is a netlink.LinkNotFoundError or an *netmig.Error.
 func find(name string) (netlink.Link, error) {
 	link, err := netlink.LinkByName(name)

@@ -151,7 +151,7 @@ func (b bench) peer(ctx context.Context, o qemu.MigrateOptions) (s sample, err e
 		return s, err
 	}
 	defer func() { err = errors.Join(err, p.close()) }()
-	if err := p.listen(ctx); err != nil {
+	if err := p.listen(ctx, o); err != nil {
 		return s, err
 	}
 	start := lab.Now()

@@ -57,8 +57,8 @@ type comparison struct {
 }
 
 // compare measures every load in every way, in turn, and the other way round the next time: what one leaves behind in
-// the host's caches, and what else the host does meanwhile, hits all alike.
-func (b bench) compare(ctx context.Context, h *lab.Host, title string, loads []load, ways []way) ([]comparison, error) {
+// the host's caches, and what else the host does meanwhile, hits all alike. Before each, the host is settled.
+func (b bench) compare(ctx context.Context, h *lab.Host, title string, loads []load, ways []way, settle func() error) ([]comparison, error) {
 	loads = slices.DeleteFunc(loads, func(l load) bool { return !strings.Contains(l.name, b.loads) })
 	rates := make(map[string][][]float64) // of each load, those of each way
 	for n := range b.samples {
@@ -69,6 +69,9 @@ func (b bench) compare(ctx context.Context, h *lab.Host, title string, loads []l
 			for i := range ways {
 				if n%2 == 1 {
 					i = len(ways) - 1 - i
+				}
+				if err := settle(); err != nil {
+					return nil, fmt.Errorf("%s, %s, before sample %d: %w", l.name, ways[i].name, n+1, err)
 				}
 				rate, err := measure(ctx, h, l, ways[i])
 				if err != nil {

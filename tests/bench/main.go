@@ -33,6 +33,9 @@ type results struct {
 	Boot       []boots      `json:"boot,omitempty"`
 	Downtime   []series     `json:"downtime,omitempty"`
 	Sparse     *sparse      `json:"sparse,omitempty"`
+	Faults     []faults     `json:"faults,omitempty"`
+	Auto       []choice     `json:"auto,omitempty"`
+	Gap        []gaps       `json:"gap,omitempty"`
 	Memory     []overhead   `json:"memory,omitempty"`
 	Network    []comparison `json:"net,omitempty"`
 	DiskDirect []comparison `json:"disk_direct,omitempty"`
@@ -47,6 +50,9 @@ var benchmarks = []struct {
 	{"boot", bench.boot},
 	{"downtime", bench.downtime},
 	{"sparse", bench.sparse},
+	{"faults", bench.faults},
+	{"auto", bench.auto},
+	{"gap", bench.gap},
 	{"memory", bench.memory},
 	{"net", bench.network},
 	{"disk", bench.disk},

@@ -148,7 +148,7 @@ func (b bench) qemuOverhead(ctx context.Context, d devices) (ready, moved footpr
 	if ready, err = footprintOf(t.source.PID()); err != nil {
 		return ready, moved, err
 	}
-	if err := t.listen(ctx); err != nil {
+	if err := t.listen(ctx, qemu.MigrateOptions{}); err != nil {
 		return ready, moved, err
 	}
 	if _, err := t.move(ctx, qemu.MigrateOptions{}); err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,7 +22,7 @@ type pair struct {
 // startPair boots the downtime's guest, of config what is not the same for all, and returns when it beats. There is no
 // target yet.
 func (b bench) startPair(ctx context.Context, l *lab.Lab, config qemu.Config) (*pair, error) {
-	config.Binary, config.Kernel, config.Memory, config.CPUs = b.qemu, b.kernel, memory, 1
+	config.Binary, config.Kernel, config.Memory, config.CPUs = b.qemu, b.kernel, cmp.Or(config.Memory, memory), 1
 	p := &pair{observer: lab.NewObserver(drive.Period), config: config, hosts: l.Hosts}
 	p.config.Host = l.Hosts[0]
 	var err error
@@ -36,19 +37,19 @@ func (b bench) startPair(ctx context.Context, l *lab.Lab, config qemu.Config) (*
 }
 
 // listen starts the target.
-func (p *pair) listen(ctx context.Context) (err error) {
+func (p *pair) listen(ctx context.Context, o qemu.MigrateOptions) (err error) {
 	c := p.config
-	c.Host, c.Incoming = p.hosts[1], p.address()
+	c.Host, c.Incoming = p.hosts[1], true
 	if p.target, err = qemu.Start(ctx, c); err != nil {
 		return err
 	}
 	p.observer.Watch("target", p.target.Serial)
-	return nil
+	return p.target.Listen(ctx, p.address(), o)
 }
 
 func (p *pair) address() string { return fmt.Sprintf("tcp:%s:4444", p.hosts[1].Addr) }
 
-// move moves the guest, and returns when it beats at the target.
+// move moves the guest, as listen was told, and returns when it beats at the target.
 func (p *pair) move(ctx context.Context, o qemu.MigrateOptions) (qemu.Moved, error) {
 	moved, err := p.source.Migrate(ctx, p.address(), o)
 	if err != nil {

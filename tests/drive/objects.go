@@ -40,6 +40,7 @@ type Device struct {
 	Kind        string `json:"kind"`
 	ID          string `json:"id"`
 	Path        string `json:"path"`
+	Queues      int    `json:"queues"`
 	SizeBytes   uint64 `json:"size_bytes"`
 	Writes      uint64 `json:"writes"`
 	MAC         string `json:"mac"`
@@ -71,6 +72,19 @@ type Move struct {
 		CommitMS float64 `json:"commit_ms"`
 		ResumeMS float64 `json:"resume_ms"`
 	} `json:"downtime"`
+	PulledPages uint64 `json:"pulled_pages"`
+	UrgentPages uint64 `json:"urgent_pages"`
+	Rejoins     int    `json:"rejoins"`
+	Faults      struct {
+		Count uint64  `json:"count"`
+		P50US float64 `json:"p50_us"`
+		P99US float64 `json:"p99_us"`
+		MaxUS float64 `json:"max_us"`
+	} `json:"faults"`
+	Throttle struct {
+		MaxPercent int     `json:"max_percent"`
+		MS         float64 `json:"ms"`
+	} `json:"throttle"`
 	Error *Failure `json:"error"`
 
 	// Code is the exit code.

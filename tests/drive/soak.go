@@ -19,23 +19,29 @@ const moveWithin = 2 * time.Minute
 type SoakConfig struct {
 	Vmm   string // path of the binary
 	Moves int
+	Modes []string  // of the moves, in turn; SoakModes if empty
 	Log   io.Writer // a line a move, for people
 }
+
+// SoakModes are the modes that a soak goes through.
+var SoakModes = []string{"precopy", "postcopy", "auto", "hybrid", "stopcopy"}
 
 // SoakSummary is what a soak found. All but the first three are more than the
 // contract asks for.
 type SoakSummary struct {
-	Moves             int     `json:"moves"`
-	CorruptPages      uint64  `json:"corrupt_pages"`
-	LargestGapMS      float64 `json:"largest_gap_ms"`
-	MedianGapMS       float64 `json:"median_gap_ms"`
-	MedianTotalMS     float64 `json:"median_total_ms"`
-	VerifiedPages     uint64  `json:"verified_pages"`
-	ReadsDoubled      uint64  `json:"reads_doubled"`
-	ReadsLost         uint64  `json:"reads_lost"`
-	HeartbeatsLost    uint64  `json:"heartbeats_lost"`
-	HeartbeatsDoubled uint64  `json:"heartbeats_doubled"`
-	WriteMiBS         float64 `json:"write_mib_s"`
+	Moves             int            `json:"moves"`
+	CorruptPages      uint64         `json:"corrupt_pages"`
+	LargestGapMS      float64        `json:"largest_gap_ms"`
+	MedianGapMS       float64        `json:"median_gap_ms"`
+	MedianTotalMS     float64        `json:"median_total_ms"`
+	VerifiedPages     uint64         `json:"verified_pages"`
+	ReadsDoubled      uint64         `json:"reads_doubled"`
+	ReadsLost         uint64         `json:"reads_lost"`
+	HeartbeatsLost    uint64         `json:"heartbeats_lost"`
+	HeartbeatsDoubled uint64         `json:"heartbeats_doubled"`
+	WriteMiBS         float64        `json:"write_mib_s"`
+	Modes             map[string]int `json:"modes"` // how many moves were made in each, as done
+	PulledPages       uint64         `json:"pulled_pages"`
 }
 
 // The guest of a soak, in MiB and MiB/s.
@@ -74,17 +80,24 @@ func soak(ctx context.Context, c SoakConfig, w *World) (s SoakSummary, err error
 	}
 	defer func() { s.count(t.Observer.Report()) }() // also of a soak that fails
 	var gaps, totals []float64
+	modes := c.Modes
+	if len(modes) == 0 {
+		modes = SoakModes
+	}
+	s.Modes = make(map[string]int)
 	for s.Moves < c.Moves {
-		m, err := soakMove(ctx, t)
+		m, err := soakMove(ctx, t, "--mode", modes[s.Moves%len(modes)])
 		if err != nil {
 			return s, fmt.Errorf("move %d: %w", s.Moves+1, err)
 		}
 		s.Moves++
+		s.Modes[m.Mode]++
+		s.PulledPages += m.PulledPages
 		gap := milliseconds(m.Gap())
 		gaps, totals = append(gaps, gap), append(totals, m.TotalMS)
 		s.LargestGapMS, s.MedianGapMS, s.MedianTotalMS = slices.Max(gaps), median(gaps), median(totals)
-		fmt.Fprintf(c.Log, "move %d/%d: gap %.1f ms (%s), downtime %.1f ms, total %.0f ms, %d rounds, %d MiB sent\n",
-			s.Moves, c.Moves, gap, m.Where(), m.DowntimeMS, m.TotalMS, len(m.Rounds), m.SentBytes>>20)
+		fmt.Fprintf(c.Log, "move %d/%d, %s: gap %.1f ms (%s), downtime %.1f ms, total %.0f ms, %d rounds, %d MiB sent\n",
+			s.Moves, c.Moves, m.Mode, gap, m.Where(), m.DowntimeMS, m.TotalMS, len(m.Rounds), m.SentBytes>>20)
 	}
 	if err := verifyWithin(ctx, t); err != nil {
 		return s, err
@@ -108,10 +121,10 @@ func (s *SoakSummary) count(r lab.Report) {
 }
 
 // soakMove makes one move and wants it completed and nothing counted wrong.
-func soakMove(ctx context.Context, t *Trip) (Moved, error) {
+func soakMove(ctx context.Context, t *Trip, args ...string) (Moved, error) {
 	ctx, cancel := context.WithTimeout(ctx, moveWithin)
 	defer cancel()
-	m, err := t.Move(ctx)
+	m, err := t.Move(ctx, args...)
 	switch {
 	case err != nil:
 		return m, err

@@ -121,6 +121,9 @@ func (t *Trip) Move(ctx context.Context, args ...string) (Moved, error) {
 	return Moved{Move: move, Seen: t.Observer.ReportSince(start), from: source.Stream.Name}, err
 }
 
+// Arrived notes that the guest is at the next site, by a move that somebody else made.
+func (t *Trip) Arrived(target *Process) { t.At, t.Process = (t.At+1)%len(t.Sites), target }
+
 // Check waits for the next STAT, and fails when anything that loadgen or the
 // observer counted is wrong.
 func (t *Trip) Check(ctx context.Context) error {

@@ -13,7 +13,7 @@ func TestBandwidth(t *testing.T) {
 	ctx := within(t, 2*time.Minute)
 	w := newWorld(t, 2)
 	trip := boot(t, ctx, w, drive.Guest{Cmdline: "fill=32 wss=4 rate=20 countreg=1"})
-	m := completes(t, ctx, trip, "--bandwidth", "100M", "--timeout", "1m")
+	m := completes(t, ctx, trip, "--mode", "precopy", "--bandwidth", "100M", "--timeout", "1m")
 	last := m.Rounds[len(m.Rounds)-1]
 	push := m.TotalMS - m.DowntimeMS
 	rate := 8 * float64(m.SentBytes-last.Bytes) / push * 1000

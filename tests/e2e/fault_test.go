@@ -127,7 +127,7 @@ func TestTimeout(t *testing.T) {
 	ctx := within(t, 2*time.Minute)
 	w := newWorld(t, 2)
 	trip := boot(t, ctx, w, drive.Guest{Cmdline: busy})
-	m := startMove(t, ctx, w, trip, "--timeout", "2s")
+	m := startMove(t, ctx, w, trip, "--mode", "precopy", "--timeout", "2s")
 	got := m.end(t, ctx)
 	failedAtSource(t, got, "cancelled")
 	if got.Reason != "timeout" {

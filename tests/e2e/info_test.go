@@ -40,13 +40,13 @@ func TestInfoOfDevices(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "v")
 	trip := boot(t, ctx, w, drive.Guest{
 		Cmdline: "fill=16 wss=8 blkverify=1 vsockdial=9",
-		Args: []string{"--cpu", "baseline", "--disk", "root=" + image + ",cache=writeback", "--net", "eth=bridge=" + lab.BridgeName + ",mac=02:00:00:00:00:07",
+		Args: []string{"--cpu", "baseline", "--disk", "root=" + image + ",cache=writeback,queues=2", "--net", "eth=bridge=" + lab.BridgeName + ",mac=02:00:00:00:00:07",
 			"--rng", "--balloon", "--virtio-console", "none", "--vsock", "7=unix:" + socket},
 		Receive: []string{"--disk", "root=" + link, "--net", "eth=bridge=" + lab.BridgeName},
 	})
 	want := []drive.Device{
-		{Kind: "blk", ID: "root", Path: image, SizeBytes: 1 << 20},
-		{Kind: "net", ID: "eth", MAC: "02:00:00:00:00:07", Bridge: lab.BridgeName},
+		{Kind: "blk", ID: "root", Path: image, Queues: 2, SizeBytes: 1 << 20},
+		{Kind: "net", ID: "eth", Queues: 1, MAC: "02:00:00:00:00:07", Bridge: lab.BridgeName},
 		{Kind: "rng"},
 		{Kind: "balloon"},
 		{Kind: "console", Spec: "none"},

@@ -138,10 +138,12 @@ func frozen(t *testing.T, ctx context.Context, dir string) (thaw func()) {
 	return thaw
 }
 
-// system runs a command of this host.
-func system(t *testing.T, ctx context.Context, name string, args ...string) {
+// system runs a command of this host, and returns what it says.
+func system(t *testing.T, ctx context.Context, name string, args ...string) string {
 	t.Helper()
-	if out, err := osexec.CommandContext(ctx, name, args...).CombinedOutput(); err != nil {
+	out, err := osexec.CommandContext(ctx, name, args...).CombinedOutput()
+	if err != nil {
 		t.Errorf("%s %q: %v: %s", name, args, err, out)
 	}
+	return string(out)
 }

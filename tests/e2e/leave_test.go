@@ -1,8 +1,11 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
+	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"sync"
 	"syscall"
@@ -131,7 +134,7 @@ func startHeldMove(t *testing.T, ctx context.Context, w *drive.World, trip *driv
 		t.Fatal(err)
 	}
 	m := &moving{trip: trip, target: target, ended: make(chan drive.Move, 1), failed: make(chan error, 1)}
-	m.hold(t, target.PID())
+	m.hold(t, ctx, target.PID())
 	go func() {
 		move, err := w.Sites[0].Migrate(ctx, "alpha", target.Listening)
 		m.failed <- err
@@ -144,14 +147,28 @@ func startHeldMove(t *testing.T, ctx context.Context, w *drive.World, trip *driv
 	return m
 }
 
-// hold stops a process until letGo, or the test's end.
-func (m *moving) hold(t *testing.T, pid int) {
+// hold stops a process until letGo, or the test's end, and returns when every thread of it stands still.
+func (m *moving) hold(t *testing.T, ctx context.Context, pid int) {
 	t.Helper()
 	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
 	m.held = append(m.held, pid)
 	t.Cleanup(func() { m.letGo(t) })
+	until(t, ctx, "the process stands still", func() bool {
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+		if err != nil {
+			return false
+		}
+		for _, path := range threads {
+			stat, err := os.ReadFile(path)
+			// The state stands behind the name, which is in parentheses.
+			if at := bytes.LastIndexByte(stat, ')'); err != nil || at < 0 || !bytes.HasPrefix(stat[at:], []byte(") T")) {
+				return false
+			}
+		}
+		return len(threads) > 0
+	})
 }
 
 // letGo lets the processes go on that hold stopped.

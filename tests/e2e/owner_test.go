@@ -86,7 +86,7 @@ func sever(t *testing.T, ctx context.Context, g drive.Guest) *severed {
 func (s *severed) move(t *testing.T, ctx context.Context, args ...string) {
 	t.Helper()
 	go func() {
-		m, err := s.sites[0].Migrate(ctx, "alpha", s.relay.Address(), args...)
+		m, err := s.sites[0].Migrate(ctx, "alpha", s.relay.Address(), append([]string{"--mode", "precopy"}, args...)...)
 		if err != nil {
 			t.Error(err)
 		}
@@ -154,7 +154,8 @@ func (s *severed) exited(t *testing.T, ctx context.Context, want int) {
 // TestTargetKilledBeforeItStarted: all who could have started the guest are
 // dead; any later vmm there says so, and the guest goes on at its source.
 func TestTargetKilledBeforeItStarted(t *testing.T) {
-	ctx := within(t, time.Minute)
+	t.Parallel() // most of it is waiting
+	ctx := within(t, 2*time.Minute)
 	s := sever(t, ctx, drive.Guest{})
 	s.relay.At(commit, func() {
 		killAll(t, s.sites[1])
@@ -176,7 +177,8 @@ func TestTargetKilledBeforeItStarted(t *testing.T) {
 // TestTargetKilledBehindItsRecord: the only owner is dead. The source reports
 // so, and its older copy never runs again.
 func TestTargetKilledBehindItsRecord(t *testing.T) {
-	ctx := within(t, time.Minute)
+	t.Parallel() // most of it is waiting
+	ctx := within(t, 2*time.Minute)
 	s := sever(t, ctx, drive.Guest{})
 	s.relay.At(running, func() {
 		killAll(t, s.sites[1])
@@ -200,7 +202,8 @@ func TestTargetKilledBehindItsRecord(t *testing.T) {
 
 // TestTargetStartedAndWasNotHeard: its record says that it has the guest.
 func TestTargetStartedAndWasNotHeard(t *testing.T) {
-	ctx := within(t, time.Minute)
+	t.Parallel() // most of it is waiting
+	ctx := within(t, 2*time.Minute)
 	s := sever(t, ctx, drive.Guest{})
 	s.relay.At(running, func() { s.relay.Cut(drive.HalfOpen) })
 	s.move(t, ctx)
@@ -219,7 +222,8 @@ func TestTargetStartedAndWasNotHeard(t *testing.T) {
 // TestInDoubtUntilAPersonDecides: nobody answers. The command gives up after 10 s, the machine
 // goes on asking, and does what a person decides.
 func TestInDoubtUntilAPersonDecides(t *testing.T) {
-	ctx := within(t, time.Minute)
+	t.Parallel() // most of it is waiting
+	ctx := within(t, 2*time.Minute)
 	s := sever(t, ctx, drive.Guest{})
 	failure(t, exec(t, ctx, s.sites[0], 1, "migrate", "alpha", "--resolve", "target", "--json"), "bad_state")
 	s.relay.At(commit, func() { s.relay.Cut(drive.Silence) })
@@ -237,7 +241,8 @@ func TestInDoubtUntilAPersonDecides(t *testing.T) {
 
 // TestResolvedAway: the loser's copy is destroyed.
 func TestResolvedAway(t *testing.T) {
-	ctx := within(t, time.Minute)
+	t.Parallel() // most of it is waiting
+	ctx := within(t, 2*time.Minute)
 	s := sever(t, ctx, drive.Guest{})
 	s.relay.At(running, func() { s.relay.Cut(drive.Reset) })
 	s.move(t, ctx, "--mode", "precopy") // nothing is left to be pulled: the copy is of no use to anybody
@@ -256,7 +261,8 @@ func TestResolvedAway(t *testing.T) {
 
 // TestResolveAgainstAPeer: who can be reached is believed, not the person.
 func TestResolveAgainstAPeer(t *testing.T) {
-	ctx := within(t, time.Minute)
+	t.Parallel() // most of it is waiting
+	ctx := within(t, 2*time.Minute)
 	s := sever(t, ctx, drive.Guest{})
 	s.relay.At(commit, func() { s.relay.Cut(drive.Reset) })
 	s.move(t, ctx)
@@ -270,7 +276,8 @@ func TestResolveAgainstAPeer(t *testing.T) {
 
 // TestFenceHook: the hook says that the target is fenced, and the guest goes on.
 func TestFenceHook(t *testing.T) {
-	ctx := within(t, time.Minute)
+	t.Parallel() // most of it is waiting
+	ctx := within(t, 2*time.Minute)
 	dir := t.TempDir()
 	hook, said := filepath.Join(dir, "fence"), filepath.Join(dir, "said")
 	if err := os.WriteFile(hook, []byte("#!/bin/sh\ncat >"+said+".part && mv "+said+".part "+said+"\n"), 0o755); err != nil {
@@ -324,7 +331,8 @@ func TestFenceHookThatCannotRun(t *testing.T) {
 // TestSharedRecords: a record that both hosts see decides without a link.
 func TestSharedRecords(t *testing.T) {
 	t.Run("not started", func(t *testing.T) {
-		ctx := within(t, time.Minute)
+		t.Parallel()
+		ctx := within(t, 2*time.Minute)
 		shared := []string{"--shared-records", t.TempDir()}
 		s := sever(t, ctx, drive.Guest{Args: shared, Receive: shared})
 		s.relay.At(commit, func() {
@@ -336,7 +344,8 @@ func TestSharedRecords(t *testing.T) {
 		s.home(t, ctx)
 	})
 	t.Run("fenced while it waits", func(t *testing.T) {
-		ctx := within(t, time.Minute)
+		t.Parallel()
+		ctx := within(t, 2*time.Minute)
 		shared := []string{"--shared-records", t.TempDir()}
 		s := sever(t, ctx, drive.Guest{Args: shared, Receive: shared})
 		s.relay.At(commit, func() { s.relay.Cut(drive.HalfOpen) })
@@ -346,7 +355,8 @@ func TestSharedRecords(t *testing.T) {
 		s.home(t, ctx)
 	})
 	t.Run("started", func(t *testing.T) {
-		ctx := within(t, time.Minute)
+		t.Parallel()
+		ctx := within(t, 2*time.Minute)
 		shared := []string{"--shared-records", t.TempDir()}
 		s := sever(t, ctx, drive.Guest{Args: shared, Receive: shared})
 		s.relay.At(running, func() { s.relay.Cut(drive.Reset) })
@@ -364,10 +374,22 @@ func TestSharedRecords(t *testing.T) {
 
 // TestSourceWithoutSupervisorInDoubt: the machine obeys its record.
 func TestSourceWithoutSupervisorInDoubt(t *testing.T) {
-	ctx := within(t, time.Minute)
+	for name, decide := range map[string]func(ctx context.Context, s *severed){
+		"a person decides": func(ctx context.Context, s *severed) {
+			exec(t, ctx, s.sites[0], 0, "migrate", "alpha", "--resolve", "source")
+		},
+		"the next command asks": func(_ context.Context, s *severed) { s.relay.Heal() },
+	} {
+		t.Run(name, func(t *testing.T) { withoutSupervisor(t, decide) })
+	}
+}
+
+func withoutSupervisor(t *testing.T, decide func(context.Context, *severed)) {
+	t.Parallel() // most of it is waiting
+	ctx := within(t, 2*time.Minute)
 	s := sever(t, ctx, drive.Guest{})
 	s.relay.At(commit, func() { s.relay.Cut(drive.Silence) })
-	go s.sites[0].Exec(ctx, "migrate", "alpha", s.relay.Address(), "--insecure") //nolint:errcheck // its supervisor dies
+	go s.sites[0].Exec(ctx, "migrate", "alpha", s.relay.Address(), "--mode", "precopy") //nolint:errcheck // its supervisor dies
 	s.state(t, ctx, "in_doubt")
 	if err := s.trip.Process.Kill(); err != nil {
 		t.Fatal(err)
@@ -377,7 +399,7 @@ func TestSourceWithoutSupervisorInDoubt(t *testing.T) {
 		return err == nil && strings.Contains(d.Stdout, `"supervisor_pid":0,`)
 	})
 	s.state(t, ctx, "in_doubt")
-	exec(t, ctx, s.sites[0], 0, "migrate", "alpha", "--resolve", "source")
+	decide(ctx, s)
 	s.state(t, ctx, "orphaned")
 	if err := s.trip.Observer.WaitBeats(ctx, s.trip.Process.Stream.Name, 1, 20); err != nil {
 		t.Error(err)
@@ -389,15 +411,18 @@ func TestSourceWithoutSupervisorInDoubt(t *testing.T) {
 // TestSourceKilledInDoubt: what is left is the record, which says that something
 // is to be found out.
 func TestSourceKilledInDoubt(t *testing.T) {
-	ctx := within(t, time.Minute)
+	t.Parallel() // most of it is waiting
+	ctx := within(t, 2*time.Minute)
 	s := sever(t, ctx, drive.Guest{})
 	s.relay.At(commit, func() { s.relay.Cut(drive.Silence) })
-	go s.sites[0].Exec(ctx, "migrate", "alpha", s.relay.Address(), "--insecure") //nolint:errcheck // its supervisor dies
+	go s.sites[0].Exec(ctx, "migrate", "alpha", s.relay.Address(), "--mode", "precopy") //nolint:errcheck // its supervisor dies
 	s.state(t, ctx, "in_doubt")
 	killAll(t, s.sites[0])
 	until(t, ctx, "nothing is left but the record", func() bool { return s.state(t, ctx, "in_doubt").PID == 0 })
 	failure(t, exec(t, ctx, s.sites[0], 1, "migrate", "alpha", "--resolve", "source", "--json"), "contradicted")
-	exec(t, ctx, s.sites[0], 0, "migrate", "alpha", "--resolve", "target")
+	s.relay.Heal()
+	s.state(t, ctx, "lost") // the target says that it did not start
+	exec(t, ctx, s.sites[0], 0, "kill", "alpha")
 	if list, err := s.sites[0].PS(ctx); err != nil || len(list) != 0 {
 		t.Errorf("got %+v, %v; want nothing", list, err)
 	}

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -56,6 +57,39 @@ func TestPausedGuestArrivesPaused(t *testing.T) {
 			wakes(t, ctx, w.Sites[1], trip.Observer, target)
 		})
 	}
+}
+
+// A paused guest whose memory is pulled can be resumed before it is whole; its devices work then.
+func TestPausedGuestIsPulled(t *testing.T) {
+	ctx := within(t, 2*time.Minute)
+	w := newWorld(t, 2)
+	disk := filepath.Join(t.TempDir(), "disk")
+	if err := os.WriteFile(disk, make([]byte, 8<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	trip := boot(t, ctx, w, drive.Guest{Cmdline: busy + " blkverify=1", Args: []string{"--disk", "d=" + disk}})
+	exec(t, ctx, w.Sites[0], 0, "pause", "alpha")
+	m := startMove(t, ctx, w, trip, "--mode", "postcopy")
+	until(t, ctx, "the guest is at the target", func() bool {
+		list, err := w.Sites[1].PS(ctx)
+		return err == nil && len(list) == 1 && list[0].State == "paused"
+	})
+	exec(t, ctx, w.Sites[1], 0, "resume", "alpha")
+	if err := w.Lab.Hosts[1].Shape(0); err != nil {
+		t.Fatal(err)
+	}
+	if err := trip.Observer.WaitBeats(ctx, "target", 1, 40); err != nil {
+		t.Error(err)
+	}
+	if got := m.end(t, ctx); got.Outcome != "completed" || got.PulledPages == 0 {
+		t.Errorf("got %+v; want it completed by pulling", got)
+	}
+	before := trip.Observer.Stat().Values["blk_done"]
+	if _, err := trip.Observer.WaitStat(ctx, func(s lab.Stat) bool { return s.Values["blk_done"] > before }); err != nil {
+		t.Errorf("the disk does not work: %v", err)
+	}
+	state(t, ctx, w.Sites[1], "running")
+	ends(t, ctx, w.Sites[1], "alpha", trip.Observer, m.target)
 }
 
 // A guest that is paused while it is pushed arrives so; one that is resumed again runs.

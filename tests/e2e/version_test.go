@@ -91,11 +91,11 @@ func otherVersion(t *testing.T, ctx context.Context) string {
 	}
 	dir := t.TempDir()
 	changed := filepath.Join(dir, "hello.go")
-	ours := []byte("\tVersionMin = 1\n\tVersionMax = 1\n")
+	ours := []byte("\tVersionMin = 1\n\tVersionMax = 2 ")
 	if bytes.Count(text, ours) != 1 {
 		t.Fatalf("got %s without %q; want the versions there", source, ours)
 	}
-	text = bytes.Replace(text, ours, []byte("\tVersionMin = 8\n\tVersionMax = 9\n"), 1)
+	text = bytes.Replace(text, ours, []byte("\tVersionMin = 8\n\tVersionMax = 9 "), 1)
 	if err := os.WriteFile(changed, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +130,7 @@ func TestTargetOfAnotherVersion(t *testing.T) {
 		t.Fatal(err)
 	}
 	failedAtSource(t, m, "failed")
-	if m.Error == nil || m.Error.Code != "version" || !strings.Contains(m.Error.Message, "8 to 9") || !strings.Contains(m.Error.Message, "1 to 1") {
+	if m.Error == nil || m.Error.Code != "version" || !strings.Contains(m.Error.Message, "8 to 9") || !strings.Contains(m.Error.Message, "1 to 2") {
 		t.Errorf("got error %+v; want code version, and both sides' versions", m.Error)
 	}
 	stays(t, ctx, trip)

@@ -21,8 +21,8 @@ type Config struct {
 	Disk  *Disk // nil: none
 	NIC   *NIC  // nil: none
 
-	// Incoming is "tcp:ADDRESS:PORT" for a machine that waits for a guest.
-	Incoming string
+	// Incoming is for a machine that waits for a guest: it must be told to Listen.
+	Incoming bool
 }
 
 // Disk is a virtio-blk device on a raw image.
@@ -66,8 +66,8 @@ func (c Config) Arguments() []string {
 	if c.MemFD {
 		args = append(args, "-object", "memory-backend-memfd,id=ram,share=on,size="+strconv.Itoa(c.Memory)+"M")
 	}
-	if c.Incoming != "" {
-		args = append(args, "-incoming", c.Incoming)
+	if c.Incoming {
+		args = append(args, "-incoming", "defer")
 	}
 	return append(args, devices...)
 }

@@ -54,6 +54,9 @@ func Start(ctx context.Context, c Config) (*Machine, error) {
 	m.cmd = exec.Command(c.Binary.Path, append(c.Arguments(), c.monitor()...)...)
 	m.cmd.Stdin, m.cmd.Stdout, m.cmd.Stderr = stdinR, serialW, &m.stderr
 	m.cmd.ExtraFiles = []*os.File{theirs} // monitorFD
+	// A session of its own, as Ferry's machines have: where the kernel shares out CPUs by session (autogroup), a guest
+	// that shares one with who sends it packets has another part of them.
+	m.cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true}
 	start := m.cmd.Start
 	if c.Host != nil {
 		start = func() error { return c.Host.Start(m.cmd) }

@@ -47,7 +47,7 @@ func TestMove(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := lab.NewObserver(500 * time.Microsecond)
-	start := func(name string, host *lab.Host, incoming string) *Machine {
+	start := func(name string, host *lab.Host, incoming bool) *Machine {
 		t.Helper()
 		m, err := Start(ctx, Config{
 			Binary: b, Host: host, Kernel: kernel, Cmdline: "fill=16 rate=4", Memory: 128, CPUs: 1, Incoming: incoming,
@@ -63,14 +63,18 @@ func TestMove(t *testing.T) {
 		o.Watch(name, m.Serial)
 		return m
 	}
-	source := start("source", h[0], "")
+	source := start("source", h[0], false)
 	if err := errors.Join(o.WaitReady(ctx), o.WaitBeats(ctx, "source", 1, 100)); err != nil {
 		t.Fatal(err)
 	}
 	uri := fmt.Sprintf("tcp:%s:4444", h[1].Addr)
-	start("target", h[1], uri)
+	target := start("target", h[1], true)
+	how := MigrateOptions{DowntimeLimit: 5, MaxBandwidth: Unlimited}
+	if err := target.Listen(ctx, uri, how); err != nil {
+		t.Fatal(err)
+	}
 	begin := lab.Now()
-	moved, err := source.Migrate(ctx, uri, MigrateOptions{DowntimeLimit: 5, MaxBandwidth: Unlimited})
+	moved, err := source.Migrate(ctx, uri, how)
 	if err != nil {
 		t.Fatal(err)
 	}

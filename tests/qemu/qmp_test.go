@@ -82,7 +82,7 @@ func TestMigrateTalk(t *testing.T) {
 			}
 			defer mon.Close()
 			m := &Machine{Monitor: mon}
-			got, err := m.Migrate(t.Context(), "tcp:10.77.0.2:4444", MigrateOptions{DowntimeLimit: 5, MaxBandwidth: Unlimited, Capabilities: []string{"multifd"}})
+			got, err := m.Migrate(t.Context(), "tcp:10.77.0.2:4444", MigrateOptions{DowntimeLimit: 5, MaxBandwidth: Unlimited, Channels: 2, Postcopy: true})
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("moved (-want +got):\n%s", diff)
 			}

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/ferryvmm/ferry/guests/linux"
@@ -19,11 +20,12 @@ import (
 func main() {
 	vmm := flag.String("vmm", "bin/vmm", "the command to test, a `file`")
 	moves := flag.Int("moves", 200, "how often the guest is moved")
+	modes := flag.String("modes", strings.Join(drive.SoakModes, ","), "the `modes` of the moves, in turn")
 	guest := flag.String("guest", "loadgen", "the guest: loadgen, or linux under echo and disk load")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	summary, err := soak(ctx, *guest, drive.SoakConfig{Vmm: *vmm, Moves: *moves, Log: os.Stderr})
+	summary, err := soak(ctx, *guest, drive.SoakConfig{Vmm: *vmm, Moves: *moves, Modes: strings.Split(*modes, ","), Log: os.Stderr})
 	text, jsonErr := json.Marshal(summary)
 	if jsonErr != nil {
 		panic(jsonErr) // a struct of numbers

@@ -21,18 +21,23 @@ const (
 // the disk's serial number (VIRTIO 1.2, section 5.2.6).
 const MaxID = 20
 
+// MaxQueues is the most queues of a disk: a guest has no more CPUs.
+const MaxQueues = 8
+
 // Spec is a disk that a guest is to have.
 type Spec struct {
 	ID       string
 	Path     string
 	ReadOnly bool
 	Cache    Cache // empty: the host chooses, none where the image can
+	Queues   int   // from 1 to MaxQueues; 0 where a source says how many
 }
 
 // ErrSpec means that a text names no disk; its message says how to write one.
 var ErrSpec = errors.New("not a disk")
 
-// ParseDisk reads "ID=PATH[,ro][,cache=none|writeback]". Errors: ErrSpec.
+// ParseDisk reads "ID=PATH[,ro][,cache=none|writeback][,queues=N]". A disk has
+// one queue unless it says otherwise. Errors: ErrSpec.
 func ParseDisk(text string) (Spec, error) {
 	named, options, _ := strings.Cut(text, ",")
 	id, path, err := ParseMapping(named)
@@ -50,13 +55,16 @@ func ParseDisk(text string) (Spec, error) {
 			s.ReadOnly = true
 		case key == "cache" && !cached && (value == string(CacheNone) || value == string(CacheWriteback)):
 			s.Cache, cached = Cache(value), true
+		case key == "queues" && s.Queues == 0 && len(value) == 1 && value[0] >= '1' && value[0] <= '0'+MaxQueues:
+			s.Queues = int(value[0] - '0')
 		default:
-			return Spec{}, fmt.Errorf("%w: %q after the path of %s: write ,ro or ,cache=none or ,cache=writeback, once each; a path with a comma needs a link without one", ErrSpec, option, id)
+			return Spec{}, fmt.Errorf("%w: %q after the path of %s: write ,ro or ,cache=none or ,cache=writeback or ,queues= and 1 to 8, once each; a path with a comma needs a link without one", ErrSpec, option, id)
 		}
 	}
 	if strings.HasSuffix(text, ",") {
 		return Spec{}, fmt.Errorf("%w: %q ends in a comma", ErrSpec, text)
 	}
+	s.Queues = max(s.Queues, 1)
 	return s, nil
 }
 

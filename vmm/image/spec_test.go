@@ -2,6 +2,7 @@ package image
 
 import (
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -10,12 +11,13 @@ import (
 
 func TestParseDisk(t *testing.T) {
 	tests := map[string]Spec{
-		"root=a.img":                   {ID: "root", Path: "a.img"},
-		"a-b_c.9=/x/y=z.img":           {ID: "a-b_c.9", Path: "/x/y=z.img"},
-		"d=a,ro":                       {ID: "d", Path: "a", ReadOnly: true},
-		"d=a,cache=none":               {ID: "d", Path: "a", Cache: CacheNone},
-		"d=a,cache=writeback,ro":       {ID: "d", Path: "a", ReadOnly: true, Cache: CacheWriteback},
-		"12345678901234567890=/dev/sd": {ID: "12345678901234567890", Path: "/dev/sd"},
+		"root=a.img":                   {ID: "root", Path: "a.img", Queues: 1},
+		"a-b_c.9=/x/y=z.img":           {ID: "a-b_c.9", Path: "/x/y=z.img", Queues: 1},
+		"d=a,ro":                       {ID: "d", Path: "a", ReadOnly: true, Queues: 1},
+		"d=a,cache=none":               {ID: "d", Path: "a", Cache: CacheNone, Queues: 1},
+		"d=a,cache=writeback,ro":       {ID: "d", Path: "a", ReadOnly: true, Cache: CacheWriteback, Queues: 1},
+		"d=a,queues=4,ro":              {ID: "d", Path: "a", ReadOnly: true, Queues: 4},
+		"12345678901234567890=/dev/sd": {ID: "12345678901234567890", Path: "/dev/sd", Queues: 1},
 	}
 	for text, want := range tests {
 		got, err := ParseDisk(text)
@@ -26,7 +28,7 @@ func TestParseDisk(t *testing.T) {
 	for _, text := range []string{
 		"", "root", "root=", "=a", "=", "root=,ro", "a b=c", "ä=c", "123456789012345678901=x", "d=a\x00b",
 		"d=a,", "d=a,,ro", "d=a,ro,", "d=a,ro,ro", "d=a,rw", "d=a,ro=1", "d=a,cache=", "d=a,cache", "d=a,cache=unsafe",
-		"d=a,cache=none,cache=none",
+		"d=a,cache=none,cache=none", "d=a,queues=0", "d=a,queues=9", "d=a,queues=", "d=a,queues", "d=a,queues=2,queues=2", "d=a,queues=+2",
 	} {
 		if got, err := ParseDisk(text); !errors.Is(err, ErrSpec) {
 			t.Errorf("ParseDisk(%q): got %+v, %v; want ErrSpec", text, got, err)
@@ -52,7 +54,7 @@ func FuzzParseDisk(f *testing.F) {
 		if err != nil {
 			return
 		}
-		again := s.ID + "=" + s.Path
+		again := s.ID + "=" + s.Path + ",queues=" + strconv.Itoa(s.Queues)
 		if s.Cache != "" {
 			again += ",cache=" + string(s.Cache)
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"sync"
 	"time"
 
@@ -23,20 +24,26 @@ const (
 	maxStrangers = 16
 )
 
+// stream is a connection of a move, TCP or unix, whose socket can be handed to the machine.
+type stream interface {
+	net.Conn
+	File() (*os.File, error)
+}
+
 // attempt is one move that a source began: its control connection, and its
 // bulk connection once that came.
 type attempt struct {
 	hello   migration.Hello
-	control *net.TCPConn
-	bulk    chan *net.TCPConn // holds the one bulk connection until next takes it
-	later   chan later        // those that come later, for the machine
-	joined  bool              // it came; guarded by acceptor.mu
+	control stream
+	bulk    chan stream // holds the one bulk connection until next takes it
+	later   chan later  // those that come later, for the machine
+	joined  bool        // it came; guarded by acceptor.mu
 }
 
 // acceptor sorts the connections of a receiver by their Hello: control begins
 // an attempt, bulk joins it, ask is answered from the record.
 type acceptor struct {
-	listener *net.TCPListener
+	listener net.Listener
 	ledger   ledger
 	log      *slog.Logger
 	attempts chan *attempt // holds the one attempt that next has not taken yet
@@ -56,7 +63,7 @@ type acceptor struct {
 	group     sync.WaitGroup
 }
 
-func newAcceptor(l *net.TCPListener, records ledger, log *slog.Logger) *acceptor {
+func newAcceptor(l net.Listener, records ledger, log *slog.Logger) *acceptor {
 	a := &acceptor{
 		listener: l, ledger: records, log: log,
 		attempts:  make(chan *attempt, 1),
@@ -80,7 +87,7 @@ func (a *acceptor) close() {
 func (a *acceptor) accept() {
 	defer a.group.Done()
 	for {
-		conn, err := a.listener.AcceptTCP()
+		accepted, err := a.listener.Accept()
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
@@ -88,6 +95,7 @@ func (a *acceptor) accept() {
 			a.log.Warn("accepting a connection", "error", err)
 			continue
 		}
+		conn := accepted.(stream) // of TCP and of unix sockets
 		select {
 		case a.strangers <- struct{}{}:
 			a.group.Add(1)
@@ -104,7 +112,7 @@ func (a *acceptor) accept() {
 }
 
 // sort reads a connection's Hello and puts it where it belongs.
-func (a *acceptor) sort(conn *net.TCPConn) {
+func (a *acceptor) sort(conn stream) {
 	_ = conn.SetDeadline(time.Now().Add(helloWithin))
 	hello, err := migration.ReadHello(conn)
 	if err != nil {
@@ -143,7 +151,7 @@ func (a *acceptor) sort(conn *net.TCPConn) {
 }
 
 // refuse tells the peer why and closes.
-func (a *acceptor) refuse(conn *net.TCPConn, err error) {
+func (a *acceptor) refuse(conn stream, err error) {
 	var r *migration.Refusal
 	var v *migration.VersionError
 	switch {
@@ -163,8 +171,8 @@ func (a *acceptor) refuse(conn *net.TCPConn, err error) {
 }
 
 // begin starts an attempt, one at a time.
-func (a *acceptor) begin(h migration.Hello, conn *net.TCPConn) error {
-	at := &attempt{hello: h, control: conn, bulk: make(chan *net.TCPConn, 1), later: make(chan later, maxLater)}
+func (a *acceptor) begin(h migration.Hello, conn stream) error {
+	at := &attempt{hello: h, control: conn, bulk: make(chan stream, 1), later: make(chan later, maxLater)}
 	a.idle(clearWithin)
 	a.mu.Lock()
 	if a.full || a.current != nil {
@@ -202,7 +210,7 @@ func (a *acceptor) idle(within time.Duration) {
 }
 
 // join gives a bulk connection to its attempt.
-func (a *acceptor) join(h migration.Hello, conn *net.TCPConn) error {
+func (a *acceptor) join(h migration.Hello, conn stream) error {
 	if a.arrivedBy(h) != nil {
 		return a.pass(h, conn)
 	}
@@ -234,7 +242,7 @@ func (a *acceptor) arrivedBy(h migration.Hello) *attempt {
 
 // pass gives a connection that comes later to the machine of its move. A source
 // that comes back is told if there is nothing to come back for.
-func (a *acceptor) pass(h migration.Hello, conn *net.TCPConn) error {
+func (a *acceptor) pass(h migration.Hello, conn stream) error {
 	at := a.arrivedBy(h)
 	if h.Role == migration.RoleRejoin {
 		r := a.ledger.whole(migration.Query{Move: h.Move, Epoch: h.Epoch})
@@ -269,7 +277,7 @@ func (a *acceptor) mourns(bereave func(context.Context) error) {
 
 // obituary is the word that the source of a guest is dead. A guest that is on its way
 // may start all the same: the commit can be here already.
-func (a *acceptor) obituary(h migration.Hello, conn *net.TCPConn) error {
+func (a *acceptor) obituary(h migration.Hello, conn stream) error {
 	a.idle(bereaveWithin)
 	if a.arrivedBy(h) != nil {
 		a.mu.Lock()
@@ -324,7 +332,7 @@ func (a *acceptor) attemptOf(h migration.Hello) *attempt {
 }
 
 // next waits for an attempt with both its connections.
-func (a *acceptor) next(ctx context.Context) (*attempt, *net.TCPConn, error) {
+func (a *acceptor) next(ctx context.Context) (*attempt, stream, error) {
 	var at *attempt
 	select {
 	case at = <-a.attempts:

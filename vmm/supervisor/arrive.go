@@ -16,17 +16,19 @@ func (s *supervisor) arriving(r *ipc.Request) (ipc.Reply, error) {
 	if err := r.Decode(&a); err != nil {
 		return ipc.Reply{}, err
 	}
-	if err := checkCapacity(a.MemoryBytes); err != nil {
-		return ipc.Reply{}, crossing(err)
+	if !a.Handed {
+		if err := checkCapacity(a.MemoryBytes, a.HugePages); err != nil {
+			return ipc.Reply{}, crossing(err)
+		}
 	}
-	at, err := s.places.open(a.Devices, a.Token)
+	at, err := s.places.open(a)
 	if err != nil {
 		return ipc.Reply{}, crossing(err)
 	}
 	s.attach(at)
 	var files handOver
 	files.take(&at.files)
-	name, err := s.claimFor(a, &files)
+	name, heir, err := s.claimFor(a, r.Files, &files)
 	if err != nil {
 		files.close()
 		return ipc.Reply{}, crossing(err)
@@ -36,34 +38,39 @@ func (s *supervisor) arriving(r *ipc.Request) (ipc.Reply, error) {
 			s.log.Warn("noting the guest's name in its ownership record", "error", err)
 		}
 	}
-	return ipc.Reply{Body: vmm.Claimed{Name: name, Devices: at.devices, Roles: files.roles}, Files: files.files}, nil
+	return ipc.Reply{Body: vmm.Claimed{Name: name, Devices: at.devices, Roles: files.roles, Heir: heir}, Files: files.files}, nil
 }
 
 // claimFor returns the name that the guest will have here, and adds the lock of
-// one that is newly claimed.
-func (s *supervisor) claimFor(a vmm.Arriving, files *handOver) (string, error) {
+// one that is newly claimed. came is the lock of the guest's name at its source, if
+// that handed it over: in this state folder the name stays the guest's, which heir tells.
+func (s *supervisor) claimFor(a vmm.Arriving, came []*os.File, files *handOver) (name string, heir bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.guest = a
 	if !s.renames {
-		return s.name.name, nil
+		return s.name.name, false, nil
 	}
-	n, err := claimAny(s.dir, a.Name, a.Name+"-%d")
-	if err != nil {
-		return "", err
+	n := inheritedName(s.dir, a.Name, came)
+	if heir = n != nil; !heir {
+		if n, err = claimAny(s.dir, a.Name, a.Name+"-%d"); err != nil {
+			return "", false, err
+		}
 	}
-	s.claimed = n
-	// Should this process die before the guest runs, the guest is found by its own name.
-	if err := s.describeAs(n, a.CPUs, a.MemoryBytes); err != nil {
-		return "", err
+	s.claimed, s.heir = n, heir
+	if !heir {
+		// Should this process die before the guest runs, the guest is found by its own name.
+		if err := s.describeAs(n, a.CPUs, a.MemoryBytes); err != nil {
+			return "", false, err
+		}
+		os.Remove(s.name.path("json"))
 	}
-	os.Remove(s.name.path("json"))
 	lock, err := dup(n.lock) // shares the description, and so the lock
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
 	files.add(vmm.RoleName, lock)
-	return n.name, nil
+	return n.name, heir, nil
 }
 
 // attach keeps what a guest works on here, until detach.
@@ -105,7 +112,7 @@ func (s *supervisor) unclaim() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.claimed != nil {
-		s.claimed.release(false)
+		s.claimed.giveUp(false)
 		s.claimed = nil
 	}
 }
@@ -117,17 +124,28 @@ func (s *supervisor) guestRuns(r *ipc.Request) error {
 		return err
 	}
 	s.setFirst(api.State(st))
-	if err := s.settle(); err != nil {
-		// The guest runs all the same; it keeps the name of the receiver.
-		s.log.Error("taking the guest's name", "error", err)
-	}
 	s.mu.Lock()
-	f, at := s.arrived, s.attached
+	at, heir := s.attached, s.heir
 	s.mu.Unlock()
 	at.handedOver()
 	if err := at.serve(s); err != nil {
 		s.log.Error("the sockets of the guest's devices", "error", err)
 	}
+	if heir {
+		return nil // its source still answers by that name, until MethodSettle
+	}
+	return s.inherit()
+}
+
+// inherit takes the name of a guest that runs here, and tells that it does.
+func (s *supervisor) inherit() error {
+	if err := s.settle(); err != nil {
+		// The guest runs all the same; it keeps the name of the receiver.
+		s.log.Error("taking the guest's name", "error", err)
+	}
+	s.mu.Lock()
+	f := s.arrived
+	s.mu.Unlock()
 	if f != nil {
 		f()
 	}

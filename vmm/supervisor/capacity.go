@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/ferryvmm/ferry/vmm"
 	"github.com/ferryvmm/ferry/vmm/supervisor/api"
 )
 
@@ -88,8 +89,23 @@ func readNumber(path string) (uint64, bool) {
 	return n, err == nil
 }
 
+// freeHugePages returns how many bytes of huge pages a guest can be given; 0 where the host knows none of 2 MiB.
+func freeHugePages() uint64 {
+	const pool = "/sys/kernel/mm/hugepages/hugepages-2048kB"
+	free, _ := readNumber(filepath.Join(pool, "free_hugepages"))
+	promised, _ := readNumber(filepath.Join(pool, "resv_hugepages")) // free, but others may take them
+	return (free - min(promised, free)) * vmm.HugePageSize
+}
+
 // checkCapacity refuses a guest that the host has no memory for.
-func checkCapacity(memory uint64) error {
+func checkCapacity(memory uint64, huge bool) error {
+	if huge {
+		if free := freeHugePages(); memory > free {
+			return api.Errorf("no_memory", vmm.NoHugePages(memory-free),
+				"a guest of %d MiB in huge pages does not fit: this host has %d of %d free", memory>>20, free/vmm.HugePageSize, memory/vmm.HugePageSize)
+		}
+		return nil
+	}
 	if c := capacity(); c != 0 && memory > c {
 		return api.Errorf("no_memory", "use a smaller --memory, or free some on this host",
 			"a guest of %d MiB does not fit: this host has %d MiB available", memory>>20, c>>20)

@@ -140,7 +140,7 @@ func (d *departure) askPeer(ctx context.Context) migration.Answer {
 	}
 	ctx, cancel := context.WithTimeout(ctx, askWithin)
 	defer cancel()
-	conn, err := dialTCP(ctx, d.address)
+	conn, err := connect(ctx, d.address)
 	if err != nil {
 		return migration.Unknown
 	}

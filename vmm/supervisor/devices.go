@@ -84,9 +84,13 @@ func (d Devices) open() (_ *attachments, err error) {
 	return a, nil
 }
 
-// open opens what the devices of a guest that arrives work on. token is that of
-// the locks by which the source shows its images, 0 if no source holds them.
-func (p Places) open(devices []vmm.Device, token uint64) (_ *attachments, err error) {
+// open opens what the devices of a guest that arrives work on, but for what its
+// source hands over.
+func (p Places) open(guest vmm.Arriving) (_ *attachments, err error) {
+	devices := guest.Devices
+	if err := vmm.CheckDevices(devices); err != nil {
+		return nil, fromMachine(err)
+	}
 	a := &attachments{}
 	defer func() {
 		if err != nil {
@@ -103,11 +107,22 @@ func (p Places) open(devices []vmm.Device, token uint64) (_ *attachments, err er
 			return nil, api.Errorf("net", "map only networks that the guest has", "the guest has no network %q", n.ID)
 		}
 	}
+	if guest.Handed && len(p.Disks)+len(p.Nets) > 0 {
+		return nil, api.Errorf(api.CodeBadRequest, "receive it without --disk and --net", "the guest brings its disks and networks with it, open as they are")
+	}
 	for _, d := range devices {
 		switch d.Kind {
 		case vmm.KindBlk:
-			err = a.addDisk(p.disk(d), &arrivingDisk{Disk: *d.Disk, token: token})
+			if guest.Handed {
+				a.devices = append(a.devices, d)
+				continue
+			}
+			err = a.addDisk(p.disk(d), &arrivingDisk{Disk: *d.Disk, token: guest.Token})
 		case vmm.KindNet:
+			if guest.Handed {
+				a.devices = append(a.devices, d)
+				continue
+			}
 			spec, mapped := p.net(d)
 			err = a.arrivingNet(spec, d.Net.NIC, mapped)
 		case vmm.KindConsole:
@@ -171,7 +186,7 @@ func (a *attachments) addDisk(spec image.Spec, want *arrivingDisk) error {
 		return fromMachine(err)
 	}
 	a.files.add(vmm.DiskRole(spec.ID), m.File)
-	d := vmm.Disk{Path: spec.Path, Size: m.Size, BlockSize: m.BlockSize, ReadOnly: spec.ReadOnly, Cache: string(m.Cache), Queues: 1}
+	d := vmm.Disk{Path: spec.Path, Size: m.Size, BlockSize: m.BlockSize, ReadOnly: spec.ReadOnly, Cache: string(m.Cache), Queues: spec.Queues}
 	if want != nil {
 		if m.BlockSize > want.BlockSize {
 			return api.Errorf("disk", "use cache=writeback for the guest, or storage of the same kind on both hosts",
@@ -274,6 +289,16 @@ func (a *attachments) serve(s *supervisor) error {
 		}
 	}
 	return errors.Join(a.console.serve(attach(vmm.MethodVirtioConsole)), a.vsock.serve(attach(vmm.MethodVsock)))
+}
+
+// leave lets go of the taps, as they are: another process works on them.
+func (a *attachments) leave() {
+	if a == nil {
+		return
+	}
+	for _, p := range a.ports {
+		p.Leave()
+	}
 }
 
 // close gives everything back.

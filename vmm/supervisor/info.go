@@ -40,6 +40,13 @@ func (s *supervisor) info(ctx context.Context) (api.Machine, error) {
 		}
 	}
 	m.CPU, m.DirtyTracking = f.CPU, string(f.DirtyTracking)
+	var devices []vmm.Device
+	for _, d := range f.Devices {
+		devices = append(devices, d.Device)
+	}
+	if err := vmm.CheckDevices(devices); err != nil {
+		return m, fromMachine(err)
+	}
 	for _, d := range f.Devices {
 		m.Devices = append(m.Devices, at.describe(d))
 	}
@@ -61,13 +68,15 @@ func (a *attachments) describe(f vmm.DeviceFacts) api.Device {
 	here := a.here(f.Device)
 	switch k := f.Device; k.Kind {
 	case vmm.KindBlk:
+		d.Queues = k.Disk.Queues
 		d.Path, d.Disk = here.Disk.Path, &api.Disk{SizeBytes: k.Disk.Size, ReadOnly: k.Disk.ReadOnly, Cache: here.Disk.Cache}
 		if c := f.Disk; c != nil {
 			d.Reads, d.Writes, d.Flushes, d.Discards = c.Reads, c.Writes, c.Flushes, c.Discards
 			d.ReadBytes, d.WrittenBytes, d.Errors = c.ReadBytes, c.WrittenBytes, c.Errors
 		}
 	case vmm.KindNet:
-		d.Network = &api.Network{MAC: k.Net.MAC.String(), Tap: here.Net.Tap, Bridge: here.Net.Bridge, Queues: k.Net.Queues, MTU: k.Net.MTU}
+		d.Queues = k.Net.Queues
+		d.Network = &api.Network{MAC: k.Net.MAC.String(), Tap: here.Net.Tap, Bridge: here.Net.Bridge, MTU: k.Net.MTU}
 		if c := f.Net; c != nil {
 			d.RxPackets, d.RxBytes, d.RxDrops = c.RxPackets, c.RxBytes, c.RxDrops
 			d.TxPackets, d.TxBytes, d.TxDrops = c.TxPackets, c.TxBytes, c.TxDrops

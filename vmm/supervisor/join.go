@@ -3,7 +3,6 @@ package supervisor
 import (
 	"context"
 	"errors"
-	"net"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -16,7 +15,7 @@ import (
 // later is a connection of a move that came after its first two.
 type later struct {
 	role migration.Role
-	conn *net.TCPConn
+	conn stream
 }
 
 // maxLater is more than the connections that a move has at a time.

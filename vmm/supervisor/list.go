@@ -6,14 +6,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"sort"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/ferryvmm/ferry/vmm/record"
 	"github.com/ferryvmm/ferry/vmm/supervisor/api"
 )
 
@@ -22,7 +20,8 @@ const answerWithin = 2 * time.Second
 
 // List returns the machines of a state folder, by name, and clears what dead
 // ones left. Behind them come guests that were killed here while it was in doubt
-// who owns them: nothing is left of those but their records.
+// who owns them: nothing is left of those but their records. Where nobody else
+// lives who could, it asks what became of a move.
 func List(dir string) ([]api.Machine, error) {
 	names, err := names(dir)
 	if err != nil {
@@ -31,6 +30,9 @@ func List(dir string) ([]api.Machine, error) {
 	machines := make([]api.Machine, 0, len(names))
 	for _, n := range names {
 		if m, ok := look(dir, n); ok {
+			if m.State == api.StateInDoubt && m.SupervisorPID == 0 {
+				tend(dir, n)
+			}
 			machines = append(machines, m)
 		}
 	}
@@ -139,7 +141,7 @@ func Kill(dir, name string) error {
 	if errors.As(err, &e) && e.Code == api.CodeOrphaned {
 		return killOrphan(dir, name)
 	}
-	if errors.As(err, &e) && e.Code == api.CodeNoSuchMachine && forgetGhost(dir, name) {
+	if errors.As(err, &e) && e.Code == api.CodeNoSuchMachine && forgetGhosts(dir, name) {
 		return nil
 	}
 	if err != nil {
@@ -177,36 +179,6 @@ func killOrphan(dir, name string) error {
 		return err
 	}
 	n.release(false)
-	forgetGhost(dir, name)
+	forgetGhosts(dir, name)
 	return nil
-}
-
-// ghosts are the guests of which nothing is left here but the record of a move
-// that is in doubt; not those whose name another machine has.
-func ghosts(dir string, living []string) []api.Machine {
-	own, err := recordsPath(dir)
-	if err != nil {
-		return nil
-	}
-	all, err := record.List(own, record.Source)
-	if err != nil {
-		return nil
-	}
-	var gone []api.Machine
-	for _, r := range all {
-		if r.Handed && !r.Decided() && !r.Living && !slices.Contains(living, r.Name) {
-			gone = append(gone, api.Machine{Name: r.Name, State: api.StateInDoubt, Devices: []api.Device{}})
-		}
-	}
-	return gone
-}
-
-// forgetGhost removes the record of a guest of which nothing else is left here;
-// false if there is none.
-func forgetGhost(dir, name string) bool {
-	d, living, err := departureOf(dir, name)
-	if err != nil || d == nil || living {
-		return false
-	}
-	return record.Remove(d.ledger.own, record.Source, d.query.Move) == nil
 }

@@ -29,12 +29,22 @@ func (v *server) migrate(w http.ResponseWriter, r *http.Request) {
 		api.WriteError(w, api.Errorf(api.CodeBadRequest, "see docs/cli.md for the API", "a throttle of %d percent is not between 0 and %d", p, vcpu.MaxThrottle))
 		return
 	}
+	if addr.Local() && q.Mode == api.ModeRemote {
+		api.WriteError(w, errRemoteHere)
+		return
+	}
 	if v.s.machine() == nil {
 		api.WriteError(w, api.Errorf(api.CodeBadState, "wait until a guest has arrived", "no guest runs here yet"))
 		return
 	}
 	var files handOver
 	defer files.close()
+	if addr.Local() {
+		if err := v.s.handName(&files); err != nil {
+			api.WriteError(w, err)
+			return
+		}
+	}
 	for _, role := range []string{vmm.RoleControl, vmm.RoleBulk} {
 		f, err := dialMove(r.Context(), addr)
 		if err != nil {
@@ -52,7 +62,7 @@ func (v *server) migrate(w http.ResponseWriter, r *http.Request) {
 	m := vmm.Migrate{
 		Move: d.query.Move, Target: q.Target, Mode: q.Mode, Epoch: d.query.Epoch,
 		DowntimeLimit: api.Duration(q.DowntimeLimitMS), Timeout: api.Duration(q.TimeoutMS),
-		Bandwidth: q.BandwidthBitsPerS, Wait: q.PauseBeforeSwitchover, Throttle: q.ThrottlePercent, Roles: files.roles,
+		Bandwidth: q.BandwidthBitsPerS, Wait: q.PauseBeforeSwitchover, Throttle: q.ThrottlePercent, Local: addr.Local(), Roles: files.roles,
 	}
 	stream := api.NewStream(w)
 	result, err := v.s.transfer(stream, func(ctx context.Context, out *vmm.Outcome) error {
@@ -68,6 +78,9 @@ func (v *server) migrate(w http.ResponseWriter, r *http.Request) {
 	answer(stream, result, err)
 }
 
+// errRemoteHere: nothing is left behind by a guest that is handed over.
+var errRemoteHere = api.Errorf(api.CodeBadRequest, "leave --mode out", "mode remote leaves the memory at the source; a unix: target gets it as it is")
+
 // answer ends a stream; the requester may have gone away.
 func answer(stream *api.Stream, r api.Result, err error) {
 	if err != nil {
@@ -79,7 +92,7 @@ func answer(stream *api.Stream, r api.Result, err error) {
 
 // dialMove opens one connection of a move.
 func dialMove(ctx context.Context, addr api.Address) (*os.File, error) {
-	conn, err := dialTCP(ctx, addr)
+	conn, err := connect(ctx, addr)
 	if err != nil {
 		return nil, err
 	}

@@ -71,7 +71,7 @@ func (d *departure) report() {
 }
 
 func (d *departure) say(ctx context.Context) error {
-	conn, err := dialTCP(ctx, d.address)
+	conn, err := connect(ctx, d.address)
 	if err != nil {
 		return err
 	}

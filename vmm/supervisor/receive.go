@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
+	"path/filepath"
 
 	"github.com/ferryvmm/ferry/vmm"
 	"github.com/ferryvmm/ferry/vmm/record"
@@ -15,8 +15,8 @@ import (
 // ReceiveConfig is what `vmm receive` was asked for.
 type ReceiveConfig struct {
 	Dir      string // state folder, of Dir
-	Name     string // empty: receive-PORT, then the guest's own name or NAME-2
-	Listen   string // tcp:HOST:PORT
+	Name     string // empty: receive-PORT or the socket's base name, then the guest's own name or NAME-2
+	Listen   string // tcp:HOST:PORT or unix:PATH
 	Console  Console
 	Places   Places
 	Tracking vmm.Tracking
@@ -32,12 +32,11 @@ type ReceiveConfig struct {
 // that fails is logged, and the next one awaited. An error means that it could
 // not listen; ctx ends the waiting, or asks the guest to stop.
 func Receive(ctx context.Context, c ReceiveConfig) (Exit, error) {
-	l, err := listenTCP(c.Listen, c.Insecure)
+	l, addr, err := listen(c.Listen, c.Insecure)
 	if err != nil {
 		return Exit{Code: 1}, err
 	}
 	defer l.Close()
-	addr := l.Addr().(*net.TCPAddr)
 	guard, err := c.Guard.check(c.Dir)
 	if err != nil {
 		return Exit{Code: 1}, err
@@ -48,7 +47,7 @@ func Receive(ctx context.Context, c ReceiveConfig) (Exit, error) {
 	if err != nil {
 		return Exit{Code: 1}, err
 	}
-	n, err := claimOr(c.Dir, c.Name, fmt.Sprintf("receive-%d", addr.Port))
+	n, err := claimOr(c.Dir, c.Name, receiverName(addr))
 	if err != nil {
 		return Exit{Code: 1}, err
 	}
@@ -59,15 +58,15 @@ func Receive(ctx context.Context, c ReceiveConfig) (Exit, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	s.renames, s.places, s.tracking, s.guard = c.Name == "", c.Places, c.Tracking, guard
-	s.listensAt("tcp:"+addr.String(), cancel)
+	s.listensAt(addr.String(), cancel)
 	r := &receiver{s: s, acceptor: newAcceptor(l, guard.ledger, s.log), started: c.Started, ran: make(chan struct{})}
 	defer r.acceptor.close()
 	r.acceptor.mourns(r.bereave)
 	s.mourn = r.mourn
 	if c.Listening != nil {
-		c.Listening("tcp:" + addr.String())
+		c.Listening(addr.String())
 	}
-	tell(report{Started: &api.Started{Listening: "tcp:" + addr.String(), Name: n.name, PID: os.Getpid(), Socket: n.path("sock")}})
+	tell(report{Started: &api.Started{Listening: addr.String(), Name: n.name, PID: os.Getpid(), Socket: n.path("sock")}})
 	for {
 		err := r.next(ctx)
 		if err == nil {
@@ -79,6 +78,18 @@ func Receive(ctx context.Context, c ReceiveConfig) (Exit, error) {
 		s.log.Warn("a move failed; listening on", "error", err)
 		fmt.Fprintf(os.Stderr, "vmm: a move failed: %v; listening on\n", err)
 	}
+}
+
+// receiverName is the name of a receiver that was given none.
+func receiverName(a api.Address) string {
+	if !a.Local() {
+		return fmt.Sprintf("receive-%d", a.Port)
+	}
+	name := filepath.Base(a.Path)
+	if api.CheckName(name) != nil {
+		return "receive"
+	}
+	return name
 }
 
 // receiver takes in guests until one runs.

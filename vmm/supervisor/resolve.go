@@ -3,8 +3,8 @@ package supervisor
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -75,31 +75,28 @@ func (s *supervisor) resolve(ctx context.Context, owner api.Owner) error {
 		return err
 	}
 	if owner == api.OwnerTarget {
-		select {
-		case <-s.finished:
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+		// Where the target misses memory that is here, it stays for it to come back for.
+		return s.follow(ctx, nil, api.StateRelinquished)
 	}
-	return s.resumed(ctx)
+	return s.follow(ctx, api.Errorf(api.CodeBadState, "vmm logs", "the guest ended"), api.StateRunning, api.StatePaused)
 }
 
-// resumed waits until the guest whose move was in doubt is this host's again.
-func (s *supervisor) resumed(ctx context.Context) error {
+// follow waits until the machine has acted on a decision: it is in one of some states, or,
+// with the error given, is gone.
+func (s *supervisor) follow(ctx context.Context, gone error, states ...api.State) error {
 	late := time.NewTimer(obeyWithin)
 	defer late.Stop()
 	for {
 		s.mu.Lock()
 		state, changed := s.state, s.changed
 		s.mu.Unlock()
-		if state == api.StateRunning || state == api.StatePaused {
+		if slices.Contains(states, state) {
 			return nil
 		}
 		select {
 		case <-changed:
 		case <-s.finished:
-			return api.Errorf(api.CodeBadState, "vmm logs", "the guest ended")
+			return gone
 		case <-late.C:
 			return api.Errorf(api.CodeInternal, "look into its log: vmm logs "+s.name.name, "the decision is recorded, and the guest does not act on it")
 		case <-ctx.Done():
@@ -140,29 +137,6 @@ func (d *departure) resolve(ctx context.Context, name string, owner api.Owner) e
 		return contradicted(name, "it was started at its target and killed there: what is here is older")
 	}
 	return api.Errorf("record", "check the space and the rights of the folder of ownership records", "the decision about %q could not be recorded", name)
-}
-
-// departureOf finds the move of a guest whose supervisor died, by its record.
-func departureOf(dir, name string) (d *departure, living bool, err error) {
-	own, err := recordsPath(dir)
-	if err != nil {
-		return nil, false, err
-	}
-	all, err := record.List(own, record.Source)
-	if err != nil {
-		return nil, false, err
-	}
-	for _, r := range all {
-		if r.Name != name || !r.Handed || r.Decided() {
-			continue
-		}
-		addr, err := api.ParseAddress(r.Address)
-		if err != nil {
-			return nil, false, err
-		}
-		return &departure{query: migration.Query{Move: r.Move, Epoch: r.Epoch}, address: addr, ledger: ledger{own: own}, log: slog.New(slog.DiscardHandler)}, r.Living, nil
-	}
-	return nil, false, nil
 }
 
 // resolveOrphan decides for a machine whose supervisor died: it looks at its
@@ -251,11 +225,11 @@ func resolveRecord(ctx context.Context, dir, name string, owner api.Owner, none 
 	for _, r := range all {
 		switch {
 		case r.Name != name || r.Living || r.State == record.Ended:
-		case owner == api.OwnerTarget && r.State == record.Started:
+		case owner == api.OwnerTarget && r.Started():
 			return contradicted(name, "it was started here and killed: it is lost")
 		case owner == api.OwnerTarget:
 			return contradicted(name, "its processes here were killed, and its memory with them")
-		case r.State == record.Started:
+		case r.Started():
 			return contradicted(name, "the record here says that it was started here")
 		default:
 			return l.entomb(r.Move)

@@ -18,6 +18,7 @@ type RunConfig struct {
 	Dir         string // state folder, of Dir
 	Name        string // empty: guest, or the first free of guest-2, guest-3, …
 	MemoryBytes uint64
+	HugePages   bool // of 2 MiB
 	CPUs        int
 	Kernel      string // path of a PVH ELF; empty: loadgen
 	Initrd      string // path; empty: none
@@ -37,7 +38,7 @@ type RunConfig struct {
 // guest never ran and that nothing is left of it; ctx asks the guest to stop.
 func Run(ctx context.Context, c RunConfig) (Exit, error) {
 	config := vmm.Config{
-		MemoryBytes: c.MemoryBytes, CPUs: c.CPUs, Kernel: c.Kernel, Initrd: c.Initrd,
+		MemoryBytes: c.MemoryBytes, HugePages: c.HugePages, CPUs: c.CPUs, Kernel: c.Kernel, Initrd: c.Initrd,
 		Cmdline: c.Cmdline, CmdlineSet: c.CmdlineSet, Clock: c.Clock, CPU: c.CPU, Tracking: c.Tracking,
 	}
 	if c.CPU != vcpu.ModelHost && c.CPU != vcpu.ModelBaseline {
@@ -49,7 +50,7 @@ func Run(ctx context.Context, c RunConfig) (Exit, error) {
 	if err := config.Check(); err != nil {
 		return Exit{Code: 1}, fromMachine(err)
 	}
-	if err := checkCapacity(c.MemoryBytes); err != nil {
+	if err := checkCapacity(c.MemoryBytes, c.HugePages); err != nil {
 		return Exit{Code: 1}, err
 	}
 	guard, err := c.Guard.check(c.Dir)

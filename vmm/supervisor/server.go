@@ -29,6 +29,7 @@ func newServer(s *supervisor) *server {
 	mux.HandleFunc("POST "+api.PathMigrateCancel, v.ask(vmm.MethodCancel))
 	mux.HandleFunc("POST "+api.PathMigratePull, v.ask(vmm.MethodFetch))
 	mux.HandleFunc("POST "+api.PathMigrateContinue, v.ask(vmm.MethodContinue))
+	mux.HandleFunc("POST "+api.PathDirtyRate, v.dirtyRate)
 	mux.HandleFunc("POST "+api.PathBalloon, v.balloon)
 	mux.HandleFunc("POST "+api.PathStop, v.stop)
 	mux.HandleFunc("POST "+api.PathKill, v.kill)

@@ -58,6 +58,7 @@ type supervisor struct {
 	leaving   *departure               // the move from here that is under way, or in doubt
 	renames   bool                     // the machine takes the name of the guest that arrives
 	claimed   *name                    // the name claimed for it
+	heir      bool                     // that is still its source's
 	guest     vmm.Arriving             // what is said to arrive
 	arrived   func()                   // called when it runs
 	tracking  vmm.Tracking             // of a guest that arrives
@@ -286,6 +287,8 @@ func (s *supervisor) serveMachine(ctx context.Context, r *ipc.Request) (ipc.Repl
 		return s.arriving(r)
 	case vmm.MethodDial:
 		return s.dial(ctx, r)
+	case vmm.MethodSettle:
+		return ipc.Reply{}, s.inherit()
 	case vmm.MethodRuns:
 		return ipc.Reply{}, s.guestRuns(r)
 	}
@@ -333,6 +336,9 @@ func (s *supervisor) finish(e Exit) Exit {
 	n := s.name
 	ran := !s.startedAt.IsZero()
 	d := s.leaving
+	if s.ended != nil && s.ended.Handed {
+		s.attached.leave()
+	}
 	s.mu.Unlock()
 	if d != nil { // what was here of the guest is gone
 		s.departed(d)
@@ -342,7 +348,7 @@ func (s *supervisor) finish(e Exit) Exit {
 	s.detach()
 	s.server.unlisten()
 	// The log of a guest that failed by itself is for the person who asks why.
-	n.release(ran && e.Code != 0 && e.Code != 137)
+	n.giveUp(ran && e.Code != 0 && e.Code != 137)
 	s.exit = e
 	close(s.finished)
 	s.server.drain()

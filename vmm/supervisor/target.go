@@ -14,7 +14,7 @@ import (
 // dialWithin bounds the time to reach a target.
 const dialWithin = 5 * time.Second
 
-// secureAddress reads tcp:HOST:PORT. A host that is not loopback needs
+// secureAddress reads an address. A host that is not loopback needs
 // insecure: the stream carries the guest's memory in the clear.
 func secureAddress(s string, insecure bool) (api.Address, error) {
 	addr, err := api.ParseAddress(s)
@@ -24,21 +24,29 @@ func secureAddress(s string, insecure bool) (api.Address, error) {
 	return addr, addr.CheckSecure(insecure)
 }
 
-// listenTCP opens a receiver's socket.
-func listenTCP(s string, insecure bool) (*net.TCPListener, error) {
+// listen opens a receiver's socket, and returns its real address.
+func listen(s string, insecure bool) (net.Listener, api.Address, error) {
 	addr, err := secureAddress(s, insecure)
 	if err != nil {
-		return nil, err
+		return nil, addr, err
+	}
+	if addr.Local() {
+		l, err := listenUnix(addr.Path)
+		return l, addr, err
 	}
 	l, err := net.Listen("tcp", addr.HostPort())
 	if err != nil {
-		return nil, api.Errorf("listen", "choose another address, or port 0 for any free one", "listening at %s: %v", s, err)
+		return nil, addr, api.Errorf("listen", "choose another address, or port 0 for any free one", "listening at %s: %v", s, err)
 	}
-	return l.(*net.TCPListener), nil
+	addr, err = api.ParseAddress("tcp:" + l.Addr().String())
+	return l, addr, err
 }
 
-// dialTCP connects to a target.
-func dialTCP(ctx context.Context, addr api.Address) (*net.TCPConn, error) {
+// connect connects to a target.
+func connect(ctx context.Context, addr api.Address) (stream, error) {
+	if addr.Local() {
+		return dialUnix(ctx, addr)
+	}
 	d := net.Dialer{Timeout: dialWithin}
 	conn, err := d.DialContext(ctx, "tcp", addr.HostPort())
 	if err != nil {

@@ -227,6 +227,44 @@ func TestSize(t *testing.T) {
 	}
 }
 
+// teller has its device's configuration read, in another thread, while it is
+// told that it changes.
+type teller struct {
+	t    *testing.T
+	dev  *console.Device
+	read chan []byte
+}
+
+func (teller) Fail(error) {}
+
+func (o teller) ConfigChanged() {
+	go func() {
+		p := make([]byte, 2)
+		o.dev.ReadConfig(0, p)
+		o.read <- p
+	}()
+	select {
+	case p := <-o.read:
+		o.t.Errorf("before the guest was told: got %v read; want that it waits", p)
+		o.read <- p
+	case <-time.After(10 * time.Millisecond):
+	}
+}
+
+// TestSizeIsToldFirst: else a driver that reads in pieces could get one old and one new.
+func TestSizeIsToldFirst(t *testing.T) {
+	dev := device(t, console.Config{}, nil)
+	o := teller{t, dev, make(chan []byte, 1)}
+	if err := dev.Start(virtio.Driver{Features: 1, Queues: make([]*virtio.Queue, 2), Transport: o}); err != nil {
+		t.Fatal(err)
+	}
+	defer dev.Stop()
+	dev.SetSize(80, 25)
+	if diff := cmp.Diff([]byte{80, 0}, <-o.read); diff != "" {
+		t.Errorf("columns (-want +got):\n%s", diff)
+	}
+}
+
 func TestEmergencyWrite(t *testing.T) {
 	var out printer
 	dev := device(t, console.Config{Output: &out}, nil)

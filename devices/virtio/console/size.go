@@ -26,15 +26,17 @@ func (s *size) get() (columns, rows uint16) {
 
 // SetSize tells the guest how large the terminal is, in characters; 0 is unknown.
 func (d *Device) SetSize(columns, rows uint16) {
-	d.size.mu.Lock()
-	changed := d.size.columns != columns || d.size.rows != rows
-	d.size.columns, d.size.rows = columns, rows
-	d.size.mu.Unlock()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if changed && d.driver.Has(featureSize) {
+	d.size.mu.Lock() // while the guest is told, so that it reads nothing before that
+	defer d.size.mu.Unlock()
+	if d.size.columns == columns && d.size.rows == rows {
+		return
+	}
+	if d.driver.Has(featureSize) {
 		d.driver.Transport.ConfigChanged()
 	}
+	d.size.columns, d.size.rows = columns, rows
 }
 
 // ReadConfig reads the size, and one port.

@@ -24,7 +24,10 @@ type Config struct {
 	Tap []*os.File
 	MAC [6]byte
 	MTU int // bytes; 0 means 1500
-	Log *slog.Logger
+	// Inherited: another process has served this very tap up to the state that is restored.
+	// The tap stays as it is, and what it has queued is for this driver.
+	Inherited bool
+	Log       *slog.Logger
 }
 
 // Device is a network device. Stats and Announce may be called from any
@@ -37,13 +40,14 @@ type Device struct {
 	pairs  []*pair
 	status status
 
-	mu      sync.Mutex // guards what follows and is held while the device changes its condition
-	driver  virtio.Driver
-	started bool
-	working bool
-	stale   bool           // what is in the tap is not for this driver
-	raise   bool           // the link was down where the guest was
-	control virtio.Workers // of the control queue, if the driver uses it
+	mu        sync.Mutex // guards what follows and is held while the device changes its condition
+	driver    virtio.Driver
+	started   bool
+	working   bool
+	stale     bool           // what is in the tap is not for this driver
+	inherited bool           // the tap is that of the driver to come
+	raise     bool           // the link was down where the guest was
+	control   virtio.Workers // of the control queue, if the driver uses it
 
 	// Of the control queue's worker; others only while it rests.
 	inUse       int // pairs
@@ -71,7 +75,7 @@ func New(c Config, saved *State) (*Device, error) {
 }
 
 func newDevice(c Config, saved *State, sockets []*socket, tap control) (*Device, error) {
-	d := &Device{log: c.Log, mac: c.MAC, mtu: c.MTU, tap: tap, inUse: 1}
+	d := &Device{log: c.Log, mac: c.MAC, mtu: c.MTU, tap: tap, inUse: 1, inherited: c.Inherited}
 	if d.mtu == 0 {
 		d.mtu = standardMTU
 	}
@@ -94,6 +98,9 @@ func newDevice(c Config, saved *State, sockets []*socket, tap control) (*Device,
 		if err := tap.attach(i, i < d.inUse); err != nil {
 			return nil, err
 		}
+	}
+	if d.inherited {
+		return d, nil
 	}
 	return d, tap.offload(0)
 }
@@ -155,7 +162,7 @@ func (d *Device) Start(driver virtio.Driver) error {
 	if err := d.tap.offload(tapOffloads(d.offloads)); err != nil {
 		return err
 	}
-	d.driver, d.started, d.stale = driver, true, true
+	d.driver, d.started, d.stale, d.inherited = driver, true, !d.inherited, false
 	known := 1 // pairs that the driver knows of, with the control queue behind them, section 5.1.2
 	if driver.Has(featureMultiQueue) {
 		known = len(d.pairs)
@@ -253,6 +260,14 @@ func (d *Device) resume() {
 		d.status.change(linkUp, 0, d.driver.Transport.ConfigChanged)
 	}
 	d.stale, d.raise = false, false
+}
+
+// Leave has the device change nothing of its tap any more: from here on it is
+// another process's. Precondition: it is at rest.
+func (d *Device) Leave() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.tap = left{}
 }
 
 // Close implements virtio.Device.

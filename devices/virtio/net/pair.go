@@ -9,11 +9,16 @@ import (
 // queueSize is the largest size of each queue, in descriptors.
 const queueSize = 256
 
-// pair is a receive queue and a transmit queue, on one queue of the tap.
+// pair is a receive queue and a transmit queue, on one queue of the tap. One
+// worker serves both: a packet that is answered needs one thread to be woken,
+// not two in turn.
 type pair struct {
 	tap *socket
 	rx  *receiver
 	tx  *transmitter
+
+	sender         *virtio.Server
+	buffers, sends *virtio.Kick // of the queues; nil: the driver does not use it
 
 	workers  virtio.Workers
 	complete bool // the driver uses both queues
@@ -23,17 +28,49 @@ func newPair(s *socket) *pair {
 	return &pair{tap: s, rx: newReceiver(s), tx: newTransmitter(s)}
 }
 
-// start gives the pair its driver. It stays at rest.
+// start gives the pair its driver. It stays at rest. Either queue may be nil.
 func (p *pair) start(rx, tx *virtio.Queue, d virtio.Driver, mtu int) {
+	p.complete = rx != nil && tx != nil
+	p.buffers, p.sends = nil, nil
 	if rx != nil {
 		p.rx.start(rx, d, mtu)
-		p.workers.Start(virtio.NewWorker(p.rx, p.rx.step))
+		p.buffers = rx.Kick()
 	}
 	if tx != nil {
-		p.workers.Start(virtio.Serve(tx, d.Transport, p.tx.send))
+		p.sender = virtio.NewServer(tx, d.Transport, p.tx.send)
+		p.sends = tx.Kick()
 	}
-	p.complete = rx != nil && tx != nil
+	if rx != nil || tx != nil {
+		p.workers.Start(virtio.NewWorker(p, p.step))
+	}
 }
+
+// step moves packets both ways.
+func (p *pair) step() (more bool) {
+	if p.buffers != nil {
+		more = p.rx.step()
+	}
+	if p.sends != nil && p.sender.Step() {
+		more = true
+	}
+	return more
+}
+
+// Wait implements virtio.Waiter. It waits for something to send, and for a
+// packet, or, while there is no room for one, for buffers.
+func (p *pair) Wait() {
+	switch {
+	case p.buffers == nil || p.rx.ended:
+		p.tap.wait(false, nil, p.sends)
+	case p.rx.starved:
+		p.tap.wait(false, p.buffers, p.sends)
+	default:
+		p.tap.wait(true, nil, p.sends)
+	}
+}
+
+// Wake implements virtio.Waiter.
+func (p *pair) Wake() { p.tap.wake() }
 
 // quiesce puts it at rest, with nothing popped.
 func (p *pair) quiesce(ctx context.Context) error {

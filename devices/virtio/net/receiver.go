@@ -63,21 +63,6 @@ func (r *receiver) start(q *virtio.Queue, d virtio.Driver, mtu int) {
 	r.expected, r.starved, r.ended = usual, false, false
 }
 
-// Wait implements virtio.Waiter.
-func (r *receiver) Wait() {
-	if r.starved || r.ended {
-		r.queue.Kick().Wait()
-	} else {
-		r.tap.wait()
-	}
-}
-
-// Wake implements virtio.Waiter. Which of the two it waits for is not known here.
-func (r *receiver) Wake() {
-	r.tap.wake()
-	r.queue.Kick().Wake()
-}
-
 // step moves packets until there are none, or no buffers for them.
 func (r *receiver) step() (more bool) {
 	if r.ended {

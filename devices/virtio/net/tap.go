@@ -19,7 +19,7 @@ const (
 	maxPacket    = headerSize + ethernetSize + vlanSize + 0xffff // the largest that a tap gives or takes
 )
 
-// socket is one queue of the tap, and the event that ends a wait for packets.
+// socket is one queue of the tap, and the event that ends a wait for packets and kicks.
 //
 // Who waits blocks a thread in poll: as with [virtio.Kick], the kernel wakes it
 // sooner than Go's poller wakes a goroutine. The poller would also look at each
@@ -27,7 +27,7 @@ const (
 type socket struct {
 	fd     int
 	woken  *virtio.Kick
-	poll   [2]unix.PollFd // fd, woken
+	poll   [4]unix.PollFd // fd, woken, and the kicks of the queues
 	broken error          // why waiting is not possible
 }
 
@@ -51,7 +51,9 @@ func newSocket(f *os.File) (*socket, error) {
 	if s.woken, err = virtio.NewKick(); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
-	s.poll = [2]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}, {Fd: int32(s.woken.FD()), Events: unix.POLLIN}}
+	for i := range s.poll {
+		s.poll[i].Events = unix.POLLIN
+	}
 	return s, nil
 }
 
@@ -77,15 +79,34 @@ func closeSockets(sockets []*socket) error {
 	return errors.Join(errs...)
 }
 
-// wait returns when there may be a packet, or when wake was called since the
-// last wait. One goroutine at a time waits.
-func (s *socket) wait() {
-	switch _, err := unix.Poll(s.poll[:], -1); {
-	case errors.Is(err, unix.EINTR):
-	case err != nil:
+// wait returns when there may be a packet, if packets are waited for; when there
+// was one of two kicks, which may be nil; or when wake was called since the last
+// wait. One goroutine at a time waits.
+func (s *socket) wait(packets bool, one, other *virtio.Kick) {
+	if s.broken != nil {
+		s.woken.Wait() // there is nothing else left to wait for
+		return
+	}
+	s.poll[0].Fd = -1 // left out
+	if packets {
+		s.poll[0].Fd = int32(s.fd)
+	}
+	kicks := [...]*virtio.Kick{s.woken, one, other}
+	for i, k := range kicks {
+		if s.poll[1+i].Fd = -1; k != nil {
+			s.poll[1+i].Fd = int32(k.FD())
+		}
+	}
+	if _, err := unix.Poll(s.poll[:], -1); errors.Is(err, unix.EINTR) {
+		return
+	} else if err != nil {
 		s.broken = err
-	case s.poll[1].Revents != 0:
-		s.woken.Wait()
+		return
+	}
+	for i, k := range kicks {
+		if s.poll[1+i].Revents != 0 {
+			k.Wait() // it has come
+		}
 	}
 }
 
@@ -108,6 +129,12 @@ type control interface {
 	// attach has a queue take part in the tap's work, or not; packets in it are lost then.
 	attach(queue int, on bool) error
 }
+
+// left is the control of a tap that is another process's.
+type left struct{}
+
+func (left) offload(int) error      { return nil }
+func (left) attach(int, bool) error { return nil }
 
 // kernel is the control of a real tap.
 type kernel struct{ sockets []*socket }

@@ -53,6 +53,7 @@ func main() {
 		c.fail("command line", err)
 	}
 	all := start(o, c)
+	s := newStopper(p) // before READY: who hears that may press the button at once
 	c.ready()
 	for _, w := range all {
 		go w.work()
@@ -60,7 +61,6 @@ func main() {
 	if o.heartbeat > 0 {
 		go beat(c, o.heartbeat, time.Now())
 	}
-	s := newStopper(p)
 	if o.login {
 		go logIn(c)
 	}

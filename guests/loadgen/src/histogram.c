@@ -13,8 +13,7 @@ u32 histogram_bucket(u64 ns)
 	return b < HISTOGRAM_BUCKETS ? b : HISTOGRAM_BUCKETS - 1;
 }
 
-/* The upper end of a bucket, us. */
-static u64 bucket_us(u32 b) { return ((u64)(b % 4 + 5) << (b / 4 + LEAST_OCTAVE - 2)) / 1000; }
+u64 histogram_bucket_us(u32 b) { return ((u64)(b % 4 + 5) << (b / 4 + LEAST_OCTAVE - 2)) / 1000; }
 
 void histogram_quantiles(const u32 *counts, u32 *told, u64 *p50_us, u64 *p99_us)
 {
@@ -28,8 +27,8 @@ void histogram_quantiles(const u32 *counts, u32 *told, u64 *p50_us, u64 *p99_us)
 		below += counts[b] - told[b];
 		told[b] = counts[b];
 		if (!*p50_us && below * 2 >= all)
-			*p50_us = bucket_us(b);
+			*p50_us = histogram_bucket_us(b);
 		if (!*p99_us && below * 100 >= all * 99)
-			*p99_us = bucket_us(b);
+			*p99_us = histogram_bucket_us(b);
 	}
 }

@@ -12,4 +12,6 @@ u32 histogram_bucket(u64 ns);
 /* The quantiles of what was counted since the counts were as told, which they are made again. The upper ends of buckets; 0: nothing. */
 void histogram_quantiles(const u32 *counts, u32 *told, u64 *p50_us, u64 *p99_us);
 
+u64 histogram_bucket_us(u32 bucket); /* its upper end */
+
 #endif

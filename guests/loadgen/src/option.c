@@ -119,7 +119,7 @@ static const struct {
 	bool *value;
 } switches[] = {
 	{"countreg", &options.countreg}, {"blkverify", &options.blkverify}, {"rng", &options.rng},
-	{"vcon", &options.vcon},         {"balloon", &options.balloon},
+	{"vcon", &options.vcon},         {"balloon", &options.balloon},     {"touches", &options.touches},
 };
 
 enum outcome { GOOD, UNKNOWN, BAD };

@@ -22,6 +22,7 @@ struct options {
 	u64 blksize, blkdepth, blkrate; /* bytes of a request; requests under way; requests a second, 0: as fast as it goes */
 	u64 vsock, vsockdial;  /* ports; 0: none */
 	bool blkverify, rng, vcon, balloon;
+	bool touches;         /* STAT says how often first accesses took how long */
 };
 
 extern struct options options;

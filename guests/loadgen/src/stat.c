@@ -1,5 +1,6 @@
 #include "stat.h"
 #include "device.h"
+#include "option.h"
 #include "page.h"
 #include "touch.h"
 
@@ -53,6 +54,8 @@ void stat_print(u64 now)
 	stat_field(&l, " touch_p50_us=", p50);
 	stat_field(&l, " touch_p99_us=", p99);
 	stat_field(&l, " passes=", passes);
+	if (options.touches)
+		touch_stat(&l, cpu_count);
 	devices_stat(&l, now - last.time);
 	last.time = now;
 	last.writes = writes;

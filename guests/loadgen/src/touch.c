@@ -1,7 +1,10 @@
 #include "touch.h"
 #include "clock.h"
+#include "stat.h"
 
 #define SLOW_CYCLES 2000 /* quicker than this is under HISTOGRAM_LEAST_NS on any CPU */
+
+#define LONG_NS 50000 /* what took less is counted and no more: a page that the host had, and only mapped */
 
 static u32 told[HISTOGRAM_BUCKETS];
 
@@ -45,13 +48,34 @@ void touch_page(struct cpu *c, const u64 *p)
 	c->touch[histogram_bucket(ns)]++;
 }
 
-void touch_summary(u32 cpus, u64 *p50_us, u64 *p99_us)
+static void add_up(u32 *counts, u32 cpus)
 {
-	u32 counts[HISTOGRAM_BUCKETS];
 	for (u32 b = 0; b < HISTOGRAM_BUCKETS; b++) {
 		counts[b] = 0;
 		for (u32 i = 0; i < cpus; i++)
 			counts[b] += cpu_at(i)->touch[b];
 	}
+}
+
+void touch_summary(u32 cpus, u64 *p50_us, u64 *p99_us)
+{
+	u32 counts[HISTOGRAM_BUCKETS];
+	add_up(counts, cpus);
 	histogram_quantiles(counts, told, p50_us, p99_us);
+}
+
+void touch_stat(struct line *l, u32 cpus)
+{
+	u32 counts[HISTOGRAM_BUCKETS], first = histogram_bucket(LONG_NS);
+	u64 all = 0;
+	add_up(counts, cpus);
+	for (u32 b = 0; b < HISTOGRAM_BUCKETS; b++)
+		all += counts[b];
+	stat_field(l, " touches=", all);
+	for (u32 b = first; b < HISTOGRAM_BUCKETS; b++) {
+		if (!counts[b])
+			continue;
+		stat_field(l, " touch_", histogram_bucket_us(b));
+		stat_field(l, "=", counts[b]);
+	}
 }

@@ -3,6 +3,7 @@ package api
 import (
 	"net"
 	"net/netip"
+	"path/filepath"
 	"strconv"
 	"strings"
 )
@@ -11,14 +12,22 @@ import (
 type Address struct {
 	Host string // empty: every address of this host
 	Port uint16 // 0: any free port
+	Path string // of a unix socket, absolute; then there is neither host nor port
 }
 
-// ParseAddress reads tcp:HOST:PORT, where HOST may be an IPv6 address in brackets. Its errors have code CodeUsage.
+// maxPath is the longest path of a unix socket in bytes: struct sockaddr_un, less the zero at its end.
+const maxPath = 107
+
+// ParseAddress reads tcp:HOST:PORT, where HOST may be an IPv6 address in brackets, or unix:PATH, which becomes absolute. Its
+// errors have code CodeUsage.
 func ParseAddress(text string) (Address, error) {
-	const remedy = "write it as tcp:HOST:PORT, for example tcp:127.0.0.1:4444"
+	const remedy = "write it as tcp:HOST:PORT, for example tcp:127.0.0.1:4444, or as unix:PATH"
+	if path, ok := strings.CutPrefix(text, "unix:"); ok {
+		return parsePath(text, path)
+	}
 	rest, ok := strings.CutPrefix(text, "tcp:")
 	if !ok {
-		return Address{}, Errorf(CodeUsage, remedy, "%q is not an address of the form tcp:HOST:PORT", text)
+		return Address{}, Errorf(CodeUsage, remedy, "%q is not an address of the form tcp:HOST:PORT or unix:PATH", text)
 	}
 	host, port, err := net.SplitHostPort(rest)
 	if err != nil {
@@ -34,8 +43,30 @@ func ParseAddress(text string) (Address, error) {
 	return Address{Host: host, Port: uint16(number)}, nil
 }
 
+func parsePath(text, path string) (Address, error) {
+	if path == "" || strings.ContainsRune(path, 0) {
+		return Address{}, Errorf(CodeUsage, "name a socket, for example unix:/tmp/move.sock", "%q names no file", text)
+	}
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return Address{}, Errorf(CodeUsage, "give an absolute path", "%q: %v", text, err)
+	}
+	if len(path) > maxPath {
+		return Address{}, Errorf(CodeUsage, "choose a shorter one", "%q: the path of a socket can have %d bytes, this one has %d", text, maxPath, len(path))
+	}
+	return Address{Path: path}, nil
+}
+
 // String returns the address as ParseAddress reads it.
-func (a Address) String() string { return "tcp:" + a.HostPort() }
+func (a Address) String() string {
+	if a.Local() {
+		return "unix:" + a.Path
+	}
+	return "tcp:" + a.HostPort()
+}
+
+// Local says whether the address is a socket of this host, over which a guest is handed over rather than copied.
+func (a Address) Local() bool { return a.Path != "" }
 
 // HostPort returns the address as package net takes it.
 func (a Address) HostPort() string {
@@ -45,6 +76,9 @@ func (a Address) HostPort() string {
 // Loopback says whether the address cannot be reached from another host. A host name other than localhost may resolve
 // to anything, so it is none.
 func (a Address) Loopback() bool {
+	if a.Local() {
+		return true
+	}
 	if a.Host == "localhost" {
 		return true
 	}

@@ -260,6 +260,8 @@ func TestParseAddress(t *testing.T) {
 		"tcp:[::1]:0":        {Host: "::1"},
 		"tcp::65535":         {Port: 65535},
 		"tcp:host.test:1":    {Host: "host.test", Port: 1},
+		"unix:/tmp/a b":      {Path: "/tmp/a b"},
+		"unix:/tmp//x/../y":  {Path: "/tmp/y"},
 	} {
 		got, err := api.ParseAddress(text)
 		if err != nil || got != want {
@@ -271,7 +273,7 @@ func TestParseAddress(t *testing.T) {
 		}
 	}
 	for _, text := range []string{
-		"", "tcp:", "tcp:host", "127.0.0.1:4444", "unix:/tmp/x", "tcp:h:65536", "tcp:h:-1", "tcp:h:http", "tcp:a b:1", "tcp:::1:5",
+		"", "tcp:", "tcp:host", "127.0.0.1:4444", "unix:", "unix:/" + strings.Repeat("x", 107), "tcp:h:65536", "tcp:h:-1", "tcp:h:http", "tcp:a b:1", "tcp:::1:5",
 	} {
 		_, err := api.ParseAddress(text)
 		if known, ok := errors.AsType[*api.Error](err); !ok || known.Code != api.CodeUsage || known.Remedy == "" {

@@ -51,6 +51,13 @@ func (c *Client) Balloon(ctx context.Context, r BalloonRequest) error {
 	return c.call(ctx, http.MethodPost, PathBalloon, r, nil)
 }
 
+// DirtyRate measures how much of its memory the guest writes; it takes as long as the request says.
+func (c *Client) DirtyRate(ctx context.Context, r DirtyRateRequest) (DirtyRate, error) {
+	var rate DirtyRate
+	err := c.call(ctx, http.MethodPost, PathDirtyRate, r, &rate)
+	return rate, err
+}
+
 // Stop asks the guest to end, makes it end after 10 s, and returns when the machine is gone.
 func (c *Client) Stop(ctx context.Context) error { return c.post(ctx, PathStop) }
 

@@ -6,6 +6,8 @@ type Device struct {
 	Kind string `json:"kind"`           // blk, net, rng, balloon, console, vsock
 	ID   string `json:"id"`             // of a blk or a net: as given; of others empty, since there is one at most
 	Path string `json:"path,omitempty"` // on this host: of a blk its image, of a vsock its socket
+	// Queues of a blk; of a net, pairs of them.
+	Queues int `json:"queues,omitempty"`
 	*Disk
 	*Network
 	*Balloon
@@ -32,8 +34,7 @@ type Network struct {
 	MAC       string `json:"mac"`
 	Tap       string `json:"tap,omitempty"`
 	Bridge    string `json:"bridge,omitempty"`
-	Queues    int    `json:"queues"` // pairs
-	MTU       int    `json:"mtu"`    // bytes
+	MTU       int    `json:"mtu"` // bytes
 	RxPackets uint64 `json:"rx_packets"`
 	RxBytes   uint64 `json:"rx_bytes"`
 	RxDrops   uint64 `json:"rx_drops"`

@@ -10,6 +10,7 @@ const (
 	ModeHybrid   = "hybrid"
 	ModeAuto     = "auto"
 	ModeRemote   = "remote"
+	ModeLocal    = "local" // what was done where the target is a unix socket, whatever was asked for
 )
 
 // Modes are those that can be asked for.
@@ -18,7 +19,7 @@ var Modes = []string{ModeAuto, ModePrecopy, ModePostcopy, ModeHybrid, ModeStopco
 // MigrateRequest asks a machine to move its guest. The move goes on when the requester goes away: only a cancel, its
 // timeout, or a failure ends it.
 type MigrateRequest struct {
-	Target          string  `json:"target"` // tcp:HOST:PORT
+	Target          string  `json:"target"` // tcp:HOST:PORT or unix:PATH
 	Mode            string  `json:"mode"`   // one of Modes
 	DowntimeLimitMS float64 `json:"downtime_limit_ms"`
 	TimeoutMS       float64 `json:"timeout_ms"` // 0: none
@@ -82,7 +83,32 @@ type Result struct {
 	Rejoins       int      `json:"rejoins"` // links lost and made anew in pull
 	Error         *Error   `json:"error,omitempty"`
 
+	Phases   Phases    `json:"phases"`
+	Pages    Pages     `json:"pages"`
+	Forecast Forecast  `json:"forecast"`
 	Throttle Throttled `json:"throttle"`
+}
+
+// Phases are the times of a move's parts; 0 for those that it did not have.
+type Phases struct {
+	ReserveMS float64 `json:"reserve_ms"` // until the target was built and rehearsed
+	PushMS    float64 `json:"push_ms"`    // memory was sent while the guest ran
+	StopMS    float64 `json:"stop_ms"`    // the guest stood still
+	PullMS    float64 `json:"pull_ms"`    // memory was sent while the guest ran at the target
+}
+
+// Pages counts what was sent, by kind.
+type Pages struct {
+	Data      uint64 `json:"data"`
+	Zero      uint64 `json:"zero"`
+	Hole      uint64 `json:"hole"`      // that was data before
+	Duplicate uint64 `json:"duplicate"` // of data and zero: sent again, for the guest had written them again
+}
+
+// Forecast is what was expected when the guest was stopped, to be compared with what came of it.
+type Forecast struct {
+	DowntimeMS        float64 `json:"downtime_ms"` // 0: unknown, or pages were left to be pulled
+	BandwidthBitsPerS float64 `json:"bandwidth_bits_per_s"`
 }
 
 // Faults says how long the guest waited for pages that were missing at the target, from the request to the wake.
@@ -91,6 +117,7 @@ type Faults struct {
 	P50US     float64       `json:"p50_us"`
 	P99US     float64       `json:"p99_us"`
 	MaxUS     float64       `json:"max_us"`
+	BlockedMS float64       `json:"blocked_ms"` // the sum of all waits
 	Histogram []FaultBucket `json:"histogram,omitempty"`
 }
 
@@ -106,6 +133,9 @@ type Round struct {
 	Bytes        uint64  `json:"bytes"`
 	MS           float64 `json:"ms"`
 	DirtiedPages uint64  `json:"dirtied_pages"` // found dirty at the end of the round
+
+	SentBitsPerS  float64 `json:"sent_bits_per_s"`  // rate at which it was sent
+	DirtyBitsPerS float64 `json:"dirty_bits_per_s"` // rate at which the guest wrote meanwhile
 }
 
 // Throttled says how much a guest was slowed down.

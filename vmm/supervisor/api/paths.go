@@ -5,6 +5,7 @@ const (
 	PathMachine         = "/v1/machine"                  // GET: Machine
 	PathPause           = "/v1/machine/pause"            // POST
 	PathResume          = "/v1/machine/resume"           // POST
+	PathDirtyRate       = "/v1/machine/dirty-rate"       // POST DirtyRateRequest: DirtyRate
 	PathBalloon         = "/v1/machine/balloon"          // POST BalloonRequest
 	PathStop            = "/v1/machine/stop"             // POST: asks the guest, insists after 10 s; answers when it ended
 	PathKill            = "/v1/machine/kill"             // POST

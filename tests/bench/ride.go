@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/ferryvmm/ferry/internal/lab"
+	"github.com/ferryvmm/ferry/tests/drive"
+	"github.com/ferryvmm/ferry/tests/qemu"
+)
+
+// rideWithin bounds one ride, with the guest's boot: larger guests take seconds to fill their memory.
+const rideWithin = 3 * time.Minute
+
+// ride is a guest that moves once, over a link of its own.
+type ride struct {
+	memory  int // MiB
+	cmdline string
+	link    uint64 // bit/s each way
+}
+
+// rode is how a ride went.
+type rode struct {
+	completed     bool
+	mode          string // Ferry's: what was done
+	gap           float64
+	downtime      float64 // reported
+	total         float64
+	faults        float64 // Ferry's median from request to wake, us
+	before, after lab.Stat
+}
+
+// shaped makes two hosts on a link of the ride's.
+func (r ride) shaped(hosts []*lab.Host) (err error) {
+	for _, h := range hosts {
+		err = errors.Join(err, h.Shape(r.link))
+	}
+	return err
+}
+
+// ferryRide makes a ride with Ferry. One that does not complete is no error.
+func (b bench) ferryRide(ctx context.Context, r ride, args ...string) (got rode, err error) {
+	ctx, cancel := context.WithTimeout(ctx, rideWithin)
+	defer cancel()
+	w, err := drive.NewWorld(b.vmm, 2)
+	if err != nil {
+		return got, err
+	}
+	defer func() { err = errors.Join(err, w.Close()) }()
+	if err := r.shaped(w.Lab.Hosts); err != nil {
+		return got, err
+	}
+	t, err := drive.Boot(ctx, w.Sites, drive.Guest{Name: "bench", Memory: r.memory, CPUs: 1, Cmdline: r.cmdline, Settle: settleBeats})
+	if err != nil {
+		return got, err
+	}
+	if got.before, err = nextStat(ctx, t.Observer); err != nil {
+		return got, err
+	}
+	m, err := t.Move(ctx, args...)
+	if err != nil {
+		return got, err
+	}
+	got.completed, got.mode = m.Outcome == "completed", m.Mode
+	got.gap, got.downtime, got.total, got.faults = milliseconds(m.Gap()), m.DowntimeMS, m.TotalMS, m.Faults.P50US
+	if got.after, err = nextStat(ctx, t.Observer); err != nil {
+		return got, err
+	}
+	return got, t.Stop(ctx)
+}
+
+// qemuRide makes a ride with QEMU.
+func (b bench) qemuRide(ctx context.Context, r ride, o qemu.MigrateOptions) (got rode, err error) {
+	ctx, cancel := context.WithTimeout(ctx, rideWithin)
+	defer cancel()
+	l, err := lab.New(2)
+	if err != nil {
+		return got, err
+	}
+	defer func() { err = errors.Join(err, l.Close()) }()
+	if err := r.shaped(l.Hosts); err != nil {
+		return got, err
+	}
+	p, err := b.startPair(ctx, l, qemu.Config{Cmdline: r.cmdline, Memory: r.memory})
+	if err != nil {
+		return got, err
+	}
+	defer func() { err = errors.Join(err, p.close()) }()
+	if err := p.listen(ctx, o); err != nil {
+		return got, err
+	}
+	if got.before, err = nextStat(ctx, p.observer); err != nil {
+		return got, err
+	}
+	start := lab.Now()
+	moved, err := p.move(ctx, o)
+	if err != nil {
+		return got, err
+	}
+	got.completed = true
+	got.gap, got.downtime, got.total = milliseconds(p.observer.ReportSince(start).Longest.Downtime), float64(moved.DowntimeMS), float64(moved.TotalMS)
+	got.after, err = nextStat(ctx, p.observer)
+	return got, err
+}
+
+func nextStat(ctx context.Context, o *lab.Observer) (lab.Stat, error) {
+	return o.WaitStat(ctx, func(lab.Stat) bool { return true })
+}
+
+// dirtied is how much the guest wrote in the second before the move, in MiB/s.
+func (r rode) dirtied() float64 { return r.before.Values["write_mib_s"] }
+
+// medianOf is the median of something about rides.
+func medianOf(all []rode, of func(rode) float64) float64 {
+	var list []float64
+	for _, r := range all {
+		list = append(list, of(r))
+	}
+	return median(list)
+}
+
+func (r rode) gapMS() float64      { return r.gap }
+func (r rode) totalMS() float64    { return r.total }
+func (r rode) downtimeMS() float64 { return r.downtime }
+func (r rode) faultsUS() float64   { return r.faults }
+
+// verdict says whether a goal is met.
+func verdict(met bool) string {
+	if met {
+		return "met"
+	}
+	return "MISSED"
+}

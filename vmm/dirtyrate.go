@@ -1,0 +1,59 @@
+package vmm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// MaxDirtyRate is the longest time over which a dirty rate is measured: the guest can not be moved meanwhile.
+const MaxDirtyRate = time.Minute
+
+// dirtyRate measures how much of its memory the guest writes, while it runs.
+func (m *Machine) dirtyRate(ctx context.Context, over time.Duration) (p DirtyPages, err error) {
+	if over <= 0 || over > MaxDirtyRate {
+		return p, &Failure{Code: "bad_request", Message: fmt.Sprintf("a dirty rate cannot be measured over %v", over), Remedy: fmt.Sprintf("choose a time up to %v", MaxDirtyRate)}
+	}
+	v, err := m.beginMove()
+	if err != nil {
+		return p, err
+	}
+	defer v.end(false)
+	m.mu.Lock()
+	v.meters = true
+	paused := m.paused
+	memory := m.instance.memory
+	m.mu.Unlock()
+	if paused {
+		return p, badState("the guest is paused: it writes nothing", "resume it first: vmm resume "+m.plan.Name)
+	}
+	meter, err := memory.Meter()
+	if err != nil {
+		return p, err
+	}
+	began := time.Now()
+	err = v.sit(ctx, over)
+	p.Duration = time.Since(began)
+	if err == nil {
+		p.Pages, p.CPUs, err = meter.Count()
+	}
+	return p, errors.Join(err, meter.Close())
+}
+
+// sit waits for a time, or until the move is cancelled.
+func (v *move) sit(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-v.cancel:
+		if v.why != nil {
+			return v.why
+		}
+		return &Failure{Code: "cancelled", Message: "the measurement was cancelled", Remedy: "measure again"}
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
