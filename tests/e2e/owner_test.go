@@ -245,7 +245,7 @@ func TestResolvedAway(t *testing.T) {
 	ctx := within(t, 2*time.Minute)
 	s := sever(t, ctx, drive.Guest{})
 	s.relay.At(running, func() { s.relay.Cut(drive.Reset) })
-	s.move(t, ctx, "--mode", "precopy") // nothing is left to be pulled: the copy is of no use to anybody
+	s.move(t, ctx)
 	s.state(t, ctx, "in_doubt")
 	exec(t, ctx, s.sites[0], 0, "migrate", "alpha", "--resolve", "target")
 	if m := s.end(t, ctx); m.Code != 3 || !strings.Contains(m.Reason, "resolved") {
