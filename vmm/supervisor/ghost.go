@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+	"time"
 
 	"github.com/ferryvmm/ferry/migration"
 	"github.com/ferryvmm/ferry/vmm/record"
@@ -47,11 +48,30 @@ func departureOf(dir, name string) (d *departure, living bool, err error) {
 }
 
 // tend asks what became of the move of a machine whose supervisor died. The
-// machine looks at its record by itself.
+// machine looks at its record by itself. A move that may still be in its switchover is
+// left alone: the question would end it.
 func tend(dir, name string) {
-	if d, living, err := departureOf(dir, name); err == nil && d != nil && living {
+	if d, living, err := departureOf(dir, name); err == nil && d != nil && living && d.handedFor() > switchWithin {
 		d.ask(context.Background())
 	}
+}
+
+// switchWithin is longer than a switchover takes whose peers are silent for as long as they may.
+const switchWithin = 3 * time.Second
+
+// handedFor is how long ago the guest was handed over, as the record's file says; 0 if
+// that cannot be told.
+func (d *departure) handedFor() time.Duration {
+	f, err := record.Open(d.ledger.own, record.Source, d.query.Move)
+	if err != nil {
+		return 0
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return 0
+	}
+	return time.Since(st.ModTime())
 }
 
 // ghosts are the guests of which nothing is left here but the record of a move:
