@@ -61,6 +61,11 @@ type Faults struct {
 	P50US float64 `json:"p50_us" cbor:"p50_us"` // from the fault to its end
 	P99US float64 `json:"p99_us" cbor:"p99_us"`
 	MaxUS float64 `json:"max_us" cbor:"max_us"`
+	// The medians of the parts, of pages that were not on their way already: asking for it, until
+	// its bytes had come, and until it was in place and the vCPU woken.
+	AskUS   float64 `json:"ask_us" cbor:"ask_us"`
+	WireUS  float64 `json:"wire_us" cbor:"wire_us"`
+	PlaceUS float64 `json:"place_us" cbor:"place_us"`
 	// BlockedMS is the sum of all waits: the time that vCPUs, and devices, stood still.
 	BlockedMS float64 `json:"blocked_ms" cbor:"blocked_ms"`
 	// Histogram counts the waits up to and including a number of microseconds,

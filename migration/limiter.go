@@ -2,12 +2,8 @@ package migration
 
 import (
 	"io"
-	"net"
 	"os"
-	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 const (
@@ -78,26 +74,4 @@ func (l *limiter) await(bytes float64) error {
 			return os.ErrDeadlineExceeded
 		}
 	}
-}
-
-// lineRate is what a connection could carry without a limiter, in bytes a
-// second, as the kernel has seen its bursts to be delivered (tcpi_delivery_rate);
-// 0 if that is not known. It is half of what was seen: the target has to place
-// what comes, too.
-func lineRate(conn net.Conn) float64 {
-	c, ok := conn.(syscall.Conn)
-	if !ok {
-		return 0
-	}
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return 0
-	}
-	var rate float64
-	_ = raw.Control(func(fd uintptr) { // a connection that is closed carries nothing
-		if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
-			rate = float64(info.Delivery_rate) / 2
-		}
-	})
-	return rate
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"runtime"
 	"testing"
 	"time"
 
@@ -17,7 +18,11 @@ import (
 	"github.com/ferryvmm/ferry/migration/migrationtest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// As vmm does: threads that wait in the kernel for faults keep a P each for a while.
+	runtime.GOMAXPROCS(runtime.NumCPU() + 8)
+	goleak.VerifyTestMain(m)
+}
 
 // bench is a source and a target, and a link between them.
 type bench struct {

@@ -29,6 +29,11 @@ type fileSums struct {
 	sum    uint32
 }
 
+// buffersWriter is what writes several parts in one go by a way of its own.
+type buffersWriter interface {
+	WriteBuffers(net.Buffers) (int64, error)
+}
+
 func newOutlet(w io.Writer) *outlet {
 	return &outlet{w: w, head: make([]byte, 0, 3*headerSize+maxRuns*runSize)}
 }
@@ -107,7 +112,13 @@ func (o *outlet) write(data [][]byte, tail []byte) error {
 		o.bufs = append(o.bufs, tail)
 	}
 	o.vec = o.bufs
-	n, err := o.vec.WriteTo(o.w)
+	var n int64
+	var err error
+	if w, ok := o.w.(buffersWriter); ok {
+		n, err = w.WriteBuffers(o.vec)
+	} else {
+		n, err = o.vec.WriteTo(o.w)
+	}
 	o.sent.Add(uint64(n))
 	return err
 }

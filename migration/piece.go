@@ -53,12 +53,13 @@ func (w *pieceWriter) zero(all []byte, off uint64) bool {
 	return bytes.Equal(all[off:off+guestmem.PageSize], zeros[:])
 }
 
-// send sends what was gathered, if anything was. It returns the bytes of the frame.
-func (w *pieceWriter) send() (int, error) {
+// send sends what was gathered, if anything was; with flagLast the target says what it
+// has taken. It returns the bytes of the frame.
+func (w *pieceWriter) send(flags uint8) (int, error) {
 	if len(w.table) == 0 {
 		return 0, nil
 	}
-	h := header{Type: framePages, Flags: flagSummed | flagFinal, Round: w.round, Count: uint32(len(w.table) / runSize)}
+	h := header{Type: framePages, Flags: flagSummed | flagFinal | flags, Round: w.round, Count: uint32(len(w.table) / runSize)}
 	h.Length = uint32(len(w.table)) + uint32(w.size)
 	for _, d := range w.data {
 		h.DataSum = crc32.Update(h.DataSum, castagnoli, d)

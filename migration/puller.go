@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"hash/crc32"
 	"net"
-	"runtime"
 	"sync"
 	"time"
 
 	"github.com/ferryvmm/ferry/guestmem"
+	"github.com/ferryvmm/ferry/internal/direct"
 )
 
 // puller fills the missing pages of a guest that has started: one thread hears
@@ -24,8 +24,9 @@ type puller struct {
 	mu     sync.Mutex // guards all below
 	urgent net.Conn   // nil: the link is lost, or did not come yet
 	out    *outlet    // of urgent
-	asked  map[uint64]time.Time
-	waits  latencies
+	asked  map[uint64]ask
+	waits  waits
+	vain   uint64 // pages that came although they were here
 	pages  uint64
 	closed bool
 }
@@ -47,7 +48,7 @@ func (r *receiver) preparePull(built Built) (*puller, error) {
 	case err != nil:
 		return nil, nil
 	}
-	p := &puller{r: r, memory: memory, asked: make(map[uint64]time.Time)}
+	p := &puller{r: r, memory: memory, asked: make(map[uint64]ask)}
 	p.wg.Add(1)
 	go p.serve()
 	return p, nil
@@ -74,8 +75,7 @@ func (r *receiver) beginPull() error {
 // serve asks for the pages that the guest waits for.
 func (p *puller) serve() {
 	defer p.wg.Done()
-	runtime.LockOSThread() // it waits in the kernel, and is to wake at once
-	defer runtime.UnlockOSThread()
+	direct.Thread()
 	gpas := make([]uint64, maxWants)
 	b := make([]byte, 0, maxWants*8)
 	for {
@@ -93,12 +93,13 @@ func (p *puller) serve() {
 		for _, gpa := range gpas[:n] {
 			b = binary.LittleEndian.AppendUint64(b, gpa)
 			if _, again := p.asked[gpa]; !again {
-				p.asked[gpa] = now
+				p.asked[gpa] = ask{told: now}
 			}
 		}
 		p.mu.Unlock()
 		if out != nil && n > 0 {
 			_ = out.frame(header{Type: frameWant}, b) // what is lost is asked for again after a rejoin
+			p.wrote(gpas[:n])
 		}
 	}
 }
@@ -123,13 +124,16 @@ func (p *puller) take(l *link, conn net.Conn, in *inlet) {
 		in = newInlet(conn, bulkBuffer)
 	}
 	table := make([]byte, 0, maxRuns*runSize)
+	taken := uint32(0) // bytes that the source was not told of
 	for {
 		h, err := in.next()
 		if err == nil {
 			table, err = p.fill(in, h, table)
+			taken += headerSize + h.Length
 		}
-		if err == nil && ack != nil {
-			err = ack.frame(header{Type: frameTaken, Count: headerSize + h.Length}, nil)
+		if err == nil && ack != nil && h.Flags&flagLast != 0 {
+			err = ack.frame(header{Type: frameTaken, Count: taken}, nil)
+			taken = 0
 		}
 		if err != nil {
 			p.r.lost(l, bulkError(err))
@@ -141,7 +145,7 @@ func (p *puller) take(l *link, conn net.Conn, in *inlet) {
 // fill puts the pages of one frame in place, once their sum is right: the guest
 // sees them at once.
 func (p *puller) fill(in *inlet, h header, table []byte) ([]byte, error) {
-	if h.Type != framePages || h.Flags != flagSummed|flagFinal || h.Count == 0 || h.Count > maxRuns || h.Length < h.Count*runSize ||
+	if h.Type != framePages || h.Flags&^flagLast != flagSummed|flagFinal || h.Count == 0 || h.Count > maxRuns || h.Length < h.Count*runSize ||
 		h.Length-h.Count*runSize > maxPullData {
 		return table, fmt.Errorf("%w: %v of %d bytes in a pull", ErrProtocol, h.Type, h.Length)
 	}
@@ -164,6 +168,7 @@ func (p *puller) fill(in *inlet, h header, table []byte) ([]byte, error) {
 	if crc32.Checksum(data, castagnoli) != h.DataSum {
 		return table, fmt.Errorf("%w: pages of frame %d", ErrCorrupt, h.Seq)
 	}
+	came := time.Now()
 	for t := table; len(t) > 0; t = t[runSize:] {
 		r := parseRun(t)
 		var filled uint64
@@ -180,21 +185,41 @@ func (p *puller) fill(in *inlet, h header, table []byte) ([]byte, error) {
 		if err != nil {
 			return table, &localError{err}
 		}
-		p.note(r, filled)
+		if err := p.note(r, filled, came); err != nil {
+			return table, err
+		}
 	}
 	return table, nil
 }
 
-// note counts pages that are in place, and how long they were waited for.
-func (p *puller) note(r run, filled uint64) {
+// note counts pages that are in place, and how long they were waited for. A source
+// that sends again and again what is here is wrong: it would keep a thread busy.
+func (p *puller) note(r run, filled uint64, came time.Time) error {
 	now := time.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.pages += filled
+	if p.vain += r.size/guestmem.PageSize - filled; p.vain > p.r.desc.MemoryBytes/guestmem.PageSize+maxWants {
+		return fmt.Errorf("%w: pages come that are here", ErrProtocol)
+	}
 	for gpa := r.gpa; gpa < r.gpa+r.size && len(p.asked) > 0; gpa += guestmem.PageSize {
-		if since, ok := p.asked[gpa]; ok {
+		if a, ok := p.asked[gpa]; ok {
 			delete(p.asked, gpa)
-			p.waits.add(now.Sub(since))
+			p.waits.add(a, came, now)
+		}
+	}
+	return nil
+}
+
+// wrote notes that pages have been asked for.
+func (p *puller) wrote(gpas []uint64) {
+	now := time.Now()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, gpa := range gpas {
+		if a, ok := p.asked[gpa]; ok { // it may be here already
+			a.wrote = now
+			p.asked[gpa] = a
 		}
 	}
 }
@@ -229,9 +254,9 @@ func (p *puller) oldest() time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var first time.Time
-	for _, t := range p.asked {
-		if first.IsZero() || t.Before(first) {
-			first = t
+	for _, a := range p.asked {
+		if first.IsZero() || a.told.Before(first) {
+			first = a.told
 		}
 	}
 	return first
@@ -239,6 +264,7 @@ func (p *puller) oldest() time.Time {
 
 // join takes an urgent connection.
 func (p *puller) join(l *link, conn net.Conn) {
+	conn = swift(conn)
 	p.mu.Lock()
 	p.urgent, p.out = conn, newOutlet(conn)
 	closed := p.closed
@@ -250,6 +276,7 @@ func (p *puller) join(l *link, conn net.Conn) {
 	p.wg.Add(1)
 	go func() {
 		defer p.wg.Done()
+		direct.Thread()
 		p.take(l, conn, nil)
 	}()
 }

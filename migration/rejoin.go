@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"time"
+
+	"github.com/ferryvmm/ferry/internal/direct"
 )
 
 const (
@@ -124,7 +126,19 @@ func (s *sender) dial(ctx context.Context, role Role) (net.Conn, error) {
 		return nil, linkError(err)
 	}
 	c.SetWriteDeadline(time.Time{})
+	if role == RoleUrgent {
+		return swift(c), nil
+	}
 	return c, nil
+}
+
+// swift is an urgent connection without the detour through Go's poller, where that can be.
+func swift(c net.Conn) net.Conn {
+	if d, err := direct.New(c); err == nil {
+		_ = d.Hurry() // routers may ignore it
+		return d
+	}
+	return c
 }
 
 // hearMissing reads what the target is missing.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ferryvmm/ferry/guestmem"
+	"github.com/ferryvmm/ferry/internal/direct"
 )
 
 // server sends what a target has still to get: what its guest waits for at
@@ -33,11 +34,21 @@ func (s *sender) newServer() *server {
 	if s.Bandwidth > 0 {
 		s.bulk.through(newLimiter(s.Bulk, s.Bandwidth, v.done))
 	}
-	v.window = newWindow(s.bandwidth(), s.link.roundTrip())
+	v.window = newWindow(s.bandwidth(), v.roundTrip())
 	v.wg.Add(2)
 	go v.answer()
 	go v.taken()
 	return v
+}
+
+// roundTrip is the best that is known of the link: the shortest ping, or what the
+// kernel has seen and a little for the threads at both ends.
+func (v *server) roundTrip() time.Duration {
+	best := v.link.roundTrip()
+	if kernel := minRoundTrip(v.bulk); kernel > 0 && (best == 0 || kernel+threadTime < best) {
+		best = kernel + threadTime
+	}
+	return best
 }
 
 // bandwidth is that of the push in bytes a second, 0 if it is unknown.
@@ -65,6 +76,8 @@ func (v *server) fail(err error) {
 // answer sends the pages that the target's guest waits for.
 func (v *server) answer() {
 	defer v.wg.Done()
+	direct.Thread()
+	wanted, bound := uint64(0), 4*v.s.Memory.Size()/guestmem.PageSize
 	in := newInlet(v.urgent, controlBuffer)
 	out := newPieceWriter(v.s.urgentOut, v.s.Memory, v.s.lastRound())
 	for {
@@ -81,10 +94,13 @@ func (v *server) answer() {
 			p = p[8:]
 			if gpa&pageMask != 0 || !within(v.s.owed.layout, gpa, guestmem.PageSize) {
 				err = fmt.Errorf("%w: a page at %#x is wanted", ErrProtocol, gpa)
+			} else if wanted++; wanted > bound { // this thread is not to be kept busy
+				err = fmt.Errorf("%w: pages are wanted again and again", ErrProtocol)
 			} else if v.s.owed.claim(gpa) {
+				v.window.hurry()
 				// Alone: the next one is not to wait for it.
 				if err = out.add(gpa, guestmem.PageSize); err == nil {
-					_, err = out.send()
+					_, err = out.send(0)
 				}
 				v.s.urgentPages.Add(1)
 				v.s.tally(&out.counts)
@@ -134,10 +150,11 @@ func (v *server) pushAll() error {
 		if gathered == 0 {
 			return nil
 		}
-		if !v.window.take(headerSize + len(out.table) + int(out.size)) {
+		flags, ok := v.window.take(headerSize+len(out.table)+int(out.size), v.s.owed.left.Load() == 0)
+		if !ok {
 			return nil
 		}
-		if _, err := out.send(); err != nil {
+		if _, err := out.send(flags); err != nil {
 			return err
 		}
 		v.s.pushedPages.Add(gathered / guestmem.PageSize)
@@ -162,7 +179,7 @@ func (v *server) taken() {
 			v.fail(err)
 			return
 		}
-		v.window.arrive(int(h.Count), v.link.roundTrip())
+		v.window.arrive(int(h.Count), v.roundTrip())
 	}
 }
 

@@ -9,12 +9,17 @@ const (
 	// queueTime is what pulled pages may wait in the network before a page that
 	// the guest needs, beyond the round trip.
 	queueTime = 500 * time.Microsecond
+	// hurryTime is the same while the guest waits for pages, and for a moment after.
+	hurryTime  = 100 * time.Microsecond
+	hurryAfter = 10 * time.Millisecond
+	// threadTime is what threads add to a round trip of the kernel's.
+	threadTime = 150 * time.Microsecond
 	// minWindow and maxWindow bound the bytes under way.
 	minWindow = 32 << 10
 	maxWindow = 8 << 20
 	// rateEvery is over what time a rate is measured, and rateKept how many of them count.
-	rateEvery = 5 * time.Millisecond
-	rateKept  = 16
+	rateEvery = 20 * time.Millisecond
+	rateKept  = 8
 )
 
 // window bounds the bytes of pulled pages that are on their way: enough to fill
@@ -26,6 +31,10 @@ type window struct {
 	flying int
 	size   int
 	ended  bool
+	// The target says what it has taken when it is asked to: marks are how often it
+	// still will, and quiet is how much left since it was asked last.
+	marks, quiet int
+	hurried      time.Time // when the guest waited last
 
 	rates   [rateKept]float64 // bytes a second
 	next    int
@@ -48,7 +57,11 @@ func (w *window) fit(roundTrip time.Duration) {
 	for _, r := range w.rates {
 		best = max(best, r)
 	}
-	w.size = min(max(int(best*(roundTrip+queueTime).Seconds()), minWindow), maxWindow)
+	queue := queueTime
+	if time.Since(w.hurried) < hurryAfter {
+		queue = hurryTime
+	}
+	w.size = min(max(int(best*(roundTrip+queue).Seconds()), minWindow), maxWindow)
 }
 
 // piece is how much is best sent at a time, in bytes of whole pages.
@@ -58,15 +71,28 @@ func (w *window) piece() uint64 {
 	return uint64(min(max(w.size/4, 4<<10), maxPullData)) &^ pageMask
 }
 
-// take waits until n more bytes may leave. It is false if the window has ended.
-func (w *window) take(n int) bool {
+// take waits until n more bytes may leave, the last ones perhaps. Flags are those of their
+// frame. It is false if the window has ended.
+func (w *window) take(n int, last bool) (flags uint8, ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for !w.ended && w.flying > 0 && w.flying+n > w.size {
+	for !w.ended && w.marks > 0 && w.flying+n > w.size {
 		w.room.Wait()
 	}
 	w.flying += n
-	return !w.ended
+	if w.quiet += n; last || w.quiet >= w.size/2 || w.flying+n > w.size {
+		w.quiet = 0
+		w.marks++
+		flags = flagLast
+	}
+	return flags, !w.ended
+}
+
+// hurry notes that the guest waits for a page: less may be ahead of the next.
+func (w *window) hurry() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.hurried = time.Now()
 }
 
 // arrive notes that n bytes are in place.
@@ -74,14 +100,14 @@ func (w *window) arrive(n int, roundTrip time.Duration) {
 	now := time.Now()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.flying = max(w.flying-n, 0)
+	w.flying, w.marks = max(w.flying-n, 0), max(w.marks-1, 0)
 	w.arrived += n
 	if took := now.Sub(w.since); took >= rateEvery {
 		w.rates[w.next] = float64(w.arrived) / took.Seconds()
 		w.next = (w.next + 1) % rateKept
 		w.arrived, w.since = 0, now
-		w.fit(roundTrip)
 	}
+	w.fit(roundTrip)
 	w.room.Signal()
 }
 

@@ -122,7 +122,10 @@ func (p *process) fetchAll(ctx context.Context, m *Machine) error {
 
 // scale gives the Go scheduler a P for every thread that may need one at once:
 // a thread that returns from KVM_RUN without a free P waits up to 10 ms.
-func scale(cpus int) { runtime.GOMAXPROCS(runtime.NumCPU() + cpus + 2) }
+func scale(cpus int) { runtime.GOMAXPROCS(runtime.NumCPU() + cpus + faultThreads + 2) }
+
+// faultThreads are those that serve a guest that misses pages, or a target whose guest does.
+const faultThreads = 3
 
 // openConsole makes the console of the descriptors that were handed over.
 func openConsole(files fileSet) *console.Hub {

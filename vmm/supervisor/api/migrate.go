@@ -118,6 +118,9 @@ type Faults struct {
 	P99US     float64       `json:"p99_us"`
 	MaxUS     float64       `json:"max_us"`
 	BlockedMS float64       `json:"blocked_ms"` // the sum of all waits
+	AskUS     float64       `json:"ask_us"`     // medians of the parts: asking,
+	WireUS    float64       `json:"wire_us"`    // until the page came,
+	PlaceUS   float64       `json:"place_us"`   // until it was in place
 	Histogram []FaultBucket `json:"histogram,omitempty"`
 }
 
