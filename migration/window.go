@@ -17,9 +17,11 @@ const (
 	// minWindow and maxWindow bound the bytes under way.
 	minWindow = 32 << 10
 	maxWindow = 8 << 20
+	// growth is how much more than the rate seen is tried: a window that was too small made it look so.
+	growth = 1.5
 	// rateEvery is over what time a rate is measured, and rateKept how many of them count.
-	rateEvery = 20 * time.Millisecond
-	rateKept  = 8
+	rateEvery = 10 * time.Millisecond
+	rateKept  = 16
 )
 
 // window bounds the bytes of pulled pages that are on their way: enough to fill
@@ -61,7 +63,7 @@ func (w *window) fit(roundTrip time.Duration) {
 	if time.Since(w.hurried) < hurryAfter {
 		queue = hurryTime
 	}
-	w.size = min(max(int(best*(roundTrip+queue).Seconds()), minWindow), maxWindow)
+	w.size = min(max(int(growth*best*(roundTrip+queue).Seconds()), minWindow), maxWindow)
 }
 
 // piece is how much is best sent at a time, in bytes of whole pages.

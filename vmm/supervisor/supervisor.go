@@ -221,7 +221,7 @@ func (s *supervisor) setStateLocked(st api.State) {
 func (s *supervisor) setFirst(st api.State) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.state == api.StateReceiving {
+	if s.state == api.StateReceiving || s.state == "" { // as a receiver, or from a snapshot
 		s.setStateLocked(st)
 	}
 }
