@@ -37,7 +37,7 @@ build:
 # The short soak comes before the tests so that go test has the last word.
 test: deps guest-fast lint race build
 	CGO_ENABLED=0 $(GO) run ./tests/soak -vmm $(BIN) -moves 6
-	CGO_ENABLED=0 $(GO) test -timeout 15m ./...
+	CGO_ENABLED=0 $(GO) test -timeout 30m ./...
 
 # Apart from test, for building and booting this variant takes longer than all of that.
 test-full: deps guest build

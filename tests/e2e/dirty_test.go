@@ -129,9 +129,13 @@ func TestDirtyRateExcludes(t *testing.T) {
 		measured <- d
 	}()
 	until(t, ctx, "the rate is measured", func() bool {
-		move, err := w.Sites[0].Migrate(ctx, "alpha", m.target.Listening)
-		return err == nil && move.Outcome == "failed" && move.Error.Code == "bad_state"
+		d, err := w.Sites[0].Exec(ctx, "dirty-rate", "alpha", "--duration", "1ms", "--json")
+		return err == nil && d.Code == 1
 	})
+	move, err := w.Sites[0].Migrate(ctx, "alpha", m.target.Listening)
+	if err != nil || move.Outcome != "failed" || move.Error.Code != "bad_state" {
+		t.Fatalf("got %+v, %v; want it refused: the rate is measured", move, err)
+	}
 	failure(t, exec(t, ctx, w.Sites[0], 1, "dirty-rate", "alpha", "--json"), "bad_state")
 	exec(t, ctx, w.Sites[0], 0, "migrate", "alpha", "--cancel")
 	if d := <-measured; d.Code != 1 {
