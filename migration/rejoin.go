@@ -1,6 +1,7 @@
 package migration
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -57,13 +58,16 @@ func (s *sender) rejoin(ctx context.Context) sourceInput {
 	ctx, cancel := context.WithTimeout(ctx, rejoinWithin)
 	defer cancel()
 	conns, err := s.dialAll(ctx)
-	if err != nil {
+	if conns[RoleRejoin] == nil {
 		return sourceInput{event: onNotJoined, err: err}
 	}
+	// Where the others were not accepted, the first is told why.
 	l := newLink(conns[RoleRejoin])
 	l.setSilence(pullSilence)
-	l.keepAlive()
-	if err := s.hearMissing(l); err != nil {
+	// No ping before the answer: one that the target's host has not read when it closes
+	// the connection would have the refusal thrown away with it.
+	heard := s.hearMissing(l)
+	if err = cmp.Or(heard, err); err != nil {
 		l.drop(nil)
 		conns.close()
 		in := sourceInput{event: onNotJoined, err: err}
@@ -74,6 +78,7 @@ func (s *sender) rejoin(ctx context.Context) sourceInput {
 		}
 		return in
 	}
+	l.keepAlive()
 	s.mu.Lock()
 	s.sentBefore += s.ctl.sent.Load() + s.bulk.sent.Load() + s.urgentOut.sent.Load()
 	s.link, s.Bulk, s.urgent = l, conns[RoleBulk], conns[RoleUrgent]
@@ -94,14 +99,13 @@ func (d dialled) close() {
 	}
 }
 
-// dialAll makes all connections of a pull, hellos said.
+// dialAll makes all connections of a pull, hellos said. With an error it returns those that it made.
 func (s *sender) dialAll(ctx context.Context) (dialled, error) {
 	d := make(dialled)
 	for _, role := range []Role{RoleRejoin, RoleBulk, RoleUrgent} {
 		c, err := s.dial(ctx, role)
 		if err != nil {
-			d.close()
-			return nil, err
+			return d, err
 		}
 		d[role] = c
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -20,6 +21,8 @@ const (
 	clearWithin = time.Second
 	// bereaveWithin bounds how long the word that a source is dead waits for its guest to start.
 	bereaveWithin = 2 * time.Second
+	// lingerWithin bounds the wait for a peer to read why it was refused.
+	lingerWithin = time.Second
 	// maxStrangers bounds the connections that have not said yet what they are.
 	maxStrangers = 16
 )
@@ -27,6 +30,7 @@ const (
 // stream is a connection of a move, TCP or unix, whose socket can be handed to the machine.
 type stream interface {
 	net.Conn
+	CloseWrite() error
 	File() (*os.File, error)
 }
 
@@ -147,6 +151,9 @@ func (a *acceptor) sort(conn stream) {
 	if err != nil {
 		a.log.Warn("a connection was refused", "from", conn.RemoteAddr(), "error", err)
 		a.refuse(conn, err)
+		if r, ok := errors.AsType[*migration.Refusal](err); ok && (r.Code == migration.CodeComplete || r.Code == migration.CodeLost) {
+			a.telling.Do(func() { close(a.told) }) // and the source has read it
+		}
 	}
 }
 
@@ -167,7 +174,16 @@ func (a *acceptor) refuse(conn stream, err error) {
 		r = &migration.Refusal{Code: "protocol", Message: err.Error(), Remedy: "use vmm of the same version on both hosts"}
 	}
 	_ = migration.Refuse(conn, r)
-	conn.Close()
+	linger(conn)
+}
+
+// linger closes a connection once the peer has, or after a moment: what the peer still
+// says, unread, would have our last word thrown away on its side.
+func linger(conn stream) {
+	defer conn.Close()
+	if conn.CloseWrite() == nil && conn.SetReadDeadline(time.Now().Add(lingerWithin)) == nil {
+		_, _ = io.Copy(io.Discard, conn)
+	}
 }
 
 // begin starts an attempt, one at a time.
@@ -247,9 +263,6 @@ func (a *acceptor) pass(h migration.Hello, conn stream) error {
 	if h.Role == migration.RoleRejoin {
 		r := a.ledger.whole(migration.Query{Move: h.Move, Epoch: h.Epoch})
 		if at == nil || r.Code == migration.CodeComplete || r.Code == migration.CodeLost {
-			if r.Code == migration.CodeComplete || r.Code == migration.CodeLost {
-				defer a.telling.Do(func() { close(a.told) })
-			}
 			return r
 		}
 	}
