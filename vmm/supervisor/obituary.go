@@ -14,6 +14,8 @@ const (
 	// obituaryWithin bounds how long a supervisor whose machine died in a pull goes
 	// on, to let the other host know.
 	obituaryWithin = 5 * time.Second
+	// heardWithin is longer than a source waits before it comes again.
+	heardWithin = 3 * time.Second
 	// obituaryEvery is the least time between two attempts to say it.
 	obituaryEvery = 500 * time.Millisecond
 )
@@ -98,6 +100,9 @@ func (r *receiver) mourn() {
 	defer t.Stop()
 	select {
 	case <-a.told:
+		// It may not have heard: it comes again within its patience.
+		t.Reset(heardWithin)
+		<-t.C
 	case <-t.C:
 	}
 }
