@@ -108,3 +108,19 @@ func (in *inlet) pages(n uint64) ([]byte, error) {
 	have := uint64(in.hi-in.lo) &^ pageMask
 	return in.take(int(min(n, have))), nil
 }
+
+// runTable reads and checks the run table of a Pages frame into table, whose room it
+// uses: the buffer is needed for the pages.
+func (in *inlet) runTable(h header, table []byte, layout guestmem.Layout) ([]byte, error) {
+	if h.Count == 0 || h.Count > maxRuns || h.Length < h.Count*runSize {
+		return table, fmt.Errorf("%w: %d runs in %d bytes", ErrProtocol, h.Count, h.Length)
+	}
+	if err := in.fill(int(h.Count * runSize)); err != nil {
+		return table, err
+	}
+	table = append(table[:0], in.take(int(h.Count*runSize))...)
+	if err := h.checkSum(table); err != nil {
+		return table, err
+	}
+	return table, checkRuns(h, table, layout)
+}

@@ -157,7 +157,7 @@ func (l *link) next() (header, []byte, error) {
 // not be cut off by a reset: so first only our side is closed, and read, by
 // whoever reads, until the peer closes its own or lingerTime is over.
 func (l *link) close(reader <-chan struct{}) {
-	l.stopping.Do(func() { close(l.stop) })
+	l.quiet()
 	l.wg.Wait()
 	l.endReading(time.Now().Add(lingerTime))
 	if c, ok := l.conn.(interface{ CloseWrite() error }); ok && c.CloseWrite() == nil {
@@ -179,9 +179,12 @@ func (l *link) drop(reader <-chan struct{}) {
 
 // abandon is drop for a goroutine that must not wait: whoever reads finds out.
 func (l *link) abandon() {
-	l.stopping.Do(func() { close(l.stop) })
+	l.quiet()
 	l.conn.Close()
 }
+
+// quiet ends the pings.
+func (l *link) quiet() { l.stopping.Do(func() { close(l.stop) }) }
 
 // drain reads until the connection ends.
 func (l *link) drain() { _, _ = io.Copy(io.Discard, l.conn) }

@@ -13,6 +13,8 @@ func (r *receiver) attend() {
 	for {
 		select {
 		case <-r.gone:
+			r.mu.Lock()
+			defer r.mu.Unlock()
 			r.closeJoining()
 			return
 		case <-fetch:
@@ -65,7 +67,7 @@ func (r *receiver) keep(j Joined) {
 	r.joining[j.Role] = j.Conn
 }
 
-// closeJoining gives up connections that came. The caller holds mu, or nobody else is left.
+// closeJoining gives up connections that came. The caller holds mu.
 func (r *receiver) closeJoining() {
 	for role, c := range r.joining {
 		c.Close()

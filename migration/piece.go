@@ -54,10 +54,10 @@ func (w *pieceWriter) zero(all []byte, off uint64) bool {
 }
 
 // send sends what was gathered, if anything was; with flagLast the target says what it
-// has taken. It returns the bytes of the frame.
-func (w *pieceWriter) send(flags uint8) (int, error) {
+// has taken.
+func (w *pieceWriter) send(flags uint8) error {
 	if len(w.table) == 0 {
-		return 0, nil
+		return nil
 	}
 	h := header{Type: framePages, Flags: flagSummed | flagFinal | flags, Round: w.round, Count: uint32(len(w.table) / runSize)}
 	h.Length = uint32(len(w.table)) + uint32(w.size)
@@ -66,5 +66,5 @@ func (w *pieceWriter) send(flags uint8) (int, error) {
 	}
 	err := w.out.pagesFrame(h, w.table, w.data, nil, nil)
 	w.table, w.data, w.size = w.table[:0], w.data[:0], 0
-	return headerSize + int(h.Length), err
+	return err
 }

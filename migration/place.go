@@ -62,18 +62,8 @@ func (p *pageReader) pages(h header) error {
 	if err := p.due(h); err != nil {
 		return err
 	}
-	if h.Count == 0 || h.Count > maxRuns || h.Length < h.Count*runSize {
-		return fmt.Errorf("%w: %d runs in %d bytes", ErrProtocol, h.Count, h.Length)
-	}
-	if err := p.in.fill(int(h.Count * runSize)); err != nil {
-		return err
-	}
-	// Copied, for the buffer is needed for the pages.
-	p.table = append(p.table[:0], p.in.take(int(h.Count*runSize))...)
-	if err := h.checkSum(p.table); err != nil {
-		return err
-	}
-	if err := checkRuns(h, p.table, p.layout); err != nil {
+	var err error
+	if p.table, err = p.in.runTable(h, p.table, p.layout); err != nil {
 		return err
 	}
 	sum := uint32(0)

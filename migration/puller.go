@@ -27,7 +27,6 @@ type puller struct {
 	asked  map[uint64]ask
 	waits  waits
 	vain   uint64 // pages that came although they were here
-	pages  uint64
 	closed bool
 }
 
@@ -145,22 +144,17 @@ func (p *puller) take(l *link, conn net.Conn, in *inlet) {
 // fill puts the pages of one frame in place, once their sum is right: the guest
 // sees them at once.
 func (p *puller) fill(in *inlet, h header, table []byte) ([]byte, error) {
-	if h.Type != framePages || h.Flags&^flagLast != flagSummed|flagFinal || h.Count == 0 || h.Count > maxRuns || h.Length < h.Count*runSize ||
-		h.Length-h.Count*runSize > maxPullData {
-		return table, fmt.Errorf("%w: %v of %d bytes in a pull", ErrProtocol, h.Type, h.Length)
+	if h.Type != framePages || h.Flags&^flagLast != flagSummed|flagFinal {
+		return table, fmt.Errorf("%w: %v with flags %#x in a pull", ErrProtocol, h.Type, h.Flags)
 	}
-	n := int(h.Count * runSize)
-	if err := in.fill(n); err != nil {
+	table, err := in.runTable(h, table, p.r.desc.Layout)
+	if err != nil {
 		return table, err
 	}
-	table = append(table[:0], in.take(n)...)
-	if err := h.checkSum(table); err != nil {
-		return table, err
+	size := int(h.Length) - len(table)
+	if size > maxPullData {
+		return table, fmt.Errorf("%w: %d bytes of pages in a pull", ErrProtocol, size)
 	}
-	if err := checkRuns(h, table, p.r.desc.Layout); err != nil {
-		return table, err
-	}
-	size := int(h.Length) - n
 	if err := in.fill(size); err != nil {
 		return table, err
 	}
@@ -198,7 +192,6 @@ func (p *puller) note(r run, filled uint64, came time.Time) error {
 	now := time.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.pages += filled
 	if p.vain += r.size/guestmem.PageSize - filled; p.vain > p.r.desc.MemoryBytes/guestmem.PageSize+maxWants {
 		return fmt.Errorf("%w: pages come that are here", ErrProtocol)
 	}

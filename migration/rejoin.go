@@ -41,16 +41,6 @@ func (s *sender) part() {
 	}
 }
 
-// again waits before the next attempt.
-func (s *sender) again(ctx context.Context) {
-	t := time.NewTimer(rejoinEvery)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
-}
-
 // rejoin makes the connections anew and hears what is missing. Its outcome is an
 // event in any case.
 func (s *sender) rejoin(ctx context.Context) sourceInput {

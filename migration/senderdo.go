@@ -51,12 +51,7 @@ func (s *sender) do(ctx context.Context, a sourceAction) {
 // hearWhy gives the target's reason, which comes on the other connection, a
 // chance to be read before a connection's end is taken for the reason.
 func (s *sender) hearWhy() {
-	t := time.NewTimer(reasonPatience)
-	defer t.Stop()
-	select {
-	case <-s.interrupted.Done():
-	case <-t.C:
-	}
+	after(s.interrupted, reasonPatience)
 }
 
 // execute does one long action. Its outcome is an event other than onStart; 0
@@ -113,7 +108,7 @@ func (s *sender) execute(ctx context.Context, a sourceAction) (sourceInput, erro
 		s.part()
 		return sourceInput{}, nil
 	case doRejoinAgain:
-		s.again(ctx)
+		after(ctx, rejoinEvery)
 		return s.rejoin(ctx), nil
 	case doRejoin:
 		return s.rejoin(ctx), nil
@@ -126,15 +121,20 @@ func (s *sender) execute(ctx context.Context, a sourceAction) (sourceInput, erro
 	case doAsk:
 		return s.ask(ctx)
 	case doAskAgain:
-		t := time.NewTimer(askEvery)
-		defer t.Stop()
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-		}
+		after(ctx, askEvery)
 		return s.ask(ctx)
 	}
 	return sourceInput{}, fmt.Errorf("%w: action %v", ErrProtocol, a)
+}
+
+// after waits for some time, or until ctx is done.
+func after(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
 }
 
 // reserve says hello on both connections and asks for the reservation.
@@ -267,12 +267,7 @@ func (s *sender) rest() {
 	if !vain {
 		return
 	}
-	t := time.NewTimer(restTime)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-s.interrupted.Done():
-	}
+	after(s.interrupted, restTime)
 }
 
 // push sends a round.

@@ -100,7 +100,7 @@ func (v *server) answer() {
 				v.window.hurry()
 				// Alone: the next one is not to wait for it.
 				if err = out.add(gpa, guestmem.PageSize); err == nil {
-					_, err = out.send(0)
+					err = out.send(0)
 				}
 				v.s.urgentPages.Add(1)
 				v.s.tally(&out.counts)
@@ -154,7 +154,7 @@ func (v *server) pushAll() error {
 		if !ok {
 			return nil
 		}
-		if _, err := out.send(flags); err != nil {
+		if err := out.send(flags); err != nil {
 			return err
 		}
 		v.s.pushedPages.Add(gathered / guestmem.PageSize)

@@ -232,7 +232,7 @@ func (a *acceptor) join(h migration.Hello, conn stream) error {
 	}
 	at := a.attemptOf(h)
 	if at == nil {
-		return &migration.Refusal{Code: "unknown_move", Message: "no such move is being received here", Remedy: "start the move again"}
+		return errUnknownMove
 	}
 	a.mu.Lock()
 	joined := at.joined
@@ -270,7 +270,7 @@ func (a *acceptor) pass(h migration.Hello, conn stream) error {
 		at = a.attemptOf(h)
 	}
 	if at == nil {
-		return &migration.Refusal{Code: "unknown_move", Message: "no such move is being received here", Remedy: "start the move again"}
+		return errUnknownMove
 	}
 	_ = conn.SetDeadline(time.Time{})
 	select {
@@ -372,6 +372,9 @@ func (a *acceptor) next(ctx context.Context) (*attempt, stream, error) {
 		return nil, nil, ctx.Err()
 	}
 }
+
+// errUnknownMove answers a connection of a move that nothing is known of.
+var errUnknownMove = &migration.Refusal{Code: "unknown_move", Message: "no such move is being received here", Remedy: "start the move again"}
 
 // errNoBulk: the attempt came to nothing; wait for the next.
 var errNoBulk = errors.New("the bulk connection of a move did not come")

@@ -47,14 +47,19 @@ func (l ledger) forTargets() string {
 	return l.own
 }
 
+// folders are those where the record of a move to this host may be.
+func (l ledger) folders() []string {
+	if l.shared != "" {
+		return []string{l.shared, l.own}
+	}
+	return []string{l.own}
+}
+
 // settle says what became of a commit to this host, from its durable record. It
 // decides what is not decided: whoever asks has given the move up, and so the
 // guest must not start here behind the answer.
 func (l ledger) settle(q migration.Query) migration.Answer {
-	for _, dir := range []string{l.shared, l.own} {
-		if dir == "" {
-			continue
-		}
+	for _, dir := range l.folders() {
 		if a := settleIn(dir, q); a != migration.Unknown {
 			return a
 		}
@@ -95,10 +100,7 @@ func settleIn(dir string, q migration.Query) migration.Answer {
 // whole says what the records know of a guest that came with memory missing, and
 // whose machine is not here any more: the answer is a Refusal.
 func (l ledger) whole(q migration.Query) *migration.Refusal {
-	for _, dir := range []string{l.shared, l.own} {
-		if dir == "" {
-			continue
-		}
+	for _, dir := range l.folders() {
 		if r := wholeIn(dir, q); r != nil {
 			return r
 		}
