@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"fmt"
@@ -21,8 +20,7 @@ import (
 type child struct {
 	what   string
 	cmd    *exec.Cmd
-	pipe   *os.File
-	stdout *bufio.Reader // of pipe
+	stdout *os.File // our end of a pipe
 	stderr *tail
 	stream *lab.Stream // the observer's, once it reads stdout
 
@@ -30,8 +28,8 @@ type child struct {
 	err    error
 }
 
-func newChild(what string, cmd *exec.Cmd, pipe *os.File) *child {
-	c := &child{what: what, cmd: cmd, pipe: pipe, stdout: bufio.NewReader(pipe), stderr: &tail{}, exited: make(chan struct{})}
+func newChild(what string, cmd *exec.Cmd, stdout *os.File) *child {
+	c := &child{what: what, cmd: cmd, stdout: stdout, stderr: &tail{}, exited: make(chan struct{})}
 	cmd.Stderr = c.stderr
 	return c
 }
@@ -43,12 +41,12 @@ func (c *child) wait() {
 
 // firstLine returns the first line of what it prints, without its end.
 func (c *child) firstLine(ctx context.Context) (string, error) {
-	stop := context.AfterFunc(ctx, func() { c.pipe.SetReadDeadline(time.Unix(1, 0)) }) //nolint:errcheck // a pipe has deadlines
-	line, err := c.stdout.ReadString('\n')
+	stop := context.AfterFunc(ctx, func() { c.stdout.SetReadDeadline(time.Unix(1, 0)) }) //nolint:errcheck // a pipe has deadlines
+	line, err := lab.ReadLine(c.stdout)
 	if !stop() && err != nil {
 		err = context.Cause(ctx)
 	}
-	return strings.TrimSuffix(line, "\n"), err
+	return line, err
 }
 
 // output returns all that it printed, and what it ended with.
@@ -114,7 +112,7 @@ func (c *child) close() error {
 	patience := time.AfterFunc(endWithin, func() { c.signal(syscall.SIGKILL) })
 	defer patience.Stop()
 	<-c.exited
-	return c.pipe.Close()
+	return c.stdout.Close()
 }
 
 // tail keeps the last of what is written to it.

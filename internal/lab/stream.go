@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"os"
+
+	"github.com/ferryvmm/ferry/internal/direct"
 )
 
 // maxLine, in bytes, is how much of a line without an end is kept.
@@ -35,6 +38,20 @@ func (s *Stream) Wait(ctx context.Context) error {
 	}
 }
 
+// ReadLine reads a line, and nothing behind it: the rest is for Watch. It returns the line without its end.
+func ReadLine(f *os.File) (string, error) {
+	var line []byte
+	for b := make([]byte, 1); ; {
+		if _, err := f.Read(b); err != nil {
+			return string(line), err
+		}
+		if b[0] == '\n' {
+			return string(line), nil
+		}
+		line = append(line, b[0])
+	}
+}
+
 // Watch reads r, the next place where the guest may print, until its end.
 // Streams are watched in the order in which the guest visits them: a line that
 // a move cut in two is joined from the end of one stream and the beginning of
@@ -45,6 +62,10 @@ func (o *Observer) Watch(name string, r io.Reader) *Stream {
 	o.streams = append(o.streams, s)
 	o.mu.Unlock()
 	go func() {
+		if f, ok := r.(*os.File); ok {
+			f.Fd()          // it blocks from here on, and the kernel wakes the thread that reads,
+			direct.Thread() // before all that the move keeps busy: the stamps are the guest's, not the reader's
+		}
 		buf := make([]byte, 16<<10)
 		for {
 			n, err := r.Read(buf)

@@ -1,7 +1,6 @@
 package drive
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -64,18 +63,17 @@ func (s *Site) ReceiveIn(o *lab.Observer, stream string, wrapper []string, args 
 		return nil, err
 	}
 	// What follows this line on stdout is the guest's.
-	in := bufio.NewReader(p.stdout)
-	line, err := in.ReadString('\n')
-	address, ok := strings.CutPrefix(strings.TrimSpace(line), "listening ")
+	line, err := lab.ReadLine(p.stdout)
+	address, ok := strings.CutPrefix(line, "listening ")
 	if err != nil || !ok {
-		p.watch(o, stream, in)
+		p.watch(o, stream, p.stdout)
 		if err != nil { // it ends by itself: what it says to people may come after its output has ended
 			<-p.exited
 		}
 		return nil, errors.Join(fmt.Errorf("drive: got %q, %v from receive; want that it listens\nstderr: %s", line, err, p.Stderr()), p.Kill())
 	}
 	p.Listening = address
-	p.watch(o, stream, in)
+	p.watch(o, stream, p.stdout)
 	return p, nil
 }
 
@@ -99,7 +97,7 @@ func (s *Site) spawn(wrapper, args []string) (*Process, error) {
 }
 
 // watch hands the serial line to the observer, and waits for the ends.
-func (p *Process) watch(o *lab.Observer, stream string, r io.Reader) {
+func (p *Process) watch(o *lab.Observer, stream string, r *os.File) {
 	p.Stream = o.Watch(stream, r)
 	go func() {
 		_ = p.cmd.Wait() // its exit code says more
