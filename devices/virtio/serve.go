@@ -27,6 +27,7 @@ type Server struct {
 	serve     func(*Chain) (uint32, error)
 	chain     Chain
 	failed    bool
+	empty     bool // there was nothing more to serve
 }
 
 // NewServer makes a server.
@@ -35,8 +36,14 @@ func NewServer(q *Queue, t Transport, serve func(c *Chain) (written uint32, err 
 }
 
 // Step serves a batch, and tells whether there is more: if not, the driver will kick.
-func (s *Server) Step() (more bool) {
-	if s.failed {
+func (s *Server) Step() (more bool) { return s.Work() || s.Ask() }
+
+// Ask has the driver kick, and tells whether there is more already.
+func (s *Server) Ask() (more bool) { return s.empty && s.queue.WantKicks() }
+
+// Work serves a batch, and tells whether there was one, or a part of one: if not, Ask is to come before a wait.
+func (s *Server) Work() (worked bool) {
+	if s.empty = false; s.failed {
 		return false
 	}
 	s.queue.NoKicks()
@@ -57,10 +64,9 @@ func (s *Server) Step() (more bool) {
 		s.failed = true
 		s.transport.Fail(err)
 		return false
-	case n == batch:
-		return true
 	}
-	return s.queue.WantKicks()
+	s.empty = n == 0
+	return n > 0
 }
 
 // one serves a request, if there is one.

@@ -22,6 +22,8 @@ type Waiter interface {
 type Worker struct {
 	waiter Waiter
 	step   func() (more bool)
+	arm    func() (more bool) // for what ends a wait; nil: step does it
+	look   look
 
 	mu      sync.Mutex // guards the next three; never held while working or waiting
 	changed *sync.Cond
@@ -41,7 +43,18 @@ const (
 // NewWorker starts a worker at rest. step does a piece of work and tells whether
 // there is more; it must be short, since nothing interrupts it.
 func NewWorker(w Waiter, step func() (more bool)) *Worker {
-	k := &Worker{waiter: w, step: step}
+	return newWorker(&Worker{waiter: w, step: step})
+}
+
+// NewLooker is NewWorker for work whose waits are often short: before a wait it
+// looks for work a little longer, which spares the driver's exit and the wake. How long
+// adapts to how long it has waited lately. step asks nobody to end a wait; arm does, and tells
+// whether there is more already.
+func NewLooker(w Waiter, step, arm func() (more bool)) *Worker {
+	return newWorker(&Worker{waiter: w, step: step, arm: arm})
+}
+
+func newWorker(k *Worker) *Worker {
 	k.changed = sync.NewCond(&k.mu)
 	go k.run()
 	return k
@@ -51,12 +64,25 @@ func (w *Worker) run() {
 	runtime.LockOSThread() // until the goroutine ends
 	for more := true; w.enter(); {
 		if !more {
-			w.waiter.Wait()
+			w.wait()
 			more = true
 			continue // rest, if that was why the wait ended
 		}
 		more = w.step()
 	}
+}
+
+// wait returns when there may be work. What it finds itself it has begun.
+func (w *Worker) wait() {
+	if w.arm == nil {
+		w.waiter.Wait()
+		return
+	}
+	if w.look.found(w.step) || w.arm() {
+		return
+	}
+	w.waiter.Wait()
+	w.look.learn()
 }
 
 // enter blocks while the worker is to rest. It is false when it is to stop.

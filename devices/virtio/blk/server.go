@@ -22,6 +22,7 @@ type server struct {
 	free     []*request
 	bounces  *bounces
 	done     []*Op // scratch
+	empty    bool  // there was nothing to take
 	broken   bool  // the queue or the engine is of no more use
 	lost     bool  // the engine is, and the kernel may keep what it had for ever
 
@@ -49,7 +50,7 @@ func newServer(d *Device, driver virtio.Driver, q *virtio.Queue) (*server, error
 	if s.engine, err = d.config.Engine(d.config.File, depth, q.Kick()); err != nil {
 		return nil, errors.Join(err, s.bounces.close())
 	}
-	s.worker = virtio.NewWorker(s.engine, s.step)
+	s.worker = virtio.NewLooker(s.engine, s.step, s.ask)
 	return s, nil
 }
 
@@ -66,6 +67,7 @@ func (s *server) step() (more bool) {
 	parking := s.parking
 	s.mu.Unlock()
 	progress, full := false, false
+	s.empty = false
 	if !parking && !s.broken {
 		s.queue.NoKicks()
 		progress, full = s.take()
@@ -83,8 +85,12 @@ func (s *server) step() (more bool) {
 	case parking || full || s.broken:
 		return false // until something completes
 	}
-	return s.queue.WantKicks()
+	s.empty = true
+	return false
 }
+
+// ask has the driver kick, and tells whether it has a request already.
+func (s *server) ask() (more bool) { return s.empty && s.queue.WantKicks() }
 
 // take begins the requests that wait, as many as there is room for, and not more
 // than a queue of them: a driver may add requests faster than they are refused.

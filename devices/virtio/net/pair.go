@@ -41,7 +41,7 @@ func (p *pair) start(rx, tx *virtio.Queue, d virtio.Driver, mtu int) {
 		p.sends = tx.Kick()
 	}
 	if rx != nil || tx != nil {
-		p.workers.Start(virtio.NewWorker(p, p.step))
+		p.workers.Start(virtio.NewLooker(p, p.step, p.ask))
 	}
 }
 
@@ -50,7 +50,18 @@ func (p *pair) step() (more bool) {
 	if p.buffers != nil {
 		more = p.rx.step()
 	}
-	if p.sends != nil && p.sender.Step() {
+	if p.sends != nil && p.sender.Work() {
+		more = true
+	}
+	return more
+}
+
+// ask has the driver kick.
+func (p *pair) ask() (more bool) {
+	if p.buffers != nil {
+		more = p.rx.ask()
+	}
+	if p.sends != nil && p.sender.Ask() {
 		more = true
 	}
 	return more

@@ -87,8 +87,11 @@ func (r *receiver) step() (more bool) {
 		}
 	}
 	r.queue.Publish()
-	return !r.starved || r.queue.WantKicks()
+	return !r.starved
 }
+
+// ask has the driver kick when it has buffers, if it has none; it tells whether it has already.
+func (r *receiver) ask() (more bool) { return r.starved && r.queue.WantKicks() }
 
 // fill pops chains until the largest packet fits.
 func (r *receiver) fill() error {
