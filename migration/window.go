@@ -12,6 +12,10 @@ const (
 	// hurryTime is the same while the guest waits for pages, and for a moment after.
 	hurryTime  = 100 * time.Microsecond
 	hurryAfter = 10 * time.Millisecond
+	// Every probeEvery, for probeFor, pages may wait for probeTime, hurry or not: else nobody would learn that the link takes more.
+	probeEvery = 150 * time.Millisecond
+	probeFor   = 2 * rateEvery
+	probeTime  = time.Millisecond
 	// threadTime is what threads add to a round trip of the kernel's.
 	threadTime = 150 * time.Microsecond
 	// minWindow and maxWindow bound the bytes under way.
@@ -41,7 +45,8 @@ type window struct {
 	rates   [rateKept]float64 // bytes a second
 	next    int
 	since   time.Time
-	arrived int // since then
+	arrived int       // since then
+	probed  time.Time // when the last probe began
 }
 
 func newWindow(rate float64, roundTrip time.Duration) *window {
@@ -59,9 +64,15 @@ func (w *window) fit(roundTrip time.Duration) {
 	for _, r := range w.rates {
 		best = max(best, r)
 	}
-	queue := queueTime
-	if time.Since(w.hurried) < hurryAfter {
+	queue, now := queueTime, time.Now()
+	if now.Sub(w.hurried) < hurryAfter {
 		queue = hurryTime
+	}
+	if now.Sub(w.probed) >= probeEvery {
+		w.probed = now
+	}
+	if now.Sub(w.probed) < probeFor {
+		queue = probeTime
 	}
 	w.size = min(max(int(growth*best*(roundTrip+queue).Seconds()), minWindow), maxWindow)
 }
