@@ -397,3 +397,21 @@ func BenchmarkLatency(b *testing.B) {
 	}
 	h.Close()
 }
+
+// TestLineLeavesAtOnce shows that a line does not wait for the goroutine that its beginning was left to.
+func TestLineLeavesAtOnce(t *testing.T) {
+	r, w := pipe(t)
+	h := New(w, nil)
+	h.mu.Lock()
+	s := h.sinks[0]
+	s.put([]byte("HB 0 1")...)
+	s.wake() // it lingered for too long
+	s.put([]byte(" 500000\n")...)
+	gone := s.idle
+	h.mu.Unlock()
+	if !gone {
+		t.Error("a line that has ended is still here")
+	}
+	expect(t, r, "HB 0 1 500000\n")
+	closeHub(t, h)
+}

@@ -54,14 +54,16 @@ func (s *sink) put(p ...byte) {
 	}
 	s.idle = false
 	switch {
-	case s.writing || s.due: // the goroutine comes to it
-	case bytes.IndexByte(p, '\n') >= 0:
+	case s.writing: // the goroutine comes to it
+	case bytes.IndexByte(p, '\n') >= 0: // nor is a goroutine waited for that is due: on a busy host that takes a while
 		first, second := s.ring.parts()
 		s.ring.drop(s.nowait.write(first, second))
-		if s.idle = s.ring.count == 0; !s.idle {
+		if s.idle = s.ring.count == 0; s.idle {
+			s.due = false
+		} else {
 			s.wake()
 		}
-	case fresh:
+	case fresh && !s.due:
 		s.linger.Reset(lingerFor)
 	}
 }
