@@ -64,7 +64,7 @@ func (o *Observer) event(s *Stream, e Event) {
 			t = &track{}
 			o.cpus[e.CPU] = t
 		}
-		t.beats = append(t.beats, beat{number: e.Number, at: e.At, stream: s})
+		t.add(beat{number: e.Number, at: e.At, stream: s})
 	case Ready:
 		o.ready = true
 	case StatLine:

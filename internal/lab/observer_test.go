@@ -117,6 +117,21 @@ func TestReportSinceKeepsTheBeatBefore(t *testing.T) {
 	}
 }
 
+// TestLateBeat: the source's stream ends, and says whose half a line was, seconds after the switch.
+func TestLateBeat(t *testing.T) {
+	var k track
+	for _, n := range []uint64{1, 2, 4, 5, 6, 3} {
+		k.add(beat{number: n, at: time.Duration(n) * time.Minute})
+	}
+	var got []uint64
+	for _, b := range k.since(3 * time.Minute) {
+		got = append(got, b.number)
+	}
+	if diff := cmp.Diff([]uint64{2, 3, 4, 5, 6}, got); diff != "" {
+		t.Errorf("beats (-want +got):\n%s", diff)
+	}
+}
+
 func TestStampsOutOfOrder(t *testing.T) {
 	o := NewObserver(period)
 	// The reader of b was quicker than that of a.

@@ -13,8 +13,18 @@ type beat struct {
 	stream *Stream
 }
 
-// track is all that one vCPU has beaten, nearly in the order of the stamps.
+// track is all that one vCPU has beaten, in the order of the stamps.
 type track struct{ beats []beat }
+
+// add puts a beat where its stamp says: it comes late if another stream's reader was quicker, and much too late if a move
+// cut its line in two, the end of which is known for what it is only when the source's stream has ended.
+func (t *track) add(b beat) {
+	i := len(t.beats)
+	for i > 0 && t.beats[i-1].at > b.at {
+		i--
+	}
+	t.beats = slices.Insert(t.beats, i, b)
+}
 
 // CPUReport is what the heartbeats of one vCPU say.
 type CPUReport struct {
@@ -77,34 +87,18 @@ func (o *Observer) ReportSince(start time.Duration) Report {
 	return r
 }
 
-// since returns the beats after start and the one before. Stamps of two
-// streams may arrive out of order by the time that a reader waits for the lock,
-// never by as much as a second.
+// since returns the beats after start and the one before.
 func (t *track) since(start stamp) []beat {
-	i := len(t.beats)
-	for i > 0 && t.beats[i-1].at >= start-time.Second {
-		i--
-	}
-	near := t.beats[max(0, i-1):]
-	if slices.IsSortedFunc(near, byTime) {
-		first, _ := slices.BinarySearchFunc(near, start, func(b beat, s stamp) int { return cmp.Compare(b.at, s) })
-		return near[max(0, first-1):]
-	}
-	near = slices.Clone(near)
-	slices.SortStableFunc(near, byTime)
-	first, _ := slices.BinarySearchFunc(near, start, func(b beat, s stamp) int { return cmp.Compare(b.at, s) })
-	return near[max(0, first-1):]
+	first, _ := slices.BinarySearchFunc(t.beats, start, func(b beat, s stamp) int { return cmp.Compare(b.at, s) })
+	return t.beats[max(0, first-1):]
 }
 
-func byTime(a, b beat) int { return cmp.Compare(a.at, b.at) }
-
-// reportCPU looks at the beats of one vCPU. It reorders them.
+// reportCPU looks at the beats of one vCPU, in the order of their stamps. It reorders them.
 func reportCPU(cpu int, beats []beat, period time.Duration) CPUReport {
 	r := CPUReport{CPU: cpu, Beats: uint64(len(beats))}
 	if len(beats) == 0 {
 		return r
 	}
-	slices.SortStableFunc(beats, byTime)
 	for i := 1; i < len(beats); i++ {
 		a, b := beats[i-1], beats[i]
 		if down := b.at - a.at - period; down > r.Gap.Downtime || i == 1 {
