@@ -22,6 +22,7 @@ var behaviours = []struct {
 	{name: "two cpus", cpus: 2, memory: 64, cmdline: "", check: verifies},
 	{name: "four cpus", cpus: 4, memory: 64, cmdline: "heartbeat=10000 rate=10", check: verifies},
 	{name: "promised cpus", cpus: 2, memory: 64, cmdline: "cpus=2", check: verifies},
+	{name: "one cpu of two works", cpus: 2, memory: 64, cmdline: "workers=1 rate=10", check: verifies},
 	{name: "fewer cpus than promised", cpus: 1, memory: 64, cmdline: "cpus=2",
 		warns: []string{"WARN cpus=2 is more than there is: 1"}, check: verifies},
 	{name: "small memory", cpus: 1, memory: 16, cmdline: "wss=40",

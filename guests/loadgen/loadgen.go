@@ -21,6 +21,7 @@
 //	countreg=0|1     read the test device that counts its reads
 //	touches=0|1      STAT says how many first accesses took how long
 //	cpus=N           wait for N CPUs; without it as many as come
+//	workers=0        CPUs that do rate= and read=; 0: all
 //
 // And of the virtio devices that virtio_mmio.device words on the command line tell of, the first of each kind that
 // an option asks for, with drivers of its own, all on CPU 0:

@@ -36,6 +36,7 @@ type results struct {
 	Faults     []faults     `json:"faults,omitempty"`
 	Auto       []choice     `json:"auto,omitempty"`
 	Gap        []gaps       `json:"gap,omitempty"`
+	Cut        *cuts        `json:"cut,omitempty"`
 	Memory     []overhead   `json:"memory,omitempty"`
 	Network    []comparison `json:"net,omitempty"`
 	DiskDirect []comparison `json:"disk_direct,omitempty"`
@@ -53,6 +54,7 @@ var benchmarks = []struct {
 	{"faults", bench.faults},
 	{"auto", bench.auto},
 	{"gap", bench.gap},
+	{"cut", bench.cuts},
 	{"memory", bench.memory},
 	{"net", bench.network},
 	{"disk", bench.disk},

@@ -43,8 +43,11 @@ void load_fill(struct cpu *c)
 		c->generations[i] = FIRST_GENERATION;
 		page_write(memory_page(c->first + i), c->first + i, FIRST_GENERATION);
 	}
-	c->write.per_second = (options.rate << 20) / cpu_count;
-	c->read.per_second = (options.read << 20) / cpu_count;
+	u64 workers = options.workers && options.workers < cpu_count ? options.workers : cpu_count;
+	if (c->index < workers) {
+		c->write.per_second = (options.rate << 20) / workers;
+		c->read.per_second = (options.read << 20) / workers;
+	}
 	c->verify.per_second = (options.verify << 20) / cpu_count;
 	c->random = options.seed * 0x9e3779b97f4a7c15ul + c->index + 1;
 }

@@ -108,6 +108,7 @@ static const struct {
 	{"rate", &options.rate, 1 << 17},   {"read", &options.read, 1 << 17},
 	{"verify", &options.verify, 1 << 17}, {"heartbeat", &options.heartbeat, 60000000},
 	{"seed", &options.seed, ~0ul >> 1}, {"cpus", &options.cpus, 1 << 16},
+	{"workers", &options.workers, 1 << 16},
 	{"netsize", &options.netsize, 65000},
 	{"blksize", &options.blksize, 1 << 20}, {"blkdepth", &options.blkdepth, 128},
 	{"vsock", &options.vsock, ~0u}, {"vsockdial", &options.vsockdial, ~0u},

@@ -12,6 +12,7 @@ struct options {
 	u64 verify;           /* MiB/s of verification in the background, the whole machine's */
 	u64 heartbeat;        /* us; 0: off */
 	u64 seed, cpus;       /* cpus 0: find out */
+	u64 workers;          /* CPUs that read and write, verifying apart; 0: all */
 	bool random_order, countreg;
 	enum data data;
 	u32 net_ip;           /* as on the wire; 0: none */
