@@ -80,7 +80,7 @@ type deviceFlags struct {
 
 func (d *deviceFlags) add(f *pflag.FlagSet) {
 	d.disks = list[image.Spec]{kind: "ID=PATH[,ro][,cache=none|writeback][,queues=N]", parse: image.ParseDisk}
-	d.nets = list[netmig.Spec]{kind: "ID=tap=NAME|ID=bridge=NAME[,mac=M][,ip=A][,queues=N]", parse: netmig.ParseNet}
+	d.nets = list[netmig.Spec]{kind: "ID=tap=NAME|ID=bridge=NAME[,mac=M][,ip=A]…[,queues=N][,rate=R][,packets=N][,antispoof]", parse: netmig.ParseNet}
 	f.Var(&d.disks, "disk", "a disk: a raw image or a block device; may be given again")
 	f.Var(&d.nets, "net", "a network interface, joined to a tap or a bridge; may be given again")
 	f.BoolVar(&d.balloon, "balloon", false, "let the guest give back memory that it does not use")
