@@ -8,20 +8,31 @@ import (
 // announcementSize is that of the shortest Ethernet frame, without its checksum.
 const announcementSize = 60
 
+// MAC is the address that the guest has given the device, if not the one that it was made with.
+func (d *Device) MAC() [6]byte {
+	mac, _ := d.status.get()
+	return mac
+}
+
 // Announce tells the network where the guest is now: it asks the driver to do
 // so, if that knows how (VIRTIO_NET_F_GUEST_ANNOUNCE), and sends a frame in the
-// guest's name from which bridges learn its address. It is for a guest that has
+// guest's name from which bridges learn its address, and then further frames. It is for a guest that has
 // arrived here and runs.
-func (d *Device) Announce() error {
+func (d *Device) Announce(frames [][]byte) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.started && d.driver.Has(featureAnnounce|featureStatus|featureControl) {
 		d.status.change(announce, 0, d.driver.Transport.ConfigChanged)
 	}
-	mac, _ := d.status.get()
-	frame := announcement(mac)
-	if _, err := vector(nil).add(frame[:]).writev(d.pairs[0].tap.fd); err != nil {
+	first := announcement(d.MAC())
+	if _, err := vector(nil).add(first[:]).writev(d.pairs[0].tap.fd); err != nil {
 		return fmt.Errorf("announce the guest's address: %w", err)
+	}
+	var header [headerSize]byte
+	for _, f := range frames {
+		if _, err := vector(nil).add(header[:]).add(f).writev(d.pairs[0].tap.fd); err != nil {
+			return fmt.Errorf("announce the guest's addresses: %w", err)
+		}
 	}
 	return nil
 }

@@ -239,7 +239,7 @@ func TestAnnounce(t *testing.T) {
 		0x52, 0x54, 0, 1, 2, 3, 0, 0, 0, 0, 0x52, 0x54, 0, 1, 2, 3, 0, 0, 0, 0})
 	for _, refuse := range []uint64{0, featureAnnounce} {
 		g := newGuest(t, 1, virtiotest.Options{Refuse: refuse})
-		if err := g.dev.Announce(); err != nil {
+		if err := g.dev.Announce(nil); err != nil {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(want, g.tap.next(0)); diff != "" {
@@ -277,7 +277,7 @@ func TestAddress(t *testing.T) {
 	if got := g.Config(0, 6); !bytes.Equal(got, mine) {
 		t.Errorf("after a move: got %x; want %x", got, mine)
 	}
-	if err := g.dev.Announce(); err != nil {
+	if err := g.dev.Announce(nil); err != nil {
 		t.Fatal(err)
 	}
 	if got := g.tap.next(0)[headerSize+6:][:6]; !bytes.Equal(got, mine) {

@@ -423,7 +423,7 @@ func TestAnnouncement(t *testing.T) {
 	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: htons(unix.ETH_P_ALL), Ifindex: w.tap.Attrs().Index}); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.dev.Announce(); err != nil {
+	if err := w.dev.Announce(nil); err != nil {
 		t.Fatal(err)
 	}
 	for b := make([]byte, 2000); ; {
