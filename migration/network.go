@@ -23,26 +23,24 @@ type Captured struct {
 }
 
 // NetworkSource is a guest's network at its source, from [Guest.Pause] on: what still comes
-// for the guest is captured, in bounded buffers. A copy of each packet is kept until Started is
+// for the guest is captured, in bounded buffers. A copy of each packet is kept until Leave is
 // called, and [Guest.Resume] gives all of them to the guest first, whether or not they were sent:
 // so a move that fails loses none. Its methods are called by one goroutine at a time, which is not
-// always that of Guest's, and never after Guest.Resume was, until the next Pause.
+// that of Guest's, from the commit on, and never after Guest.Resume was.
 type NetworkSource interface {
 	// Commit is called just before the commit leaves. Broadcasts and multicasts that are captured
 	// later reach the target by themselves, and Next leaves them out, as it always does what is
 	// for somebody else. It does not wait.
 	Commit()
 	// Next returns packets that it did not return before, of limit bytes together or a single larger one.
-	// Where there are none it waits: for some, for the barrier, or until ctx is done,
-	// which is no error: then it returns what there is. An error ends the forwarding.
-	Next(ctx context.Context, limit int) (Captured, error)
+	// Where there are none it waits: for some, for the barrier, or until ctx is done.
+	// With ctx done it returns what there is.
+	Next(ctx context.Context, limit int) Captured
 	// Echoes says whether announcements of the target are expected to come round on some interface:
 	// they do where it is on a bridge, not where it is routed.
 	Echoes() bool
-	// Started is called when the target runs the guest: copies of what Next returned are needed no more.
-	Started()
-	// Leave is called behind Started, once nothing is forwarded any more: the host's network is to send the guest
-	// nothing more here, and what it sends all the same is of no use.
+	// Leave is called when the target runs the guest and nothing is forwarded any more: no copy is needed,
+	// and the host's network is to send the guest nothing more here.
 	Leave()
 }
 

@@ -223,6 +223,9 @@ func (t *target) Start() error {
 	return nil
 }
 
+// Network implements migration.Built.
+func (t *target) Network() migration.NetworkTarget { return nil }
+
 // unlessStarted lets the record go of a guest that does not run here. That of
 // one that does stays open, and so tells that it lives.
 func (t *target) unlessStarted() {
