@@ -86,9 +86,9 @@ type Move struct {
 		MS         float64 `json:"ms"`
 	} `json:"throttle"`
 	Network struct {
-		Forwarded uint64 `json:"frames_forwarded"`
-		Dropped   uint64 `json:"frames_dropped"`
-		Late      uint64 `json:"frames_late"`
+		FramesForwarded uint64 `json:"frames_forwarded"`
+		FramesDropped   uint64 `json:"frames_dropped"`
+		FramesLate      uint64 `json:"frames_late"`
 	} `json:"network"`
 	Error *Failure `json:"error"`
 
