@@ -223,7 +223,7 @@ func (t *target) Start() error {
 	return nil
 }
 
-// Network is what takes in what came for the guest at its source; nil: the guest has no network, or brings it along.
+// Network implements migration.Built. A network that the guest brings along has nothing to catch up with.
 func (t *target) Network() migration.NetworkTarget {
 	t.m.mu.Lock()
 	defer t.m.mu.Unlock()
