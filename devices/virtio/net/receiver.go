@@ -31,6 +31,9 @@ type receiver struct {
 	queue     *virtio.Queue
 	fail      func(error) // the driver broke the rules
 	lost      func(error) // the tap is gone
+	backlog   *backlog    // what comes before the tap's
+	pair      int         // number of this one
+	inspector Inspector   // nil: none
 	mergeable bool
 	largest   int // bytes of the largest packet that may come, with its header
 	expected  int // … that is expected after the one before
@@ -43,13 +46,14 @@ type receiver struct {
 	held         int    // bytes in spill: a packet that waits for buffers; 0: none
 
 	starved bool // wait for the driver, not for the tap
+	barred  bool // wait for neither
 	ended   bool // nothing can be done before a reset
 
-	packets, bytes, drops atomic.Uint64
+	packets, bytes, drops, refused atomic.Uint64
 }
 
-func newReceiver(tap *socket) *receiver {
-	return &receiver{tap: tap, vector: make(vector, 0, 1024), spill: make([]byte, maxPacket+1)}
+func newReceiver(tap *socket, b *backlog, pair int) *receiver {
+	return &receiver{tap: tap, backlog: b, pair: pair, vector: make(vector, 0, 1024), spill: make([]byte, maxPacket+1)}
 }
 
 // start gives it its driver. Precondition: it is at rest, with an empty window.
@@ -68,7 +72,7 @@ func (r *receiver) step() (more bool) {
 	if r.ended {
 		return false
 	}
-	r.starved = false
+	r.starved, r.barred = false, false
 	r.queue.NoKicks()
 	limit := r.bytes.Load() + batchBytes
 	for n := 0; n < batchPackets && r.bytes.Load() < limit; n++ {
@@ -121,8 +125,15 @@ func (r *receiver) receive() bool {
 	if r.held > 0 {
 		return r.place()
 	}
+	n, hold := r.backlog.next(r.pair, r.spill)
+	if r.barred = hold; hold {
+		return false
+	}
+	if n > 0 {
+		return r.keep(n)
+	}
 	v, chains, cover := r.vector[:0], 0, 0 // of the window
-	if r.room >= r.largest {
+	if r.room >= r.largest && r.inspector == nil {
 		for cover < r.expected && chains < r.count {
 			for _, b := range r.chains[(r.first+chains)%queueSize].Writable {
 				v = v.add(b.Bytes)
@@ -160,10 +171,19 @@ func (r *receiver) receive() bool {
 		r.scatter(r.spill[:n-cover], chains)
 		r.push(n)
 	default:
-		r.held = n
-		return r.place()
+		return r.keep(n)
 	}
 	return true
+}
+
+// keep is for a packet of n bytes in the spill.
+func (r *receiver) keep(n int) bool {
+	if r.inspector != nil && n >= headerSize+ethernetSize && !inspect(r.inspector, r.spill[:n], n) {
+		r.refused.Add(1)
+		return true
+	}
+	r.held = n
+	return r.place()
 }
 
 // usual is the size, in bytes, up to which a packet is read into the window at
