@@ -19,23 +19,22 @@ const MaxQueues = 8
 const maxName = 15
 
 // syntax is what --net takes.
-const syntax = "ID=tap=NAME or ID=bridge=NAME, then any of ,mac=M ,ip=A (again for each address) ,queues=N ,rate=BITS ,packets=N ,antispoof"
+const syntax = "ID=tap=NAME[,route], ID=bridge=NAME[,vlan=N] or ID=macvtap=PARENT[,mode=M], then any of ,mac=M ,ip=A (again for each address) ,queues=N ,rate=BITS ,packets=N ,antispoof"
 
 // Spec is one --net: where this host connects a network device of a guest, and
 // what a person wants of the device. Zero fields were not given.
 type Spec struct {
-	ID     string
-	Tap    string       // the tap to take over, or to create
-	Bridge string       // the bridge that a tap is created on; either this or Tap
+	ID string
+	Attachment
 	MAC    MAC          // of the device
 	IPs    []netip.Addr // of the guest, announced after a move; at most MaxIPs
 	Queues int          // pairs of queues, 1 to MaxQueues
 	Policy
 }
 
-// ParseNet reads ID=tap=NAME|ID=bridge=NAME[,mac=M][,ip=A][,queues=N][,rate=R]
-// [,packets=N][,antispoof], where ip= may be given again. The error is an *Error
-// of CodeUsage that names the field.
+// ParseNet reads ID=tap=NAME[,route]|ID=bridge=NAME[,vlan=N]|ID=macvtap=PARENT[,mode=M],
+// each with [,mac=M][,ip=A][,queues=N][,rate=R][,packets=N][,antispoof], where ip=
+// may be given again. The error is an *Error of CodeUsage that names the field.
 func ParseNet(text string) (Spec, error) {
 	id, rest, found := strings.Cut(text, "=")
 	if !found || rest == "" {
@@ -59,14 +58,17 @@ func ParseNet(text string) (Spec, error) {
 			return Spec{}, err
 		}
 	}
-	if (s.Tap == "") == (s.Bridge == "") {
-		return Spec{}, usage("use "+syntax, "--net %s: want either tap= or bridge=", id)
+	if s.Parent != "" {
+		s.Mode = cmp.Or(s.Mode, Modes[0])
+	}
+	if err := s.Attachment.Check(); err != nil {
+		return Spec{}, usage("use "+syntax, "--net %s: %v", id, err)
 	}
 	return s, nil
 }
 
 // words are the fields that have no value.
-var words = map[string]bool{"antispoof": true}
+var words = map[string]bool{"antispoof": true, "route": true}
 
 func (s *Spec) set(key, value string) (err error) {
 	remedy := ""
@@ -77,6 +79,20 @@ func (s *Spec) set(key, value string) (err error) {
 	case "bridge":
 		s.Bridge, err = value, checkName(value)
 		remedy = "give the name of a bridge; `ip link show type bridge` lists them"
+	case "macvtap":
+		s.Parent, err = value, checkName(value)
+		remedy = "give the name of the link under it, like eth0"
+	case "mode":
+		s.Mode = value
+		if !slices.Contains(Modes, value) {
+			err = errors.New("no such mode")
+		}
+		remedy = "use one of " + strings.Join(Modes, ", ")
+	case "vlan":
+		s.VLAN, err = parseVLAN(value)
+		remedy = fmt.Sprintf("use a number of 1 to %d", maxVLAN)
+	case "route":
+		s.Routed = true
 	case "mac":
 		s.MAC, err = ParseMAC(value)
 		remedy = "use an address like " + MAC{macPrefix[0], macPrefix[1], 0, 0x12, 0x34, 0x56}.String() + ", or leave mac= out"
@@ -190,6 +206,14 @@ func parseQueues(text string) (int, error) {
 		return 0, errors.New("not a number")
 	}
 	return n, checkQueues(n)
+}
+
+func parseVLAN(text string) (int, error) {
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		return 0, errors.New("not a number")
+	}
+	return n, checkVLAN(n)
 }
 
 func checkQueues(n int) error {

@@ -23,15 +23,19 @@ func TestParseNet(t *testing.T) {
 		text string
 		want Spec
 	}{
-		{"eth=tap=tap0", Spec{ID: "eth", Tap: "tap0"}},
-		{"eth=bridge=br0", Spec{ID: "eth", Bridge: "br0"}},
+		{"eth=tap=tap0", Spec{ID: "eth", Attachment: Attachment{Tap: "tap0"}}},
+		{"eth=bridge=br0", Spec{ID: "eth", Attachment: Attachment{Bridge: "br0"}}},
 		{"e-0_x=bridge=br0,mac=52:54:00:00:00:01,ip=10.0.0.5,queues=8", Spec{
-			ID: "e-0_x", Bridge: "br0", MAC: MAC{0x52, 0x54, 0, 0, 0, 1}, IPs: addrs("10.0.0.5"), Queues: 8,
+			ID: "e-0_x", Attachment: Attachment{Bridge: "br0"}, MAC: MAC{0x52, 0x54, 0, 0, 0, 1}, IPs: addrs("10.0.0.5"), Queues: 8,
 		}},
 		{"e=bridge=b,ip=10.0.0.5,rate=1.5M,ip=fd00::5,packets=20k,antispoof,ip=10.0.0.6", Spec{
-			ID: "e", Bridge: "b", IPs: addrs("10.0.0.5", "fd00::5", "10.0.0.6"), Policy: Policy{Rate: 1.5e6, Packets: 20e3, AntiSpoof: true},
+			ID: "e", Attachment: Attachment{Bridge: "b"}, IPs: addrs("10.0.0.5", "fd00::5", "10.0.0.6"), Policy: Policy{Rate: 1.5e6, Packets: 20e3, AntiSpoof: true},
 		}},
-		{"a=ip=fd00::5,tap=fifteen-letters", Spec{ID: "a", Tap: "fifteen-letters", IPs: addrs("fd00::5")}},
+		{"eth=bridge=br0,vlan=4094", Spec{ID: "eth", Attachment: Attachment{Bridge: "br0", VLAN: 4094}}},
+		{"eth=tap=t,route", Spec{ID: "eth", Attachment: Attachment{Tap: "t", Routed: true}}},
+		{"eth=macvtap=eth0", Spec{ID: "eth", Attachment: Attachment{Parent: "eth0", Mode: "bridge"}}},
+		{"eth=mode=passthru,macvtap=eth0", Spec{ID: "eth", Attachment: Attachment{Parent: "eth0", Mode: "passthru"}}},
+		{"a=ip=fd00::5,tap=fifteen-letters", Spec{ID: "a", Attachment: Attachment{Tap: "fifteen-letters"}, IPs: addrs("fd00::5")}},
 	}
 	for _, tt := range tests {
 		got, err := ParseNet(tt.text)
@@ -60,8 +64,21 @@ func TestParseNetRefuses(t *testing.T) {
 		{"eth=br0", `"br0" has no value`},
 		{"eth=tap=", `"tap=" has no value`},
 		{"eth=tap=a,", `"" has no value`},
-		{"eth=mac=52:54:00:00:00:01", "either tap= or bridge="},
-		{"eth=tap=a,bridge=b", "either tap= or bridge="},
+		{"eth=mac=52:54:00:00:00:01", "want one of tap=, bridge= and macvtap="},
+		{"eth=tap=a,bridge=b", "want one of tap=, bridge= and macvtap="},
+		{"eth=tap=a,macvtap=b", "want one of"},
+		{"eth=tap=a,vlan=5", "vlan= is for a port of a bridge"},
+		{"eth=macvtap=a,vlan=5", "vlan= is for a port of a bridge"},
+		{"eth=bridge=a,vlan=0", "vlan=0"},
+		{"eth=bridge=a,vlan=4095", "vlan=4095"},
+		{"eth=bridge=a,vlan=x", "vlan=x"},
+		{"eth=bridge=a,vlan", `"vlan" has no value`},
+		{"eth=bridge=a,route", "route is for a tap"},
+		{"eth=tap=a,route=yes", "does not take"},
+		{"eth=tap=a,route,route", "route is given twice"},
+		{"eth=tap=a,mode=vepa", "mode= is of a macvtap"},
+		{"eth=macvtap=a,mode=hub", "mode=hub"},
+		{"eth=macvtap=a/b", "macvtap=a/b"},
 		{"eth=tap=a,tap=b", "tap is given twice"},
 		{"eth=tap=a,color=red", `"color"`},
 		{"eth=tap=sixteen-letters-", "tap=sixteen-letters-"},
@@ -96,7 +113,7 @@ func TestParseNetRefuses(t *testing.T) {
 		{"eth=tap=a,packets=k", "packets=k"},
 		{"eth=tap=a,antispoof=no", `"antispoof=no"`},
 		{"eth=tap=a,antispoof,antispoof", "antispoof is given twice"},
-		{"eth=antispoof", "either tap= or bridge="},
+		{"eth=antispoof", "want one of"},
 	}
 	for _, tt := range tests {
 		got, err := ParseNet(tt.text)
@@ -112,7 +129,7 @@ func TestParseNetRefuses(t *testing.T) {
 }
 
 func TestNIC(t *testing.T) {
-	a, b := Spec{ID: "eth", Tap: "a"}.NIC(), Spec{ID: "eth", Tap: "a"}.NIC()
+	a, b := Spec{ID: "eth", Attachment: Attachment{Tap: "a"}}.NIC(), Spec{ID: "eth", Attachment: Attachment{Tap: "a"}}.NIC()
 	if a.MAC == b.MAC {
 		t.Errorf("two devices: got %v for both; want addresses that differ", a.MAC)
 	}
@@ -135,15 +152,15 @@ func TestFits(t *testing.T) {
 		spec Spec
 		want string // in the message; empty: it fits
 	}{
-		{Spec{ID: "eth", Tap: "a"}, ""},
-		{Spec{ID: "eth", Tap: "a", MAC: n.MAC, Queues: 4}, ""},
-		{Spec{ID: "eth", Tap: "a", MAC: MAC{2, 0, 0, 0, 0, 8}}, "mac=02:00:00:00:00:08"},
-		{Spec{ID: "eth", Tap: "a", Queues: 1}, "queues=1"},
-		{Spec{ID: "eth", Tap: "a", IPs: addrs("10.0.0.1")}, "ip=[10.0.0.1]"},
-		{Spec{ID: "eth", Tap: "a", Policy: n.Policy}, ""},
-		{Spec{ID: "eth", Tap: "a", Policy: Policy{Rate: 2e6}}, "rate=2000000"},
-		{Spec{ID: "eth", Tap: "a", Policy: Policy{Packets: 10}}, "packets=10"},
-		{Spec{ID: "eth", Tap: "a", Policy: Policy{AntiSpoof: true}}, "antispoof"},
+		{Spec{ID: "eth", Attachment: Attachment{Tap: "a"}}, ""},
+		{Spec{ID: "eth", Attachment: Attachment{Tap: "a"}, MAC: n.MAC, Queues: 4}, ""},
+		{Spec{ID: "eth", Attachment: Attachment{Tap: "a"}, MAC: MAC{2, 0, 0, 0, 0, 8}}, "mac=02:00:00:00:00:08"},
+		{Spec{ID: "eth", Attachment: Attachment{Tap: "a"}, Queues: 1}, "queues=1"},
+		{Spec{ID: "eth", Attachment: Attachment{Tap: "a"}, IPs: addrs("10.0.0.1")}, "ip=[10.0.0.1]"},
+		{Spec{ID: "eth", Attachment: Attachment{Tap: "a"}, Policy: n.Policy}, ""},
+		{Spec{ID: "eth", Attachment: Attachment{Tap: "a"}, Policy: Policy{Rate: 2e6}}, "rate=2000000"},
+		{Spec{ID: "eth", Attachment: Attachment{Tap: "a"}, Policy: Policy{Packets: 10}}, "packets=10"},
+		{Spec{ID: "eth", Attachment: Attachment{Tap: "a"}, Policy: Policy{AntiSpoof: true}}, "antispoof"},
 	} {
 		err := tt.spec.Fits(n)
 		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
