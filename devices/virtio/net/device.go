@@ -28,7 +28,6 @@ type Config struct {
 	// The tap stays as it is, and what it has queued is for this driver.
 	Inherited bool
 	// Sent inspects what the driver sends, Received what it is to get; nil: nothing is inspected.
-	// Inspecting what is received costs a copy of it.
 	Sent, Received Inspector
 	Log            *slog.Logger
 }
@@ -88,7 +87,8 @@ func newDevice(c Config, saved *State, sockets []*socket, tap control) (*Device,
 	d.backlog = newBacklog(len(sockets))
 	for i, s := range sockets {
 		p := newPair(s, d.backlog, i)
-		p.rx.lost, p.rx.inspector = d.lost, c.Received
+		p.rx.lost = d.lost
+		p.rx.inspectWith(c.Received)
 		p.tx.inspectWith(c.Sent)
 		d.pairs = append(d.pairs, p)
 	}

@@ -12,7 +12,8 @@ const headSize = 1518
 type Inspector interface {
 	// Inspect gets the first bytes of a frame of size bytes, without the header of
 	// virtio: all of it, up to 1518. They are a copy that the guest cannot change any
-	// more, which is valid only during the call. It must neither block nor allocate,
+	// more, which is valid only during the call; a driver that writes to buffers that it has given to be received
+	// in may have changed them before, and deceives only itself. It must neither block nor allocate,
 	// and is called by several goroutines at once where a device has several pairs of queues.
 	Inspect(head []byte, size int) (pass bool)
 }

@@ -61,7 +61,7 @@ func newWire(t testing.TB, queues int, o virtiotest.Options) *wire {
 	enterHost(t)
 	w := &wire{t: t, nic: netmig.Spec{ID: "eth", Queues: queues}.NIC()}
 	var err error
-	if w.port, err = link.Open(netmig.Spec{Tap: "guest"}, w.nic); err != nil {
+	if w.port, err = link.Open(netmig.Attachment{Tap: "guest"}, w.nic, ""); err != nil {
 		t.Fatal(err)
 	}
 	if w.tap, err = netlink.LinkByName(w.port.Tap); err != nil {
