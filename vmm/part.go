@@ -74,7 +74,16 @@ func makeBlk(s Slot, _ *guestmem.Memory, b *backends, saved cbor.RawMessage) (pa
 }
 
 func makeNet(s Slot, _ *guestmem.Memory, b *backends, saved cbor.RawMessage) (_ part, err error) {
-	state, err := decodeState[virtionet.State](saved)
+	state, err := decodeState[netState](saved)
+	if err != nil {
+		return part{}, err
+	}
+	var before *virtionet.State
+	var seen watched
+	if state != nil {
+		before, seen = &state.State, state.Watched
+	}
+	w, err := newWatch(s.Net.NIC, seen)
 	if err != nil {
 		return part{}, err
 	}
@@ -93,13 +102,16 @@ func makeNet(s Slot, _ *guestmem.Memory, b *backends, saved cbor.RawMessage) (_ 
 		}
 		queues = append(queues, f)
 	}
-	d, err := virtionet.New(virtionet.Config{Tap: queues, MAC: s.Net.MAC, MTU: s.Net.MTU, Inherited: b.lent, Log: b.log.With("device", s.Device.String())}, state)
+	d, err := virtionet.New(virtionet.Config{
+		Tap: queues, MAC: s.Net.MAC, MTU: s.Net.MTU, Inherited: b.lent, Sent: outward{w}, Received: inward{w}, Log: b.log.With("device", s.Device.String()),
+	}, before)
 	if err != nil {
 		return part{}, err
 	}
-	return part{device: d, save: func() any { return d.Save() }, arrived: d.Announce, leave: d.Leave, facts: func(f *DeviceFacts) {
+	return part{device: d, save: func() any { return netState{d.Save(), w.save()} }, arrived: d.Announce, leave: d.Leave, facts: func(f *DeviceFacts) {
 		c := d.Stats()
 		f.Net = &c
+		w.facts(f, s.Net.MAC)
 	}}, nil
 }
 
