@@ -1,6 +1,11 @@
 package vmm
 
-import "time"
+import (
+	"time"
+
+	"github.com/ferryvmm/ferry/netmig"
+	"github.com/ferryvmm/ferry/netmig/announce"
+)
 
 // announceAgain is when a guest's place is announced once more, each time counted from the one
 // before: a frame may be lost, and a switch may learn late.
@@ -42,9 +47,20 @@ func (m *Machine) announceStill() bool {
 
 // announceHere announces the place of every network device. Precondition: mu is held.
 func (m *Machine) announceHere() {
-	for _, d := range m.nics() {
-		if err := d.Announce(nil); err != nil {
-			m.log.Warn("the guest's new place was not announced", "error", err)
+	for _, s := range m.instance.board.slots {
+		if s.part.nic == nil {
+			continue
+		}
+		if err := s.part.nic.Announce(s.part.announcement()); err != nil {
+			m.log.Warn("the guest's new place was not announced", "device", s.plan.Device, "error", err)
 		}
 	}
+}
+
+// given are the addresses that a person gave the guest, of a device that has the address mac now.
+func given(n netmig.NIC, mac netmig.MAC) (all []announce.Address) {
+	for _, ip := range n.IPs() {
+		all = append(all, announce.Address{MAC: mac, IP: ip})
+	}
+	return all
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/ferryvmm/ferry/devices/virtio/net"
 	"github.com/ferryvmm/ferry/devices/virtio/virtiotest"
 	"github.com/ferryvmm/ferry/netmig"
+	"github.com/ferryvmm/ferry/netmig/announce"
 	"github.com/ferryvmm/ferry/netmig/link"
 )
 
@@ -72,7 +73,7 @@ func newTwoHosts(t *testing.T, queues int) (_ *twoHosts, client int) {
 	for i, name := range []string{"host0", "host1"} {
 		cable("up"+name, hub, bridge(name))
 		var err error
-		if w.ports[i], err = link.Open(netmig.Spec{Bridge: name}, w.nic); err != nil {
+		if w.ports[i], err = link.Open(netmig.Attachment{Bridge: name}, w.nic, ""); err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { w.ports[i].Close() })
@@ -161,7 +162,7 @@ func (w *twoHosts) move(arrives bool) {
 		c.Commit()
 		return &kept{w.dev, true}
 	})
-	if err := w.dev.Announce(nil); err != nil {
+	if err := w.dev.Announce(announce.Frames(w.nic.MAC, nil)); err != nil {
 		w.t.Fatal(err)
 	}
 	for next := 0; ; <-more {
@@ -257,7 +258,7 @@ func TestNoFrameIsLost(t *testing.T) {
 			w.Queue(2*queues).Do([][]byte{{4, 0}, {byte(queues), 0}}, 1)
 		}
 		w.receive()
-		if err := w.dev.Announce(nil); err != nil {
+		if err := w.dev.Announce(announce.Frames(w.nic.MAC, nil)); err != nil {
 			t.Fatal(err)
 		}
 		sender := newSender(t, client, w.nic.MAC)
