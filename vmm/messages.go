@@ -45,7 +45,6 @@ const (
 	MethodEnded    = "ended"    // Ending → nil: the guest is no more; the process exits after the answer
 	NoteProgress   = "progress" // migration.Progress
 	NoteState      = "state"    // State
-	NoteDrained    = "drained"  // nil: the guest has left, and what was on its way to it has been forwarded: its taps may leave their networks
 )
 
 // Roles of the descriptors that are handed over.
