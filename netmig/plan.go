@@ -56,8 +56,8 @@ type Created struct {
 
 // Route leads to an address of the guest from its activation on.
 type Route struct {
-	Addr   netip.Addr
-	Uplink string // the link where the host answers for it; empty: none
+	Addr   netip.Addr `json:"addr"`
+	Uplink string     `json:"uplink,omitempty"` // the link where the host answers for it; empty: none
 }
 
 // Mark is the alias of a guest's taps during a move from this host, by which a

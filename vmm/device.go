@@ -44,6 +44,8 @@ type Net struct {
 	netmig.NIC
 	netmig.Attachment
 	Link string `cbor:",omitempty"` // the name there of its tap, or macvtap
+	// Bridged: the link is a port of a bridge there, so what is announced elsewhere on its network comes round to it.
+	Bridged bool `cbor:",omitempty"`
 }
 
 // Vsock is a socket device: the guest's address, and the path of its host side.

@@ -21,8 +21,10 @@ import (
 type part struct {
 	device virtio.Device
 	save   func() any
-	// arrived is called once a guest that came from another host runs here; nil: nothing to do.
-	arrived func() error
+	// nic is the device where that is a network device, and nil elsewhere.
+	nic *virtionet.Device
+	// announcement are the frames that tell a network where the guest is; nil: it is no network device.
+	announcement func() [][]byte
 	// leave has it change nothing that another process works on from here on; nil: it would not.
 	leave func()
 	// accept takes a connection from the host; nil: the device has none.
@@ -108,11 +110,16 @@ func makeNet(s Slot, _ *guestmem.Memory, b *backends, saved cbor.RawMessage) (_ 
 	if err != nil {
 		return part{}, err
 	}
-	return part{device: d, save: func() any { return netState{d.Save(), w.save()} }, arrived: d.Announce, leave: d.Leave, facts: func(f *DeviceFacts) {
-		c := d.Stats()
-		f.Net = &c
-		w.facts(f, s.Net.MAC)
-	}}, nil
+	return part{
+		device: d, nic: d, leave: d.Leave,
+		save:         func() any { return netState{d.Save(), w.save()} },
+		announcement: func() [][]byte { return w.announcement(d.MAC()) },
+		facts: func(f *DeviceFacts) {
+			c := d.Stats()
+			f.Net = &c
+			w.facts(f, s.Net.MAC)
+		},
+	}, nil
 }
 
 func makeRNG(_ Slot, _ *guestmem.Memory, _ *backends, saved cbor.RawMessage) (part, error) {

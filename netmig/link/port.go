@@ -30,8 +30,11 @@ type Port struct {
 // what that has done here is ours to undo.
 func Adopt(a netmig.Attachment, nic netmig.NIC, name string) (*Port, error) {
 	p := &Port{Tap: name, MTU: nic.MTU, plan: netmig.Plan{Name: name, Guest: nic.MAC, VLAN: a.VLAN, Bridge: a.Bridge}}
+	if a.Parent != "" || name == "" { // a macvtap is where nobody finds it, and older versions say no name
+		return p, nil
+	}
 	link, err := find(name)
-	if err != nil || link == nil { // a macvtap is where nobody finds it
+	if err != nil || link == nil {
 		return p, err
 	}
 	p.index = link.Attrs().Index
@@ -53,6 +56,9 @@ func Adopt(a netmig.Attachment, nic netmig.NIC, name string) (*Port, error) {
 	}
 	return p, p.findBridge()
 }
+
+// Bridged tells whether it is a port of a bridge.
+func (p *Port) Bridged() bool { return p.bridge != 0 }
 
 func (p *Port) findBridge() error {
 	if p.plan.Bridge == "" {

@@ -76,13 +76,32 @@ func (p *Port) unlead() error {
 		if uplink, err := netlink.LinkByName(r.Uplink); r.Uplink != "" && err == nil {
 			errs = append(errs, ignoring(netlink.NeighDel(proxy(uplink, r.Addr)), unix.ENOENT, unix.ENODEV))
 		}
-		errs = append(errs, ignoring(netlink.RouteDel(p.route(r.Addr)), unix.ESRCH, unix.ENODEV)) // it goes with the link, too
+		if p.index > 0 { // else it has gone with the link
+			errs = append(errs, ignoring(netlink.RouteDel(p.route(r.Addr)), unix.ESRCH, unix.ENODEV))
+		}
 	}
 	p.routed = nil
 	if err := errors.Join(errs...); err != nil {
 		return failed(p.Tap, "be left by the routes to it", err)
 	}
 	return nil
+}
+
+// Routes are those that the plan has.
+func (p *Port) Routes() []netmig.Route { return p.plan.Routes }
+
+// Unroute removes what leads to a tap, for a process that was killed. What is not there
+// is no error.
+func Unroute(tap string, routes []netmig.Route) error {
+	p := &Port{Tap: tap, routed: routes}
+	link, err := find(tap)
+	if err != nil {
+		return err
+	}
+	if link != nil {
+		p.index = link.Attrs().Index
+	}
+	return p.unlead()
 }
 
 // route leads to one address of the guest.

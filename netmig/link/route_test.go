@@ -156,3 +156,31 @@ func TestCloseUnroutes(t *testing.T) {
 		t.Errorf("(-before +after):\n%s", diff)
 	}
 }
+
+// TestUnroute wants who finds the note of a killed process to be able to clean up,
+// whether the tap is still there or not.
+func TestUnroute(t *testing.T) {
+	inHost(t)
+	defer uplinked(t)()
+	set(t, "1", "ipv4/ip_forward")
+	remove := persist(t, "theirs", 0)
+	before := routing(t)
+	n := nic(1)
+	n.IP = netip4
+	for _, tap := range []string{"theirs", "mine"} {
+		p := mustOpen(t, netmig.Attachment{Tap: tap, Routed: true}, n)
+		if err := p.Activate(); err != nil {
+			t.Fatal(err)
+		}
+		p.Leave() // as who is killed
+		for range 2 {
+			if err := Unroute(tap, p.Routes()); err != nil {
+				t.Errorf("%s: %v", tap, err)
+			}
+		}
+		if diff := cmp.Diff(before, routing(t)); diff != "" {
+			t.Errorf("%s: (-before +after):\n%s", tap, diff)
+		}
+	}
+	remove()
+}

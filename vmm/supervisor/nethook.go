@@ -32,8 +32,8 @@ const (
 	eventFail     hookEvent = "fail"     // it does not come after all
 )
 
-// netHookWithin bounds what all hooks of an event take together: the peer of a move
-// gives up after 5 s of silence.
+// netHookWithin bounds what all hooks of an event may take together: the peer of a
+// move gives up after 5 s of silence.
 const netHookWithin = 3 * time.Second
 
 // maxHookWords is how much of what a failed hook said is passed on, in bytes.
@@ -77,9 +77,10 @@ func describeNet(n vmm.Net) hookNetwork {
 // netHooks are the programs of a folder that are run when a guest's networks come
 // or go.
 type netHooks struct {
-	dir string // empty: there are none
-	log *slog.Logger
-	out *os.File // where what they say goes
+	dir    string        // empty: there are none
+	within time.Duration // that all of an event may take
+	log    *slog.Logger
+	out    *os.File // where what they say goes
 
 	mu sync.Mutex // held while the hooks of one event run
 }
@@ -109,13 +110,13 @@ func (h *netHooks) run(call hookCall) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), netHookWithin)
+	ctx, cancel := context.WithTimeout(context.Background(), h.within)
 	defer cancel()
 	for _, path := range hooks {
 		h.log.Info("running a network hook", "event", call.Event, "hook", path)
 		if words, err := h.runOne(ctx, path, append(in, '\n')); err != nil {
 			if ctx.Err() != nil {
-				err = fmt.Errorf("it was ended after %v", netHookWithin)
+				err = fmt.Errorf("it was ended after %v", h.within)
 			}
 			return hookError("see the log; repair the hook, or make it not executable", "network hook %s (%s): %v%s", path, call.Event, err, words)
 		}

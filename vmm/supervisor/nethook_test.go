@@ -26,7 +26,7 @@ func newHooks(t *testing.T, scripts map[string]string) *netHooks {
 			t.Fatal(err)
 		}
 	}
-	return &netHooks{dir: dir, log: slog.New(slog.DiscardHandler)}
+	return &netHooks{dir: dir, within: 10 * time.Second, log: slog.New(slog.DiscardHandler)}
 }
 
 // TestNetHookReads shows what a hook is told, and in which order hooks run.
@@ -108,6 +108,9 @@ func TestNetHookFails(t *testing.T) {
 		{"hangs", "sleep 60 & sleep 60", "ended after"},
 	} {
 		h := newHooks(t, map[string]string{"10-bad": tt.script, "20-never": "touch " + filepath.Join(t.TempDir(), "ran")})
+		if tt.name == "hangs" {
+			h.within = 300 * time.Millisecond
+		}
 		n := &networks{hooks: h, told: []hookNetwork{{ID: "eth"}}}
 		began := time.Now()
 		err := n.reserve("web")

@@ -92,7 +92,7 @@ func (a *attachments) addNet(at netmig.Attachment, nic netmig.NIC) (*link.Port, 
 		a.files.add(vmm.TapRole(nic.ID, q), f)
 	}
 	nic.MTU = p.MTU
-	a.addPort(p, vmm.Net{NIC: nic, Attachment: at, Link: p.Tap})
+	a.addPort(p, vmm.Net{NIC: nic, Attachment: at, Link: p.Tap, Bridged: p.Bridged()})
 	return p, nil
 }
 
@@ -183,6 +183,21 @@ func (n *networks) mark(move string) error {
 		errs = append(errs, p.Mark(move))
 	}
 	return errors.Join(errs...)
+}
+
+// routed are the taps to which this host routes, or will.
+func (n *networks) routed() (taps []routedTap) {
+	if n == nil {
+		return nil
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, p := range n.ports {
+		if routes := p.Routes(); len(routes) > 0 {
+			taps = append(taps, routedTap{Tap: p.Tap, Routes: routes})
+		}
+	}
+	return taps
 }
 
 // leave lets go of the taps, as they are: another process works on them, and is

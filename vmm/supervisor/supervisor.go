@@ -99,7 +99,7 @@ func newSupervisor(n *name, c Console) (_ *supervisor, err error) {
 		changed:  make(chan struct{}),
 	}
 	s.refused = calmlog.Log{Log: s.log, Every: refusedEvery}
-	s.hooks = &netHooks{dir: netHooksDir(), log: s.log, out: log}
+	s.hooks = &netHooks{dir: netHooksDir(), within: netHookWithin, log: s.log, out: log}
 	s.server = newServer(s)
 	if err := s.server.listen(n.path("sock")); err != nil {
 		ends.close()
@@ -163,7 +163,7 @@ func (s *supervisor) describeLocked(cpus int, memory uint64) error {
 func (s *supervisor) describeAs(n *name, cpus int, memory uint64) error {
 	return status{
 		Name: n.name, SupervisorPID: os.Getpid(), MachinePID: s.proc.cmd.Process.Pid,
-		CPUs: cpus, MemoryBytes: memory, StartedAt: time.Now(),
+		CPUs: cpus, MemoryBytes: memory, StartedAt: time.Now(), Routed: s.attached.network().routed(),
 	}.write(n)
 }
 
@@ -279,7 +279,7 @@ func (s *supervisor) serveMachine(ctx context.Context, r *ipc.Request) (ipc.Repl
 		s.ended = &e
 		s.mu.Unlock()
 		return ipc.Reply{}, nil
-	case vmm.NoteDrained:
+	case vmm.MethodLeave:
 		s.mu.Lock()
 		at := s.attached
 		s.mu.Unlock()

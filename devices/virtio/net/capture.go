@@ -2,8 +2,6 @@ package net
 
 import (
 	"errors"
-	"math"
-	"slices"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -24,7 +22,6 @@ type Captured struct {
 	Dropped uint64  // frames to be forwarded for which there was no room, since the capture began
 	// Barrier: behind these frames came one in the guest's own name, sent by another host.
 	Barrier bool
-	More    <-chan struct{} // closed as soon as there is more, or the barrier
 }
 
 // Capture reads the queues of a tap that nobody else reads, and keeps what it reads: up to
@@ -33,6 +30,7 @@ type Capture struct {
 	sockets []*socket // of the pairs in use
 	mac     [6]byte   // the guest's
 	keep    bool      // else only the barrier is looked for
+	more    chan<- struct{}
 	worker  *virtio.Worker
 
 	// Of the worker.
@@ -45,20 +43,18 @@ type Capture struct {
 
 	mu        sync.Mutex // guards what follows
 	frames    []Frame
-	first     int // number of the first in frames
 	room      budget
 	dropped   uint64
 	barrier   bool
 	committed bool
-	more      chan struct{} // nil: nobody asked
 }
 
 // chunkSize is how much memory is taken at once for packets, in bytes.
 const chunkSize = 256 << 10
 
 // newCapture makes one at rest.
-func newCapture(sockets []*socket, mac [6]byte, keep bool) *Capture {
-	c := &Capture{sockets: sockets, mac: mac, keep: keep}
+func newCapture(sockets []*socket, mac [6]byte, keep bool, more chan<- struct{}) *Capture {
+	c := &Capture{sockets: sockets, mac: mac, keep: keep, more: more}
 	c.into = vector(nil).add(c.spill[:])
 	c.poll = append(c.poll, unix.PollFd{Fd: int32(sockets[0].woken.FD()), Events: unix.POLLIN})
 	for _, s := range sockets {
@@ -139,16 +135,15 @@ func (c *Capture) read(queue, most int) (more, barrier bool) {
 // nobody does before the commit. So a frame of its own that a network sends back late is not taken for the barrier.
 // What comes behind the barrier the network sends to the other host, too, if not only there.
 func (c *Capture) take(queue int, packet []byte) (own bool) {
-	ethernet := packet[headerSize:]
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if [6]byte(ethernet[6:]) == c.mac && c.committed {
+	if c.committed && [6]byte(packet[headerSize+6:]) == c.mac {
 		return true
 	}
 	if !c.keep || c.barrier {
 		return false
 	}
-	forward := [6]byte(ethernet) == c.mac || ethernet[0]&1 != 0 && !c.committed
+	forward := c.forwards(packet)
 	if !c.room.take(len(packet)) {
 		if forward {
 			c.dropped++
@@ -170,12 +165,19 @@ func (c *Capture) copy(packet []byte) []byte {
 	return c.chunk[at:len(c.chunk):len(c.chunk)]
 }
 
-// adopt keeps what is there before anything is read.
-func (c *Capture) adopt(f Frame) {
+// adopt keeps a packet that was there before anything is read.
+func (c *Capture) adopt(queue int, packet []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	_ = c.room.take(len(f.Packet)) // it comes from within the same bounds
-	c.frames = append(c.frames, f)
+	if c.room.take(len(packet)) { // always: it comes from within the same bounds
+		c.frames = append(c.frames, Frame{Queue: queue, Packet: packet, Forward: c.forwards(packet)})
+	}
+}
+
+// forwards tells whether another host does not get a packet by itself. Precondition: mu is held.
+func (c *Capture) forwards(packet []byte) bool {
+	to := packet[headerSize:]
+	return [6]byte(to) == c.mac || to[0]&1 != 0 && !c.committed
 }
 
 // Commit says that from here on another host may run the guest: that gets itself what is for many.
@@ -185,11 +187,11 @@ func (c *Capture) Commit() {
 	c.committed = true
 }
 
-// tell wakes who waits for more. Precondition: mu is held.
+// tell wakes who waits for more.
 func (c *Capture) tell() {
-	if c.more != nil {
-		close(c.more)
-		c.more = nil
+	select {
+	case c.more <- struct{}{}:
+	default: // it is to look already
 	}
 }
 
@@ -197,32 +199,13 @@ func (c *Capture) tell() {
 func (c *Capture) Since(n int) Captured {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.more == nil {
-		c.more = make(chan struct{})
-	}
-	return Captured{Frames: c.frames[min(max(n-c.first, 0), len(c.frames)):], Dropped: c.dropped, Barrier: c.barrier, More: c.more}
-}
-
-// Forget gives up the frames before the n-th: they will not be wanted here.
-func (c *Capture) Forget(n int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	n = min(max(n-c.first, 0), len(c.frames))
-	for _, f := range c.frames[:n] {
-		c.room.give(len(f.Packet))
-	}
-	c.first += n
-	c.frames = slices.Clone(c.frames[n:]) // so that the memory of the others can go
-}
-
-// stop ends the reading and returns what is kept.
-func (c *Capture) stop() []Frame {
-	c.worker.Stop()
-	return c.Since(0).Frames
+	return Captured{Frames: c.frames[min(n, len(c.frames)):], Dropped: c.dropped, Barrier: c.barrier}
 }
 
 // End ends it, and gives up all frames: the guest runs at another host. It may be called again.
 func (c *Capture) End() {
 	c.worker.Stop()
-	c.Forget(math.MaxInt)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.frames, c.chunk = nil, nil
 }

@@ -3,9 +3,9 @@ package net
 import "bytes"
 
 // Capture begins to read the tap in place of the driver, whose guest is about to be
-// moved. Resume gives what was captured to the driver, before anything else.
-// Precondition: the device is at rest, and nothing else captures.
-func (d *Device) Capture() *Capture {
+// moved. Whenever there is more, or the barrier has come, more gets an element, if it has room.
+// Recover and Resume end the capture. Precondition: the device is at rest, and nothing else captures.
+func (d *Device) Capture(more chan<- struct{}) *Capture {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var sockets []*socket
@@ -13,25 +13,34 @@ func (d *Device) Capture() *Capture {
 		sockets = append(sockets, p.tap)
 	}
 	mac, _ := d.status.get()
-	d.capture = newCapture(sockets, mac, d.started && !d.stale)
+	d.capture = newCapture(sockets, mac, d.started && !d.stale, more)
 	for q, packets := range d.backlog.drain() { // which the driver had no room for yet
 		for _, p := range packets {
-			d.capture.adopt(Frame{Queue: q, Packet: p, Forward: true})
+			d.capture.adopt(q, p)
 		}
 	}
 	d.capture.worker.Resume()
 	return d.capture
 }
 
-// recover gives the driver what was captured: the guest goes on here. Precondition: d.mu is held, and the
-// pairs are at rest.
+// Recover ends a capture: the guest stays here. What was captured the driver gets when the device
+// works again, before anything else. Precondition: the device is at rest.
+func (d *Device) Recover() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.recover()
+}
+
+// Precondition: d.mu is held, and the pairs are at rest.
 func (d *Device) recover() {
 	if d.capture == nil {
 		return
 	}
-	for _, f := range d.capture.stop() {
+	d.capture.worker.Stop()
+	for _, f := range d.capture.Since(0).Frames {
 		d.backlog.put(f.Queue, f.Packet) // whose bounds are those of a capture
 	}
+	d.capture.End()
 	d.capture = nil
 }
 

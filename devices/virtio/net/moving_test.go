@@ -120,14 +120,14 @@ func TestForwardedTwice(t *testing.T) {
 	}
 	g.Queue(4).Do([][]byte{{4, 0}, {1, 0}}, 1) // the first has all from here on
 	g.Quiesce()
-	c := g.dev.Capture()
+	c := g.capture()
 	g.tap.send(0, frame(100, 20))
 	held := len(g.dev.Save().Held[0]) > 0
 	want := 7
 	if held {
 		want--
 	}
-	for _, f := range captured(t, c, want) {
+	for _, f := range c.captured(want) {
 		if !f.Forward || f.Queue != 0 {
 			t.Errorf("got %+v; want it of queue 0, and to be forwarded", f)
 		}

@@ -20,6 +20,7 @@ import (
 	"github.com/ferryvmm/ferry/devices/virtio/virtiotest"
 	"github.com/ferryvmm/ferry/internal/lab"
 	"github.com/ferryvmm/ferry/netmig"
+	"github.com/ferryvmm/ferry/netmig/announce"
 	"github.com/ferryvmm/ferry/netmig/link"
 )
 
@@ -423,7 +424,7 @@ func TestAnnouncement(t *testing.T) {
 	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: htons(unix.ETH_P_ALL), Ifindex: w.tap.Attrs().Index}); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.dev.Announce(); err != nil {
+	if err := w.dev.Announce(announce.Frames(w.nic.MAC, nil)); err != nil {
 		t.Fatal(err)
 	}
 	for b := make([]byte, 2000); ; {
