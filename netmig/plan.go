@@ -80,7 +80,7 @@ func NewPlan(a Attachment, n NIC, move string, f Facts) (Plan, error) {
 		err = p.onParent(a, n, f)
 	case f.Link == nil:
 		p.Make, p.Name, p.MTU = MakeTap, a.Tap, cmp.Or(n.MTU, standardMTU)
-		p.Created = Created{LinkMTU: p.MTU, Address: tapAddress(n.MAC), QueueLength: QueueLength}
+		p.Created = Created{LinkMTU: p.MTU, Address: TapAddress(n.MAC), QueueLength: QueueLength}
 	default:
 		err = p.takeOver(n, f)
 	}
@@ -125,7 +125,7 @@ func (p *Plan) onBridge(a Attachment, n NIC, f Facts) error {
 	}
 	p.Make, p.Name, p.Bridge, p.MTU = MakeTap, NewName, a.Bridge, cmp.Or(n.MTU, f.Link.MTU)
 	// A smaller MTU would make the bridge's smaller.
-	p.Created = Created{LinkMTU: f.Link.MTU, Address: tapAddress(n.MAC), QueueLength: QueueLength, Quiet: true}
+	p.Created = Created{LinkMTU: f.Link.MTU, Address: TapAddress(n.MAC), QueueLength: QueueLength, Quiet: true}
 	return nil
 }
 
@@ -201,9 +201,9 @@ func (l *Link) carries(n NIC) error {
 	return nil
 }
 
-// tapAddress is the tap's own, which must not be the guest's, and is the same on
-// each host: high, since a bridge takes the lowest address of its ports for itself.
-func tapAddress(guest MAC) MAC {
+// TapAddress is the address of a tap that is made for a guest's device: not the guest's, and the same on
+// each host. It is high, since a bridge takes the lowest address of its ports for itself.
+func TapAddress(guest MAC) MAC {
 	if guest[0] == 0xfe {
 		guest[5] ^= 1
 	}

@@ -139,6 +139,11 @@ func TestAdopt(t *testing.T) {
 		t.Errorf("behind its departure: got the guest at %q, %v; want it nowhere", whereIs(t, n.MAC), err)
 	}
 	mustClose(t, p)
+	for name, at := range map[string]netmig.Attachment{"eth0": at, "br0": at, first.Tap: {Bridge: "br0"}} {
+		if p, err := Adopt(at, nic(1), name); !errors.As(err, new(*netmig.Error)) {
+			t.Errorf("%s for the tap of another: got %+v, %v; want a refusal", name, p, err)
+		}
+	}
 	if gone, err := Adopt(at, n, "gone"); err != nil || gone.Activate() != nil || gone.Retire() != nil {
 		t.Errorf("a link that nobody finds: got %v; want nothing done", err)
 	}

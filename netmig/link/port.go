@@ -1,7 +1,9 @@
 package link
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"os"
 
 	"github.com/vishvananda/netlink"
@@ -36,6 +38,11 @@ func Adopt(a netmig.Attachment, nic netmig.NIC, name string) (*Port, error) {
 	link, err := find(name)
 	if err != nil || link == nil {
 		return p, err
+	}
+	// Who says so may be a machine that its guest has broken into.
+	own := netmig.TapAddress(nic.MAC)
+	if _, tap := asTap(link); !tap || name != a.Tap && !bytes.Equal(link.Attrs().HardwareAddr, own[:]) {
+		return nil, &netmig.Error{Code: netmig.CodeMismatch, Message: fmt.Sprintf("%s is not the guest's tap", name), Remedy: "use the same version of vmm on both sides"}
 	}
 	p.index = link.Attrs().Index
 	if a.Tap == "" {

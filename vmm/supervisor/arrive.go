@@ -33,9 +33,11 @@ func (s *supervisor) arriving(r *ipc.Request) (ipc.Reply, error) {
 		files.close()
 		return ipc.Reply{}, crossing(err)
 	}
-	if err := at.network().reserve(name); err != nil {
-		files.close()
-		return ipc.Reply{}, crossing(err)
+	if !a.Handed { // else it is here already
+		if err := at.network().reserve(name); err != nil {
+			files.close()
+			return ipc.Reply{}, crossing(err)
+		}
 	}
 	if a.Move != (migration.MoveID{}) { // not from a snapshot
 		if err := s.guard.ledger.describe(a.Move, name, s.listensWhere()); err != nil {

@@ -64,6 +64,10 @@ func (a *attachments) arrivingNet(places Places, d vmm.Device) error {
 	if err := spec.Fits(d.Net.NIC); err != nil {
 		return fromMachine(err)
 	}
+	if at := spec.Attachment; !mapped && (at.Parent != "" || at.VLAN != 0 || at.Routed) {
+		// Whoever sends a guest could have one made on any link, in any VLAN, or for any address.
+		return api.Errorf("net", "say it to the receiver, too: --net "+spec.ID+"=…", "network %s: nobody said here that it may be on %v", spec.ID, at)
+	}
 	if _, err := net.InterfaceByName(spec.Tap); err != nil && spec.Tap != "" && !mapped {
 		return api.Errorf(netmig.CodeAbsent, "name one to the receiver: --net "+spec.ID+"=tap=NAME or --net "+spec.ID+"=bridge=NAME",
 			"network %s: there is no tap %s on this host", spec.ID, spec.Tap)
