@@ -38,6 +38,7 @@ type Ping struct {
 	sends  chan struct{} // closed when nothing more is sent
 
 	mu       sync.Mutex    // guards what follows
+	begin    stamp         // what was before does not count
 	packets  []packet      // by number
 	low      int           // the lowest number without an answer
 	high     int           // the number behind the highest that has one
@@ -131,6 +132,18 @@ func (p *Ping) take(number uint64, kind answer, at stamp) {
 			p.progress = nil
 		}
 	}
+}
+
+// Begin waits until the guest answers, and has Report count from then on: before
+// client and guest know each other's address, packets may be lost.
+func (p *Ping) Begin(ctx context.Context) error {
+	if err := errors.Join(p.Await(ctx), p.Settle(ctx)); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.begin = Now()
+	return nil
 }
 
 // Await waits until a packet that is sent from now on is answered.

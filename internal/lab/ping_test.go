@@ -49,7 +49,7 @@ func startPing(t *testing.T, c PingConfig) *Ping {
 		t.Fatal(err)
 	}
 	ctx := within(t, 20*time.Second)
-	if err := errors.Join(p.Await(ctx), p.Settle(ctx)); err != nil {
+	if err := p.Begin(ctx); err != nil {
 		t.Fatal(err)
 	}
 	return p
@@ -59,14 +59,12 @@ func startPing(t *testing.T, c PingConfig) *Ping {
 func sendMany(t *testing.T, p *Ping, n int) PingReport {
 	t.Helper()
 	ctx := within(t, 20*time.Second)
-	start := Now()
 	for end := p.count() + n; p.count() < end; {
 		if err := p.Await(ctx); err != nil {
 			t.Fatal(err)
 		}
 	}
-	p.Stop()
-	return p.ReportSince(start)
+	return p.Stop()
 }
 
 // TestPingCountsNothing where every packet is answered: in each protocol and family.
@@ -131,6 +129,9 @@ func TestPingSilence(t *testing.T) {
 	l := newLab(t, 2)
 	answerer(t, l.Hosts[1], func(b []byte) [][]byte { return [][]byte{b} })
 	p := startPing(t, PingConfig{From: l.Hosts[0], To: l.Hosts[1].Addr, Over: UDP})
+	if err := p.Await(within(t, time.Minute)); err != nil {
+		t.Fatal(err)
+	}
 	const dark = 50 * time.Millisecond
 	start := Now()
 	if err := l.Hosts[1].Cut(); err != nil {

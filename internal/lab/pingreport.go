@@ -30,9 +30,14 @@ func (r PingReport) String() string {
 // Bad says whether a packet was lost, or came otherwise than once and in order.
 func (r PingReport) Bad() bool { return r.Lost+r.Duplicated+r.Reordered+r.Wrong > 0 }
 
-// Report tells what was seen since the beginning. A packet that may still be
-// answered is not lost.
-func (p *Ping) Report() PingReport { return p.ReportSince(0) }
+// Report tells what was seen since Begin. A packet that may still be answered is
+// not lost.
+func (p *Ping) Report() PingReport {
+	p.mu.Lock()
+	begin := p.begin
+	p.mu.Unlock()
+	return p.ReportSince(begin)
+}
 
 // ReportSince is Report for the packets sent from start on (as Now says it),
 // and for what came since. A silence may have begun before.

@@ -85,6 +85,11 @@ type Move struct {
 		MaxPercent int     `json:"max_percent"`
 		MS         float64 `json:"ms"`
 	} `json:"throttle"`
+	Network struct {
+		FramesForwarded uint64 `json:"frames_forwarded"`
+		FramesDropped   uint64 `json:"frames_dropped"`
+		FramesLate      uint64 `json:"frames_late"`
+	} `json:"network"`
 	Error *Failure `json:"error"`
 
 	// Code is the exit code.
