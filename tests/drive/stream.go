@@ -73,10 +73,9 @@ func (s *Stream) write() {
 		for i := range piece {
 			piece[i] = pattern(offset + uint64(i))
 		}
-		n, err := s.conn.Write(piece)
-		offset += uint64(n)
+		offset += streamPiece
 		s.sent.Store(offset)
-		if err != nil {
+		if _, err := s.conn.Write(piece); err != nil {
 			s.fail(err)
 			return
 		}
@@ -98,13 +97,18 @@ func (s *Stream) read() {
 		offset += uint64(n)
 		s.came.Store(offset)
 		s.notify()
-		if errors.Is(err, io.EOF) {
-			return
+		if err == nil {
+			continue
 		}
-		if err != nil {
-			s.fail(err)
-			return
+		select {
+		case <-s.quit:
+			if errors.Is(err, io.EOF) {
+				return
+			}
+		default:
 		}
+		s.fail(err)
+		return
 	}
 }
 
@@ -130,7 +134,7 @@ func (s *Stream) failure() error {
 // Await waits until everything that has been sent by now, and more, has come
 // back. One caller at a time.
 func (s *Stream) Await(ctx context.Context) error {
-	for want := s.sent.Load() + streamPiece; s.came.Load() < want; {
+	for want := s.sent.Load() + 1; s.came.Load() < want; {
 		select {
 		case <-s.changed:
 		case <-ctx.Done():
