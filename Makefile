@@ -21,7 +21,7 @@ help:
 	@echo 'make build           build bin/vmm'
 	@echo 'make test            all that CI runs'
 	@echo 'make test-full       boot the Linux variant full and use all that it has: takes minutes'
-	@echo 'make soak [MOVES=N] [GUEST=linux|net] [MODES=auto,postcopy]  move one busy guest back and forth in every mode, everything verified; net: and no packet lost'
+	@echo 'make soak [MOVES=N] [GUEST=linux|net|netlinux] [MODES=auto,postcopy]  move one busy guest back and forth in every mode, everything verified; net, netlinux: and no packet lost'
 	@echo 'make matrix          every fault at every message of a move, in every mode; MATRIX="-mode hybrid -sample 50 -v"'
 	@echo 'make bench           boot, downtime, faults, the choice of a mode, memory, network, moves under a client and disk, beside QEMU and gokvm; BENCH="-samples 1 -only net,disk"'
 	@echo 'make guest           build the Linux guest, both variants, into a cache; last two lines: vmlinux, initramfs'

@@ -21,7 +21,7 @@ import (
 type Host struct {
 	// Addr is the host's address, in 10.77.0.0/24.
 	Addr netip.Addr
-	// Addr6 is its other one, in fd77::/64, with the same number at its end.
+	// Addr6 is its other one, in fd77:0:0:77::/64, with the same number at its end.
 	Addr6 netip.Addr
 
 	lab    *Lab
@@ -67,7 +67,7 @@ func newHost(l *Lab, bridge netlink.Link, index int, addr netip.Addr) (*Host, er
 // addr6 has the last byte of a host's address.
 func addr6(addr netip.Addr) netip.Addr {
 	v4 := addr.As4()
-	return netip.AddrFrom16([16]byte{0: 0xfd, 1: 0x77, 15: v4[3]})
+	return netip.AddrFrom16([16]byte{0: 0xfd, 1: 0x77, 7: 0x77, 15: v4[3]})
 }
 
 // addresses are those of the host, as the kernel takes them. The second is used

@@ -20,7 +20,7 @@ type NetWorld struct {
 // Guest's address in a NetWorld, and where its device is connected.
 var (
 	NetGuest  = netip.MustParseAddr("10.77.0.100")
-	NetGuest6 = netip.MustParseAddr("fd77::100")
+	NetGuest6 = netip.MustParseAddr("fd77:0:0:77::100")
 	NetBridge = []string{"--net", "eth=bridge=" + lab.BridgeName}
 )
 

@@ -89,7 +89,7 @@ func TestStream(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			h := hosts(t, 2)
 			serve(t, h[1], tt.serve)
-			s, err := StartStream(h[0], h[1].Addr)
+			s, err := StartStream(h[0], h[1].Addr, time.Millisecond)
 			if err != nil {
 				t.Fatal(err)
 			}

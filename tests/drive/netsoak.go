@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/ferryvmm/ferry/guests/linux"
 	"github.com/ferryvmm/ferry/internal/lab"
 )
 
@@ -26,6 +27,8 @@ type NetSummary struct {
 	FramesForwarded   uint64  `json:"frames_forwarded"`
 	FramesDropped     uint64  `json:"frames_dropped"`
 	FramesLate        uint64  `json:"frames_late"`
+	StreamBytes       uint64  `json:"stream_bytes,omitempty"`         // of TCP, there and back
+	Retransmitted     uint64  `json:"stream_retransmitted,omitempty"` // segments, by the client
 
 	silences, downs, beyond []float64
 }
@@ -33,30 +36,64 @@ type NetSummary struct {
 // NetModes are the modes that a soak of the network goes through.
 var NetModes = []string{"precopy", "postcopy"}
 
-// netCmdline is that of its guest, which answers ARP, pings and UDP.
-const netCmdline = "fill=16 wss=4 rate=4 net="
+// netGuest is a guest of a soak of the network, and who talks with it.
+type netGuest struct {
+	Guest
+	clients []lab.PingConfig
+	stream  time.Duration // between two pieces of a TCP stream; 0: none
+}
 
-// SoakNet moves a guest back and forth between two hosts while a client asks it
+// netLoadgen answers ARP, pings and UDP.
+func netLoadgen() netGuest {
+	return netGuest{
+		Guest: Guest{Memory: 64, Cmdline: "fill=16 wss=4 rate=4 net=" + NetGuest.String() + "/24"},
+		clients: []lab.PingConfig{
+			{To: NetGuest, Over: lab.UDP}, {To: NetGuest, Over: lab.ICMP, Every: 10 * lab.Pace},
+		},
+	}
+}
+
+// netLinux answers the same, and TCP. It is slow where its kernel is interpreted.
+func netLinux(g linux.Guest) netGuest {
+	return netGuest{
+		Guest: Guest{
+			Memory: linuxMemory, Period: linuxPeriod, Settle: linuxSettle,
+			Cmdline: g.Cmdline + " ferry.heartbeat=100 ferry.ip=" + NetGuest.String() + "/24",
+			Args:    []string{"--kernel", g.Kernel, "--initrd", g.Initramfs},
+		},
+		clients: []lab.PingConfig{
+			{To: NetGuest, Over: lab.UDP, Every: 100 * lab.Pace}, {To: NetGuest, Over: lab.ICMP, Every: 300 * lab.Pace},
+		},
+		stream: 50 * time.Millisecond,
+	}
+}
+
+// SoakNet moves loadgen back and forth between two hosts while a client asks it
 // over UDP each millisecond, and by ICMP each ten. It fails when a move does not
 // complete, when one packet is lost, doubled or out of order, or when anything is
 // left behind.
-func SoakNet(ctx context.Context, c SoakConfig) (s NetSummary, err error) {
+func SoakNet(ctx context.Context, c SoakConfig) (NetSummary, error) {
+	return soakNet(ctx, c, netLoadgen())
+}
+
+// SoakNetLinux is SoakNet of a Linux guest, with fewer questions and a TCP
+// stream, which may neither end nor be wrong.
+func SoakNetLinux(ctx context.Context, c SoakConfig, g linux.Guest) (NetSummary, error) {
+	return soakNet(ctx, c, netLinux(g))
+}
+
+func soakNet(ctx context.Context, c SoakConfig, g netGuest) (s NetSummary, err error) {
 	n, err := NewNetWorld(c.Vmm)
 	if err != nil {
 		return s, err
 	}
 	defer func() { err = errors.Join(err, n.Close()) }()
-	t, err := Boot(ctx, n.Sites, Guest{Name: "net", Memory: 64, CPUs: 1, Cmdline: netCmdline + NetGuest.String() + "/24", Args: NetBridge, Receive: NetBridge})
+	g.Name, g.CPUs, g.Args, g.Receive = "net", 1, append(g.Args, NetBridge...), NetBridge
+	t, err := Boot(ctx, n.Sites, g.Guest)
 	if err != nil {
 		return s, err
 	}
-	clients, err := StartClients(ctx, n.Client, lab.PingConfig{To: NetGuest, Over: lab.UDP}, lab.PingConfig{To: NetGuest, Over: lab.ICMP, Every: 10 * lab.Pace})
-	if err != nil {
-		return s, errors.Join(err, t.Process.Kill())
-	}
-	err = s.travel(ctx, c, t, clients)
-	s.count(clients.Stop())
-	if err != nil {
+	if err := s.talk(ctx, c, n, t, g); err != nil {
 		return s, err
 	}
 	if err := t.Stop(ctx); err != nil {
@@ -69,13 +106,38 @@ func SoakNet(ctx context.Context, c SoakConfig) (s NetSummary, err error) {
 	return s, errors.Join(err, s.Failure())
 }
 
-// travel makes the moves.
-func (s *NetSummary) travel(ctx context.Context, c SoakConfig, t *Trip, clients Clients) error {
+// talk makes the moves, while the guest is talked with.
+func (s *NetSummary) talk(ctx context.Context, c SoakConfig, n *NetWorld, t *Trip, g netGuest) (err error) {
+	within, cancel := context.WithTimeout(ctx, moveWithin)
+	defer cancel()
+	clients, err := StartClients(within, n.Client, g.clients...)
+	if err != nil {
+		return err
+	}
+	defer func() { s.count(clients.Stop()) }()
+	if g.stream == 0 {
+		return s.travel(ctx, c, t, clients, func(context.Context) error { return nil })
+	}
+	stream, err := StartStream(n.Client, NetGuest, g.stream)
+	if err != nil {
+		return err
+	}
+	err = s.travel(ctx, c, t, clients, stream.Await)
+	streamed, stopped := stream.Stop()
+	s.StreamBytes, s.Retransmitted = streamed.Bytes, uint64(streamed.Retransmitted)
+	return errors.Join(err, stopped)
+}
+
+// travel makes the moves; goesOn must hold before and after each.
+func (s *NetSummary) travel(ctx context.Context, c SoakConfig, t *Trip, clients Clients, goesOn func(context.Context) error) error {
 	modes := c.Modes
 	if len(modes) == 0 {
 		modes = NetModes
 	}
-	for s.Moves < c.Moves {
+	for {
+		if err := goesOn(ctx); err != nil || s.Moves == c.Moves {
+			return err
+		}
 		start := lab.Now()
 		m, err := soakMove(ctx, t, "--mode", modes[s.Moves%len(modes)])
 		if err == nil {
@@ -90,7 +152,6 @@ func (s *NetSummary) travel(ctx context.Context, c SoakConfig, t *Trip, clients 
 		fmt.Fprintf(c.Log, "move %d/%d, %s: downtime %.1f ms, gap %.1f ms (%s); %v; %d frames forwarded, %d dropped, %d late\n", s.Moves, c.Moves, m.Mode,
 			m.DowntimeMS, milliseconds(m.Gap()), m.Where(), r, m.Network.FramesForwarded, m.Network.FramesDropped, m.Network.FramesLate)
 	}
-	return nil
 }
 
 // moved adds a move up.

@@ -17,14 +17,16 @@ import (
 )
 
 const (
-	streamPiece = 1024             // bytes written at a time
-	streamPace  = time.Millisecond // between two pieces
+	streamPiece = 1024 // bytes written at a time
+	// streamBuffer is how much a slow guest lets pile up, in bytes.
+	streamBuffer = 32 << 10
 )
 
 // Stream is a TCP connection to a guest that sends everything back: what is
 // written does not wait for what comes. A byte that is wrong, or an end before
 // its time, is an error.
 type Stream struct {
+	every   time.Duration // between two pieces
 	conn    *net.TCPConn
 	quit    chan struct{}
 	group   sync.WaitGroup
@@ -36,14 +38,15 @@ type Stream struct {
 	err error
 }
 
-// StartStream connects from a host to a guest.
-func StartStream(from *lab.Host, guest netip.Addr) (*Stream, error) {
-	s := &Stream{quit: make(chan struct{}), changed: make(chan struct{}, 1)}
+// StartStream connects from a host to a guest, and writes a KiB every so often.
+func StartStream(from *lab.Host, guest netip.Addr, every time.Duration) (*Stream, error) {
+	s := &Stream{every: every, quit: make(chan struct{}), changed: make(chan struct{}, 1)}
 	err := from.Do(func() error {
 		d := net.Dialer{Timeout: tcpWithin}
 		conn, err := d.Dial("tcp", netip.AddrPortFrom(guest, echoPort).String())
 		if err == nil {
 			s.conn = conn.(*net.TCPConn)
+			err = s.conn.SetWriteBuffer(streamBuffer)
 		}
 		return err
 	})
@@ -60,7 +63,7 @@ func pattern(offset uint64) byte { return byte(offset ^ offset>>8 ^ offset>>16) 
 
 // write writes until it is told to stop, and then says so to the guest.
 func (s *Stream) write() {
-	tick := time.NewTicker(streamPace)
+	tick := time.NewTicker(s.every)
 	defer tick.Stop()
 	piece := make([]byte, streamPiece)
 	for offset := uint64(0); ; {

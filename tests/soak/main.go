@@ -21,7 +21,7 @@ func main() {
 	vmm := flag.String("vmm", "bin/vmm", "the command to test, a `file`")
 	moves := flag.Int("moves", 200, "how often the guest is moved")
 	modes := flag.String("modes", "", "the `modes` of the moves, in turn; by default those that fit the guest")
-	guest := flag.String("guest", "loadgen", "the guest: loadgen, or linux under echo and disk load, or net for a loadgen that answers a client each millisecond")
+	guest := flag.String("guest", "loadgen", "the guest: loadgen, or linux under echo and disk load, or net or netlinux: the same two, answering a client all the time")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -52,10 +52,13 @@ func soak(ctx context.Context, guest string, c drive.SoakConfig) (any, error) {
 		return drive.Soak(ctx, c)
 	case "net":
 		return drive.SoakNet(ctx, c)
-	case "linux":
+	case "linux", "netlinux":
 		g, err := linux.Find(ctx, linux.Fast)
 		if err != nil {
 			return drive.LinuxSummary{}, err
+		}
+		if guest == "netlinux" {
+			return drive.SoakNetLinux(ctx, c, g)
 		}
 		return drive.SoakLinux(ctx, c, g)
 	}
