@@ -38,6 +38,7 @@ type results struct {
 	Gap        []gaps       `json:"gap,omitempty"`
 	Memory     []overhead   `json:"memory,omitempty"`
 	Network    []comparison `json:"net,omitempty"`
+	NetMove    []netmove    `json:"netmove,omitempty"`
 	DiskDirect []comparison `json:"disk_direct,omitempty"`
 	DiskCached []comparison `json:"disk_cached,omitempty"`
 }
@@ -55,6 +56,7 @@ var benchmarks = []struct {
 	{"gap", bench.gap},
 	{"memory", bench.memory},
 	{"net", bench.network},
+	{"netmove", bench.netmove},
 	{"disk", bench.disk},
 }
 
