@@ -21,8 +21,10 @@ import (
 type part struct {
 	device virtio.Device
 	save   func() any
-	// arrived is called once a guest that came from another host runs here; nil: nothing to do.
-	arrived func() error
+	// nic is the device where that is a network device, and nil elsewhere.
+	nic *virtionet.Device
+	// announcement are the frames that tell a network where the guest is; nil: it is no network device.
+	announcement func() [][]byte
 	// leave has it change nothing that another process works on from here on; nil: it would not.
 	leave func()
 	// accept takes a connection from the host; nil: the device has none.
@@ -74,7 +76,16 @@ func makeBlk(s Slot, _ *guestmem.Memory, b *backends, saved cbor.RawMessage) (pa
 }
 
 func makeNet(s Slot, _ *guestmem.Memory, b *backends, saved cbor.RawMessage) (_ part, err error) {
-	state, err := decodeState[virtionet.State](saved)
+	state, err := decodeState[netState](saved)
+	if err != nil {
+		return part{}, err
+	}
+	var before *virtionet.State
+	var seen watched
+	if state != nil {
+		before, seen = &state.State, state.Watched
+	}
+	w, err := newWatch(s.Net.NIC, seen)
 	if err != nil {
 		return part{}, err
 	}
@@ -93,14 +104,22 @@ func makeNet(s Slot, _ *guestmem.Memory, b *backends, saved cbor.RawMessage) (_ 
 		}
 		queues = append(queues, f)
 	}
-	d, err := virtionet.New(virtionet.Config{Tap: queues, MAC: s.Net.MAC, MTU: s.Net.MTU, Inherited: b.lent, Log: b.log.With("device", s.Device.String())}, state)
+	d, err := virtionet.New(virtionet.Config{
+		Tap: queues, MAC: s.Net.MAC, MTU: s.Net.MTU, Inherited: b.lent, Sent: outward{w}, Received: inward{w}, Log: b.log.With("device", s.Device.String()),
+	}, before)
 	if err != nil {
 		return part{}, err
 	}
-	return part{device: d, save: func() any { return d.Save() }, arrived: d.Announce, leave: d.Leave, facts: func(f *DeviceFacts) {
-		c := d.Stats()
-		f.Net = &c
-	}}, nil
+	return part{
+		device: d, nic: d, leave: d.Leave,
+		save:         func() any { return netState{d.Save(), w.save()} },
+		announcement: func() [][]byte { return w.announcement(d.MAC()) },
+		facts: func(f *DeviceFacts) {
+			c := d.Stats()
+			f.Net = &c
+			w.facts(f, s.Net.MAC)
+		},
+	}, nil
 }
 
 func makeRNG(_ Slot, _ *guestmem.Memory, _ *backends, saved cbor.RawMessage) (part, error) {

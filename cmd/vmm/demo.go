@@ -17,6 +17,11 @@ type demoResult struct {
 	VerifiedPages      uint64  `json:"verified_pages"`
 	CorruptPages       uint64  `json:"corrupt_pages"`
 	ObservedDowntimeMS float64 `json:"observed_downtime_ms"` // median over the moves
+	// Of a client that asks the guest each millisecond; all 0 where the guest has no network.
+	PacketsSent       uint64  `json:"packets_sent"`
+	PacketsLost       uint64  `json:"packets_lost"`
+	PacketsDuplicated uint64  `json:"packets_duplicated"`
+	LongestSilenceMS  float64 `json:"longest_silence_ms"`
 }
 
 // maxMoves bounds a demo; more is a soak test.
@@ -32,7 +37,8 @@ func (a *app) demoCommand() *cobra.Command {
 		Use:   "demo [flags]",
 		Short: "Boot the built-in guest, move it there and back, and show what happened",
 		Long: `Boot the built-in guest, move it there and back between two hosts, check its memory, and show what happened. For
-root the hosts are two network namespaces joined by a bridge, for others this host twice. Nothing is left behind.`,
+root the hosts are two network namespaces joined by a switch, and from a third one a client pings the guest all the
+time; for others they are this host twice. Nothing is left behind.`,
 		Args: takes(),
 	}
 	f := cmd.Flags()

@@ -38,7 +38,7 @@ func (d *demo) makeHosts() error {
 			return fmt.Errorf("make a folder for the demo: %w", err)
 		}
 	}
-	made, err := lab.New(len(d.hosts))
+	made, err := lab.New(len(d.hosts) + 1)
 	if errors.Is(err, lab.ErrNeedsRoot) {
 		d.say("Hosts A and B are both this host, on its loopback address (as root they are two namespaces and a bridge).")
 		return nil
@@ -47,11 +47,11 @@ func (d *demo) makeHosts() error {
 		return err
 	}
 	d.lab = made
-	for i, inside := range made.Hosts {
-		d.hosts[i].inside, d.hosts[i].address = inside, inside.Addr.String()
+	for i, h := range d.hosts {
+		h.inside, h.address = made.Hosts[i], made.Hosts[i].Addr.String()
 	}
-	d.say("Hosts A (%s) and B (%s) are two network namespaces joined by a bridge.", d.hosts[0].address, d.hosts[1].address)
-	return nil
+	d.say("Hosts A (%s) and B (%s) are two network namespaces joined by a switch.", d.hosts[0].address, d.hosts[1].address)
+	return d.makeNetwork()
 }
 
 // insecure is what the commands need to use the addresses of the namespaces.
@@ -102,6 +102,9 @@ func (d *demo) command(ctx context.Context, h *demoHost, args ...string) ([]byte
 // close ends every process of the demo and takes the hosts away.
 func (d *demo) close() error {
 	var errs []error
+	if d.ping != nil {
+		d.ping.Stop()
+	}
 	for _, h := range d.hosts {
 		if h == nil {
 			continue

@@ -35,6 +35,8 @@ type demo struct {
 
 	lab      *lab.Lab // nil without namespaces
 	hosts    [2]*demoHost
+	client   *lab.Host // nil: the guest has no network
+	ping     *lab.Ping // nil: the client does not ask
 	temp     string
 	observer *lab.Observer
 	children []*child
@@ -46,6 +48,9 @@ func (d *demo) story(ctx context.Context, result demoResult) (demoResult, error)
 	here, guest, err := d.boot(ctx)
 	if err != nil {
 		return result, err
+	}
+	if err := d.startClient(ctx); err != nil {
+		return result, guest.explain(ctx, err)
 	}
 	name := demoName
 	var gaps []time.Duration
@@ -63,6 +68,7 @@ func (d *demo) story(ctx context.Context, result demoResult) (demoResult, error)
 		result.ObservedDowntimeMS = api.Milliseconds(median(gaps))
 		here, guest, name = there, next, moved.TargetName
 	}
+	d.stopClient(&result)
 	err = d.check(ctx, name, here, guest, &result)
 	if err == nil && d.moves > 1 {
 		d.say("Seen from outside, the median of the %d pauses was %s, the longest %s.", d.moves,
@@ -75,8 +81,8 @@ func (d *demo) story(ctx context.Context, result demoResult) (demoResult, error)
 func (d *demo) boot(ctx context.Context) (*demoHost, *child, error) {
 	here := d.hosts[0]
 	began := lab.Now()
-	guest, err := d.start(here, "run", "--name", demoName, "--memory", d.memory.String(), "--console", "stdio",
-		"--cmdline", "rate="+d.rate.String())
+	guest, err := d.start(here, append([]string{"run", "--name", demoName, "--memory", d.memory.String(), "--console", "stdio",
+		"--cmdline", "rate=" + d.rate.String() + d.guestOptions()}, d.network()...)...)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -99,7 +105,8 @@ func (d *demo) move(ctx context.Context, name string, here, there *demoHost, gue
 ) {
 	within, stop := context.WithTimeout(ctx, stepWithin)
 	defer stop()
-	next, err = d.start(there, append([]string{"receive", "--listen", "tcp:" + there.address + ":0", "--console", "stdio"}, d.insecure()...)...)
+	args := []string{"receive", "--listen", "tcp:" + there.address + ":0", "--console", "stdio"}
+	next, err = d.start(there, slices.Concat(args, d.insecure(), d.network())...)
 	if err != nil {
 		return result, nil, 0, err
 	}

@@ -40,10 +40,13 @@ func fakeMain(args []string) int {
 			err = api.Errorf("no_kvm", "load the module", "no /dev/kvm")
 			break
 		}
+		if err = fakeNetwork(flags["net"]); err != nil {
+			break
+		}
 		fmt.Println("READY")
 		code, err = fakeGuestRuns(socket, fakeGuest{}, fault)
 	case "receive":
-		code, err = fakeReceive(socket, strings.TrimPrefix(flags["listen"], "tcp:"), fault)
+		code, err = fakeReceive(socket, strings.TrimPrefix(flags["listen"], "tcp:"), flags["net"], fault)
 	case "migrate":
 		if fault == "migrate" {
 			return fakeEmit(api.Result{Outcome: api.OutcomeFailed, Reason: "no link", Error: api.Errorf("unreachable", "look", "no link")}, 1)
@@ -81,7 +84,7 @@ func fakeAsk(socket, order string) error {
 	return err
 }
 
-func fakeReceive(socket, listen, fault string) (int, error) {
+func fakeReceive(socket, listen, network, fault string) (int, error) {
 	listener, err := net.Listen("tcp", listen)
 	if err != nil {
 		return 1, err
@@ -97,6 +100,9 @@ func fakeReceive(socket, listen, fault string) (int, error) {
 		return 1, err
 	}
 	conn.Close()
+	if err := fakeNetwork(network); err != nil {
+		return 1, err
+	}
 	if fault == "doubled" {
 		g.Beat--
 	}

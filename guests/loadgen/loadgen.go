@@ -26,7 +26,7 @@
 // And of the virtio devices that virtio_mmio.device words on the command line tell of, the first of each kind that
 // an option asks for, with drivers of its own, all on CPU 0:
 //
-//	net=IP/LEN       answers ARP, ICMP echo, and UDP echo on port 7
+//	net=IP/LEN       answers ARP or neighbour solicitations, ICMP echo, and UDP echo on port 7; may be given for IPv4 and for IPv6
 //	netload=tx       sends frames of type 0x88b5, the first 8 bytes behind it their number from 0
 //	netload=tso      sends TCP segments for the device to cut, to 192.0.2.1
 //	netload=rx       only counts what comes

@@ -18,12 +18,15 @@ func (h *Host) Bridge() error {
 	if err := h.nl.LinkAdd(bridge); err != nil {
 		return annotate("add its bridge", err)
 	}
-	ip := &netlink.Addr{IPNet: &net.IPNet{IP: h.Addr.AsSlice(), Mask: net.CIDRMask(24, 32)}}
+	var taken error
+	for _, a := range h.addresses() {
+		taken = errors.Join(taken, h.nl.AddrDel(h.inside, a))
+	}
 	return errors.Join(
-		annotate("take the address from eth0", h.nl.AddrDel(h.inside, ip)),
+		annotate("take the addresses from eth0", taken),
 		annotate("put eth0 on the bridge", h.nl.LinkSetMaster(h.inside, bridge)),
 		annotate("bring the bridge up", h.nl.LinkSetUp(bridge)),
-		annotate("address the bridge", h.nl.AddrAdd(bridge, ip)),
+		annotate("address the bridge", h.address(bridge)),
 	)
 }
 

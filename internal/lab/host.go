@@ -21,6 +21,8 @@ import (
 type Host struct {
 	// Addr is the host's address, in 10.77.0.0/24.
 	Addr netip.Addr
+	// Addr6 is its other one, in fd77:0:0:77::/64, with the same number at its end.
+	Addr6 netip.Addr
 
 	lab    *Lab
 	ns     netns.NsHandle
@@ -30,7 +32,7 @@ type Host struct {
 }
 
 func newHost(l *Lab, bridge netlink.Link, index int, addr netip.Addr) (*Host, error) {
-	h := &Host{Addr: addr, lab: l, ns: netns.None()}
+	h := &Host{Addr: addr, Addr6: addr6(addr), lab: l, ns: netns.None()}
 	var err error
 	if h.ns, err = newNamespace(); err != nil {
 		return h, fmt.Errorf("make its network namespace: %w", err)
@@ -54,13 +56,35 @@ func newHost(l *Lab, bridge netlink.Link, index int, addr netip.Addr) (*Host, er
 	if err != nil {
 		return h, fmt.Errorf("find its loopback: %w", err)
 	}
-	ip := &netlink.Addr{IPNet: &net.IPNet{IP: addr.AsSlice(), Mask: net.CIDRMask(24, 32)}}
 	return h, errors.Join(
-		annotate("address eth0", h.nl.AddrAdd(h.inside, ip)),
+		annotate("address eth0", h.address(h.inside)),
 		annotate("bring its loopback up", h.nl.LinkSetUp(lo)),
 		annotate("bring its bridge port up", l.nl.LinkSetUp(h.port)),
 		annotate("bring its eth0 up", h.nl.LinkSetUp(h.inside)),
 	)
+}
+
+// addr6 has the last byte of a host's address.
+func addr6(addr netip.Addr) netip.Addr {
+	v4 := addr.As4()
+	return netip.AddrFrom16([16]byte{0: 0xfd, 1: 0x77, 7: 0x77, 15: v4[3]})
+}
+
+// addresses are those of the host, as the kernel takes them. The second is used
+// at once: nobody else can have it.
+func (h *Host) addresses() []*netlink.Addr {
+	return []*netlink.Addr{
+		{IPNet: &net.IPNet{IP: h.Addr.AsSlice(), Mask: net.CIDRMask(24, 32)}},
+		{IPNet: &net.IPNet{IP: h.Addr6.AsSlice(), Mask: net.CIDRMask(64, 128)}, Flags: unix.IFA_F_NODAD},
+	}
+}
+
+// address gives the host's addresses to one of its links.
+func (h *Host) address(link netlink.Link) (err error) {
+	for _, a := range h.addresses() {
+		err = errors.Join(err, h.nl.AddrAdd(link, a))
+	}
+	return err
 }
 
 func annotate(what string, err error) error {

@@ -64,6 +64,9 @@ func (o *Observer) event(s *Stream, e Event) {
 			t = &track{}
 			o.cpus[e.CPU] = t
 		}
+		if s.first == 0 {
+			s.first = e.At
+		}
 		t.add(beat{number: e.Number, at: e.At, stream: s})
 	case Ready:
 		o.ready = true
@@ -100,6 +103,13 @@ func (o *Observer) Durable() map[uint32]uint64 {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return maps.Clone(o.durable)
+}
+
+// FirstBeat is when the first heartbeat was read from a stream; 0: none was.
+func (o *Observer) FirstBeat(s *Stream) time.Duration {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return s.first
 }
 
 // Tail describes the last lines that are not heartbeats, and where each stream

@@ -267,3 +267,11 @@ func FuzzObserver(f *testing.F) {
 		}
 	})
 }
+
+func TestFirstBeat(t *testing.T) {
+	o := NewObserver(period)
+	feed(o, [2]string{"a", "@900 READY\n@1000 HB 0 1 1\n@1500 HB 1 1 1\n"}, [2]string{"b", "what\n"})
+	if got, none := o.FirstBeat(o.streams[0]), o.FirstBeat(o.streams[1]); got != time.Millisecond || none != 0 {
+		t.Errorf("got %v, and %v where none came; want 1 ms, 0", got, none)
+	}
+}

@@ -22,6 +22,7 @@ type Stream struct {
 	// Guarded by the Observer's lock.
 	bytes   uint64 // read so far
 	lines   uint64 // complete lines so far
+	first   stamp  // of its first heartbeat; 0: none yet
 	partial []byte // what follows the last line end
 	ended   bool
 	err     error // why it ended; nil for a plain end

@@ -39,6 +39,7 @@ type results struct {
 	Cut        *cuts        `json:"cut,omitempty"`
 	Memory     []overhead   `json:"memory,omitempty"`
 	Network    []comparison `json:"net,omitempty"`
+	NetMove    []netmove    `json:"netmove,omitempty"`
 	DiskDirect []comparison `json:"disk_direct,omitempty"`
 	DiskCached []comparison `json:"disk_cached,omitempty"`
 }
@@ -57,6 +58,7 @@ var benchmarks = []struct {
 	{"cut", bench.cuts},
 	{"memory", bench.memory},
 	{"net", bench.network},
+	{"netmove", bench.netmove},
 	{"disk", bench.disk},
 }
 

@@ -15,6 +15,7 @@ import (
 type pair struct {
 	observer       *lab.Observer
 	source, target *qemu.Machine
+	arrives        *lab.Stream // the target's serial line
 	config         qemu.Config
 	hosts          []*lab.Host
 }
@@ -43,7 +44,7 @@ func (p *pair) listen(ctx context.Context, o qemu.MigrateOptions) (err error) {
 	if p.target, err = qemu.Start(ctx, c); err != nil {
 		return err
 	}
-	p.observer.Watch("target", p.target.Serial)
+	p.arrives = p.observer.Watch("target", p.target.Serial)
 	return p.target.Listen(ctx, p.address(), o)
 }
 

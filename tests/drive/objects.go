@@ -37,18 +37,25 @@ type Info struct {
 
 // Device is what info says of a virtio device, as far as the tests need it.
 type Device struct {
-	Kind        string `json:"kind"`
-	ID          string `json:"id"`
-	Path        string `json:"path"`
-	Queues      int    `json:"queues"`
-	SizeBytes   uint64 `json:"size_bytes"`
-	Writes      uint64 `json:"writes"`
-	MAC         string `json:"mac"`
-	Bridge      string `json:"bridge"`
-	TargetBytes uint64 `json:"target_bytes"`
-	ActualBytes uint64 `json:"actual_bytes"`
-	Spec        string `json:"spec"`
-	CID         uint64 `json:"cid"`
+	Kind        string   `json:"kind"`
+	ID          string   `json:"id"`
+	Path        string   `json:"path"`
+	Queues      int      `json:"queues"`
+	SizeBytes   uint64   `json:"size_bytes"`
+	Writes      uint64   `json:"writes"`
+	MAC         string   `json:"mac"`
+	Bridge      string   `json:"bridge"`
+	IPs         []string `json:"ips"`
+	Rate        uint64   `json:"rate"`
+	Packets     uint64   `json:"packets"`
+	AntiSpoof   bool     `json:"antispoof"`
+	TxPackets   uint64   `json:"tx_packets"`
+	TxSpoofed   uint64   `json:"tx_spoofed"`
+	TxLimited   uint64   `json:"tx_limited"`
+	TargetBytes uint64   `json:"target_bytes"`
+	ActualBytes uint64   `json:"actual_bytes"`
+	Spec        string   `json:"spec"`
+	CID         uint64   `json:"cid"`
 }
 
 // Move is the object that migrate prints.
@@ -85,6 +92,11 @@ type Move struct {
 		MaxPercent int     `json:"max_percent"`
 		MS         float64 `json:"ms"`
 	} `json:"throttle"`
+	Network struct {
+		FramesForwarded uint64 `json:"frames_forwarded"`
+		FramesDropped   uint64 `json:"frames_dropped"`
+		FramesLate      uint64 `json:"frames_late"`
+	} `json:"network"`
 	Error *Failure `json:"error"`
 
 	// Code is the exit code.

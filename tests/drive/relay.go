@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ferryvmm/ferry/internal/lab"
 	"github.com/ferryvmm/ferry/migration"
 )
 
@@ -30,6 +31,7 @@ func (c Cut) String() string { return [...]string{"none", "reset", "silence", "h
 // test can act at a boundary between two of them, and it can fail as links do.
 type Relay struct {
 	listener *net.TCPListener
+	host     *lab.Host // where it listens and dials; nil: this process's own network
 	target   string
 	group    sync.WaitGroup
 
@@ -53,18 +55,29 @@ type pair struct {
 }
 
 // NewRelay listens on loopback for moves to target, tcp:HOST:PORT.
-func NewRelay(target string) (*Relay, error) {
-	l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+func NewRelay(target string) (*Relay, error) { return NewRelayAt(nil, target) }
+
+// NewRelayAt is NewRelay on a host's loopback, for moves from there.
+func NewRelayAt(host *lab.Host, target string) (*Relay, error) {
+	r := &Relay{host: host, target: strings.TrimPrefix(target, "tcp:"), pairs: map[*pair]bool{}, acts: map[Boundary]func(){}}
+	err := r.inside(func() (err error) {
+		r.listener, err = net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("drive: relay: %w", err)
-	}
-	r := &Relay{
-		listener: l, target: strings.TrimPrefix(target, "tcp:"),
-		pairs: map[*pair]bool{}, acts: map[Boundary]func(){},
 	}
 	r.group.Add(1)
 	go r.accept()
 	return r, nil
+}
+
+// inside runs fn in the relay's network.
+func (r *Relay) inside(fn func() error) error {
+	if r.host == nil {
+		return fn()
+	}
+	return r.host.Do(fn)
 }
 
 // Address is what the source is told as its target.
@@ -157,7 +170,11 @@ func (r *Relay) serve(source *net.TCPConn) {
 		return // whatever is said on it
 	default:
 	}
-	conn, err := net.DialTimeout("tcp", address, 5*time.Second)
+	var conn net.Conn
+	err = r.inside(func() (err error) {
+		conn, err = net.DialTimeout("tcp", address, 5*time.Second)
+		return err
+	})
 	if err != nil {
 		p.fail(Reset)
 		return

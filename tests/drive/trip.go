@@ -81,7 +81,8 @@ func (t *Trip) settle(ctx context.Context) error {
 // Moved is one move of a Trip, seen from both sides.
 type Moved struct {
 	Move
-	Seen lab.Report // what was seen since the move was asked for
+	Seen  lab.Report    // what was seen since the move was asked for
+	Alive time.Duration // when the guest was first heard of at the target (as lab.Now says it)
 
 	from string // the stream of the source
 }
@@ -118,7 +119,7 @@ func (t *Trip) Move(ctx context.Context, args ...string) (Moved, error) {
 	if err == nil && code != 0 {
 		err = fmt.Errorf("drive: the source of a completed move: got exit %d; want 0\nstderr: %s", code, source.Stderr())
 	}
-	return Moved{Move: move, Seen: t.Observer.ReportSince(start), from: source.Stream.Name}, err
+	return Moved{Move: move, Seen: t.Observer.ReportSince(start), Alive: t.Observer.FirstBeat(target.Stream), from: source.Stream.Name}, err
 }
 
 // Arrived notes that the guest is at the next site, by a move that somebody else made.

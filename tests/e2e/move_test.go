@@ -181,13 +181,16 @@ func TestDemo(t *testing.T) {
 		VerifiedPages      uint64  `json:"verified_pages"`
 		CorruptPages       *uint64 `json:"corrupt_pages"`
 		ObservedDowntimeMS float64 `json:"observed_downtime_ms"`
+		PacketsSent        uint64  `json:"packets_sent"`
+		PacketsDuplicated  uint64  `json:"packets_duplicated"`
+		LongestSilenceMS   float64 `json:"longest_silence_ms"`
 	}
 	d, err := w.Sites[0].Object(ctx, &got, "demo", "--moves", "3", "--rate", "8")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if d.Code != 0 || got.Moves != 3 || got.Outcome != "completed" || got.VerifiedPages == 0 || got.CorruptPages == nil ||
-		*got.CorruptPages != 0 || got.ObservedDowntimeMS <= 0 {
-		t.Errorf("got %+v; want 3 moves, verified and observed\n%s", got, d)
+		*got.CorruptPages != 0 || got.ObservedDowntimeMS <= 0 || got.PacketsSent == 0 || got.PacketsDuplicated != 0 || got.LongestSilenceMS <= 0 {
+		t.Errorf("got %+v; want 3 moves, verified, observed, and pinged all the time\n%s", got, d)
 	}
 }

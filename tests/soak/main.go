@@ -20,12 +20,12 @@ import (
 func main() {
 	vmm := flag.String("vmm", "bin/vmm", "the command to test, a `file`")
 	moves := flag.Int("moves", 200, "how often the guest is moved")
-	modes := flag.String("modes", strings.Join(drive.SoakModes, ","), "the `modes` of the moves, in turn")
-	guest := flag.String("guest", "loadgen", "the guest: loadgen, or linux under echo and disk load")
+	modes := flag.String("modes", "", "the `modes` of the moves, in turn; by default those that fit the guest")
+	guest := flag.String("guest", "loadgen", "the guest: loadgen, or linux under echo and disk load, or net or netlinux: the same two, answering a client all the time")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	summary, err := soak(ctx, *guest, drive.SoakConfig{Vmm: *vmm, Moves: *moves, Modes: strings.Split(*modes, ","), Log: os.Stderr})
+	summary, err := soak(ctx, *guest, drive.SoakConfig{Vmm: *vmm, Moves: *moves, Modes: list(*modes), Log: os.Stderr})
 	text, jsonErr := json.Marshal(summary)
 	if jsonErr != nil {
 		panic(jsonErr) // a struct of numbers
@@ -37,15 +37,28 @@ func main() {
 	}
 }
 
+// list is what commas part.
+func list(modes string) []string {
+	if modes == "" {
+		return nil
+	}
+	return strings.Split(modes, ",")
+}
+
 // soak moves the guest of that name; its summary is for JSON.
 func soak(ctx context.Context, guest string, c drive.SoakConfig) (any, error) {
 	switch guest {
 	case "loadgen":
 		return drive.Soak(ctx, c)
-	case "linux":
+	case "net":
+		return drive.SoakNet(ctx, c)
+	case "linux", "netlinux":
 		g, err := linux.Find(ctx, linux.Fast)
 		if err != nil {
 			return drive.LinuxSummary{}, err
+		}
+		if guest == "netlinux" {
+			return drive.SoakNetLinux(ctx, c, g)
 		}
 		return drive.SoakLinux(ctx, c, g)
 	}

@@ -2,8 +2,10 @@ package supervisor
 
 import (
 	"errors"
+	"net/netip"
 	"testing"
 
+	"github.com/ferryvmm/ferry/netmig"
 	"github.com/ferryvmm/ferry/vmm"
 	"github.com/ferryvmm/ferry/vmm/supervisor/api"
 )
@@ -27,9 +29,23 @@ func TestOpenDoubtsItsMachine(t *testing.T) {
 		"a path for a name":     {{Kind: vmm.KindBlk, ID: "../x", Disk: &good}},
 		"too many":              make([]vmm.Device, 1000),
 	} {
-		a, err := Places{}.open(vmm.Arriving{Devices: devices})
+		a, err := Places{}.open(vmm.Arriving{Devices: devices}, &netHooks{})
 		if refused, ok := errors.AsType[*api.Error](err); a != nil || !ok || refused.Code != "config" {
 			t.Errorf("%s: got %v, %v; want it refused as no devices", name, a, err)
+		}
+	}
+}
+
+// TestOpenWantsToBeAsked has a source name places that it may not choose at this host.
+func TestOpenWantsToBeAsked(t *testing.T) {
+	nic := netmig.NIC{ID: "eth", MAC: netmig.MAC{2, 0, 0, 0, 0, 1}, IP: netip.MustParseAddr("10.0.0.5"), Queues: 1, MTU: 1500}
+	for _, at := range []netmig.Attachment{
+		{Bridge: "lo", VLAN: 7}, {Tap: "lo", Routed: true}, {Parent: "lo", Mode: "passthru"}, {}, {Tap: "lo", Bridge: "lo"}, {Bridge: "../x"},
+	} {
+		d := vmm.Device{Kind: vmm.KindNet, ID: "eth", Net: &vmm.Net{NIC: nic, Attachment: at}}
+		a, err := Places{}.open(vmm.Arriving{Devices: []vmm.Device{d}}, &netHooks{})
+		if refused, ok := errors.AsType[*api.Error](err); a != nil || !ok || refused.Code != "net" {
+			t.Errorf("%+v: got %v, %v; want it refused", at, a, err)
 		}
 	}
 }

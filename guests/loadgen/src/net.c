@@ -29,7 +29,7 @@ static struct {
 
 #define NO_BUFFER 0xffff
 
-static bool wanted(void) { return options.net_ip || options.netload; }
+static bool wanted(void) { return options.net_ip || options.net_ip6[0] || options.netload; }
 
 static void post(u32 i)
 {

@@ -73,15 +73,60 @@ static bool network(const char *s)
 	return true;
 }
 
+#define NO_DIGIT 16
+
+/* The value of a hexadecimal digit. */
+static u32 digit(char ch)
+{
+	if (ch >= '0' && ch <= '9')
+		return ch - '0';
+	ch |= 32;
+	return ch >= 'a' && ch <= 'f' ? ch - 'a' + 10 : NO_DIGIT;
+}
+
+/* IP6/LEN, of an address that does not begin with zeroes. */
+static bool network6(const char *s)
+{
+	u8 ip[16] = {0};
+	u32 n = 0, gap = 0, v; /* gap: bytes before the '::'; 0: none */
+	for (bool more = true; more;) {
+		u32 digits = 0;
+		for (v = 0; digits < 4 && digit(*s) != NO_DIGIT; digits++)
+			v = v << 4 | digit(*s++);
+		if (!digits || n == 16)
+			return false;
+		ip[n++] = v >> 8;
+		ip[n++] = v;
+		if (s[0] == ':' && s[1] == ':') {
+			if (gap)
+				return false;
+			gap = n;
+			s++;
+			more = s[1] != '/';
+			s += !more;
+		} else {
+			more = *s == ':';
+		}
+		s += more;
+	}
+	if (*s++ != '/' || !part(&s, 0, 128, &v) || !ip[0] || (gap ? n > 14 : n != 16))
+		return false;
+	for (u32 i = 1; gap && i <= n - gap; i++) {
+		ip[16 - i] = ip[n - i];
+		ip[n - i] = 0;
+	}
+	memcpy(options.net_ip6, ip, 16);
+	return true;
+}
+
 static bool mac(const char *s, u8 *address)
 {
 	for (u32 i = 0; i < 6; i++, s += 3) {
 		u32 v = 0;
 		for (u32 n = 0; n < 2; n++) {
-			char ch = s[n] | 32;
-			if (!((s[n] >= '0' && s[n] <= '9') || (ch >= 'a' && ch <= 'f')))
+			if (digit(s[n]) == NO_DIGIT)
 				return false;
-			v = v << 4 | (ch >= 'a' ? ch - 'a' + 10 : s[n] - '0');
+			v = v << 4 | digit(s[n]);
 		}
 		if (s[2] != (i < 5 ? ':' : 0))
 			return false;
@@ -159,7 +204,7 @@ static enum outcome set(const char *key, const char *value)
 			return BAD;
 		options.blkload = BLKLOAD_NONE + 1 + v;
 	} else if (equal(key, "net")) {
-		return network(value) ? GOOD : BAD;
+		return network(value) || network6(value) ? GOOD : BAD;
 	} else if (equal(key, "netpeer")) {
 		return mac(value, options.net_peer) ? GOOD : BAD;
 	} else if (equal(key, "virtio_mmio.device")) {

@@ -16,6 +16,7 @@ struct options {
 	bool random_order, countreg;
 	enum data data;
 	u32 net_ip;           /* as on the wire; 0: none */
+	u8 net_ip6[16];       /* the first byte 0: none */
 	u8 net_peer[6];       /* zero: the last that asked for net_ip */
 	enum netload netload;
 	u64 netsize, netrate; /* bytes of a frame; frames a second, 0: as fast as it goes */

@@ -1,6 +1,7 @@
 #include "packet.h"
 #include "netload.h"
 #include "option.h"
+#include "packet6.h"
 
 #define TYPE_IP 0x0800
 #define TYPE_ARP 0x0806
@@ -40,7 +41,7 @@ struct icmp {
 	u16 sum;
 } __attribute__((packed));
 
-static u32 folded(u64 sum)
+u32 packet_fold(u64 sum)
 {
 	while (sum >> 16)
 		sum = (sum & 0xffff) + (sum >> 16);
@@ -59,14 +60,13 @@ u32 packet_sum(u32 sum, const void *bytes, u32 n, u32 offset)
 		s += *(const u16 *)p;
 	if (n)
 		s += *p;
-	s = folded(s);
-	return folded(sum + (offset & 1 ? swap16(s) : s));
+	s = packet_fold(s);
+	return packet_fold(sum + (offset & 1 ? swap16(s) : s));
 }
 
-/* The sum over n bytes of a frame from offset on. */
-static u32 frame_sum(const struct frame *f, u32 offset, u32 n)
+u32 packet_sum_frame(u32 sum, const struct frame *f, u32 offset, u32 n)
 {
-	u32 sum = 0, at = 0;
+	u32 at = 0;
 	for (u32 i = 0; i < f->count && n; i++) {
 		const struct buffer *b = &f->parts[i];
 		if (offset >= b->len) {
@@ -114,12 +114,12 @@ static enum verdict answer_arp(struct ether *e, struct frame *f)
 
 static enum verdict answer_icmp(struct icmp *m, const struct frame *f, u32 at, u32 n)
 {
-	if (n < 8 || frame_sum(f, at, n) != 0xffff)
+	if (n < 8 || packet_sum_frame(0, f, at, n) != 0xffff)
 		return BROKEN;
 	if (m->type != 8 || m->code)
 		return DROP;
 	m->type = 0;
-	m->sum = folded(m->sum + 8); /* what it lost in the first byte */
+	m->sum = packet_fold(m->sum + 8); /* what it lost in the first byte */
 	return ANSWER;
 }
 
@@ -129,8 +129,8 @@ static enum verdict answer_udp(struct udp *u, const struct ip *ip, const struct 
 	if (n < sizeof(*u) || len < sizeof(*u) || len > n)
 		return BROKEN;
 	if (u->sum) {
-		u32 sum = packet_sum(frame_sum(f, at, len), &ip->from, 8, 0);
-		if (folded(sum + swap16(PROTOCOL_UDP) + u->len) != 0xffff)
+		u32 sum = packet_sum(packet_sum_frame(0, f, at, len), &ip->from, 8, 0);
+		if (packet_fold(sum + swap16(PROTOCOL_UDP) + u->len) != 0xffff)
 			return BROKEN;
 	}
 	if (u->to != swap16(PORT_ECHO) || u->from == swap16(PORT_ECHO)) /* two echoes would never end */
@@ -178,6 +178,11 @@ enum verdict packet_answer(struct frame *f)
 		return net_own.ip && (own || broadcast(e->to)) ? answer_arp(e, f) : DROP;
 	case TYPE_IP:
 		return net_own.ip && own ? answer_ip(e, f) : DROP;
+	case TYPE_IP6:
+		if (!options.net_ip6[0] || (!own && !(e->to[0] & 1)))
+			return DROP;
+		enum verdict v = packet6_answer(f, own);
+		return v == ANSWER ? back(e) : v;
 	case TYPE_LOAD:
 		return own && options.netload == NETLOAD_ECHO ? back(e) : DROP;
 	default:

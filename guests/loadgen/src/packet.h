@@ -15,4 +15,10 @@ enum verdict packet_answer(struct frame *f);
 /* The sum of RFC 1071 over bytes, not yet complemented, added to sum. offset: where in the whole the bytes begin. */
 u32 packet_sum(u32 sum, const void *bytes, u32 n, u32 offset);
 
+/* The same over n bytes of a frame from offset on. */
+u32 packet_sum_frame(u32 sum, const struct frame *f, u32 offset, u32 n);
+
+/* Folded into 16 bits. */
+u32 packet_fold(u64 sum);
+
 #endif

@@ -1,0 +1,55 @@
+package drive
+
+import (
+	"context"
+	"errors"
+
+	"github.com/ferryvmm/ferry/internal/lab"
+)
+
+// Clients ask one guest in several ways at once.
+type Clients []*lab.Ping
+
+// StartClients starts them on a host, and returns once the guest answers all of
+// them.
+func StartClients(ctx context.Context, from *lab.Host, configs ...lab.PingConfig) (Clients, error) {
+	var c Clients
+	for _, config := range configs {
+		config.From = from
+		p, err := lab.StartPing(config)
+		if err != nil {
+			c.Stop()
+			return nil, err
+		}
+		c = append(c, p)
+		if err := p.Begin(ctx); err != nil {
+			c.Stop()
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// Settle waits until every packet that has been sent by now is answered or lost.
+func (c Clients) Settle(ctx context.Context) (err error) {
+	for _, p := range c {
+		err = errors.Join(err, p.Settle(ctx))
+	}
+	return err
+}
+
+// Stop stops them, and adds up what they have seen. The silence is the first's.
+func (c Clients) Stop() (all lab.PingReport) {
+	for i, p := range c {
+		r := p.Stop()
+		if i == 0 {
+			all.Silence, all.SilenceAt, all.Stall = r.Silence, r.SilenceAt, r.Stall
+		}
+		all.Sent += r.Sent
+		all.Lost += r.Lost
+		all.Duplicated += r.Duplicated
+		all.Reordered += r.Reordered
+		all.Wrong += r.Wrong
+	}
+	return all
+}
