@@ -85,7 +85,7 @@ func NewPlan(a Attachment, n NIC, move string, f Facts) (Plan, error) {
 		err = p.takeOver(n, f)
 	}
 	if err == nil && a.Routed {
-		err = p.route(n, f)
+		err = p.route(f)
 	}
 	if err != nil {
 		return Plan{}, err
@@ -166,12 +166,12 @@ func (p *Plan) takeOver(n NIC, f Facts) error {
 }
 
 // route plans the routes to the guest's addresses.
-func (p *Plan) route(n NIC, f Facts) error {
+func (p *Plan) route(f Facts) error {
 	if p.Bridge != "" {
 		return &Error{Code: CodeMismatch, Message: fmt.Sprintf("tap %s is a port of bridge %s, so the host cannot route to it", p.Name, p.Bridge), Remedy: "take it off the bridge, or leave route out"}
 	}
 	if len(f.Ways) == 0 {
-		return usage("give ip=, the guest's address", "network %s: route needs to know where to", n.ID)
+		return usage("give ip=, the guest's address", "route needs to know where to")
 	}
 	for _, w := range f.Ways {
 		switch {

@@ -48,7 +48,7 @@ func (f *forwarding) begin() {
 	f.ways = nil
 	for _, s := range f.m.instance.board.slots {
 		if s.part.nic != nil {
-			f.ways = append(f.ways, way{capture: s.part.nic.Capture(f.more), bridged: s.plan.Net.Bridge != ""})
+			f.ways = append(f.ways, way{capture: s.part.nic.Capture(f.more), bridged: s.plan.Net.Bridged})
 		}
 	}
 }
