@@ -11,6 +11,9 @@ var announceAgain = []time.Duration{50 * time.Millisecond, 150 * time.Millisecon
 func (m *Machine) announce() {
 	m.mu.Lock()
 	m.announceHere()
+	for _, d := range m.nics() {
+		d.Arrived()
+	}
 	m.mu.Unlock()
 	go func() {
 		for _, wait := range announceAgain {

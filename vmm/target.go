@@ -124,6 +124,11 @@ func (t *target) build(ctx context.Context, d migration.Description) (_ migratio
 	if t.rehearsed, err = m.instance.rehearse(plan, m.wiring()); err != nil {
 		return nil, fmt.Errorf("rehearsing the restore: %w", err)
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, d := range m.nics() { // until the restore makes others
+		d.Discard()
+	}
 	return t, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"os"
 	"testing"
 
+	"github.com/ferryvmm/ferry/internal/lab"
 	"github.com/ferryvmm/ferry/migration"
 	"github.com/ferryvmm/ferry/tests/drive"
 )
@@ -43,6 +44,22 @@ func need(t *testing.T, device string) {
 	}
 }
 
+// needRoot skips the test where no host can be made, and in CI fails it.
+func needRoot(t *testing.T) {
+	t.Helper()
+	l, err := lab.New(1)
+	switch {
+	case err == nil:
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+	case os.Getenv("CI") == "true":
+		t.Fatal(err)
+	default:
+		t.Skip(err)
+	}
+}
+
 // TestSample runs cells whose place every move comes to: one of each end, and those
 // that have found something.
 func TestSample(t *testing.T) {
@@ -68,11 +85,18 @@ func TestSample(t *testing.T) {
 		{"postcopy", control(drive.FramePulled, true, before), "target-machine"},
 		{"hybrid", taken, "reset"},
 		{"remote", control(drive.FrameRunning, true, after), "silence"},
+		{"network", control(drive.FrameCommit, false, before), "half-open"},
+		{"network", control(drive.FrameDrained, false, before), "reset"},
+		{"network", control(drive.FrameDelivered, true, before), "source-both"},
+		{"network-pull", control(drive.FrameDelivered, true, before), "silence"},
 	} {
 		c := cell{mode: named(modes, tc.mode), place: place{Boundary: tc.at}, fault: named(faults, tc.fault)}
 		t.Run(c.String(), func(t *testing.T) {
 			t.Parallel()
 			need(t, "/dev/kvm")
+			if c.mode.net {
+				needRoot(t)
+			}
 			if c.mode.pulls {
 				need(t, "/dev/userfaultfd")
 			}

@@ -8,15 +8,20 @@ func (d *Device) MAC() [6]byte {
 	return mac
 }
 
-// Announce tells the network where the guest is now: it asks the driver to do
-// so, if that knows how (VIRTIO_NET_F_GUEST_ANNOUNCE), and sends these frames in the
-// guest's name. It is for a guest that has arrived here.
-func (d *Device) Announce(frames [][]byte) error {
+// Arrived asks the driver to announce the guest, if it knows how (VIRTIO_NET_F_GUEST_ANNOUNCE): it has come to
+// another host. It stays asked until it says that it did, also if it moves on before.
+func (d *Device) Arrived() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.started && d.driver.Has(featureAnnounce|featureStatus|featureControl) {
 		d.status.change(announce, 0, d.driver.Transport.ConfigChanged)
 	}
+}
+
+// Announce tells the network where the guest is now, by frames in its name. It may be called again and again.
+func (d *Device) Announce(frames [][]byte) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	var header [headerSize]byte // without offloads
 	for _, f := range frames {
 		if _, err := vector(nil).add(header[:]).add(f).writev(d.pairs[0].tap.fd); err != nil {

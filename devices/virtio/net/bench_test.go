@@ -11,6 +11,7 @@ import (
 
 	"github.com/ferryvmm/ferry/devices/virtio"
 	"github.com/ferryvmm/ferry/devices/virtio/net"
+	"github.com/ferryvmm/ferry/devices/virtio/virtiotest"
 	"github.com/ferryvmm/ferry/netmig"
 	"github.com/ferryvmm/ferry/netmig/link"
 )
@@ -234,3 +235,29 @@ type noTransport struct{ b *testing.B }
 
 func (noTransport) ConfigChanged()   {}
 func (t noTransport) Fail(err error) { t.b.Error(err) }
+
+// BenchmarkHold is what a tap's full queue costs a guest that arrives.
+func BenchmarkHold(b *testing.B) {
+	const packets = netmig.QueueLength
+	w := newWire(b, 1, virtiotest.Options{Unchecked: true})
+	if err := netlink.LinkSetTxQLen(w.tap, packets); err != nil {
+		b.Fatal(err)
+	}
+	fd := w.capture()
+	frame := stray(60)[vnetSize-10:]
+	w.Quiesce()
+	var spent time.Duration
+	for b.Loop() {
+		w.Stop()
+		w.Start()
+		for range packets {
+			if _, err := unix.Write(fd, frame); err != nil {
+				b.Fatal(err)
+			}
+		}
+		start := time.Now()
+		w.dev.Hold()
+		spent += time.Since(start)
+	}
+	b.ReportMetric(float64(spent.Microseconds())/float64(b.N), "us/full-queue")
+}

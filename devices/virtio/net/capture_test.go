@@ -196,6 +196,20 @@ func TestCaptureWithoutDriver(t *testing.T) {
 	}
 }
 
+// TestDiscard shows that a tap does not fill where a guest is to come.
+func TestDiscard(t *testing.T) {
+	tap := newFakeTap(t, 1)
+	dev := tap.device(Config{}, nil)
+	dev.Discard()
+	for range 100 { // more than it holds
+		settle(t, func() bool { return !tap.full(0, frame(100, 0)) })
+	}
+	settle(t, func() bool { return tap.empty(0) })
+	if err := dev.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestCaptureOfATapThatGoes shows that it ends without a storm.
 func TestCaptureOfATapThatGoes(t *testing.T) {
 	g := newGuest(t, 1, virtiotest.Options{})

@@ -236,6 +236,7 @@ func TestAnnounce(t *testing.T) {
 	frames := [][]byte{frame(60, 1), frame(86, 2)}
 	for _, refuse := range []uint64{0, featureAnnounce} {
 		g := newGuest(t, 1, virtiotest.Options{Refuse: refuse})
+		g.dev.Arrived()
 		if err := g.dev.Announce(frames); err != nil {
 			t.Fatal(err)
 		}

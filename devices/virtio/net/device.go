@@ -32,7 +32,7 @@ type Config struct {
 	Log            *slog.Logger
 }
 
-// Device is a network device. Stats, Announce, Deliver and Release may be called from any
+// Device is a network device. Stats, Arrived, Announce, Deliver and Release may be called from any
 // goroutine, the rest as virtio.Device says.
 type Device struct {
 	log    *slog.Logger

@@ -134,6 +134,27 @@ func FuzzTransmit(f *testing.F) {
 	})
 }
 
+// FuzzDeliver forwards any bytes to any queue: the driver gets them as they are, or they are refused.
+func FuzzDeliver(f *testing.F) {
+	f.Add(make([]byte, headerSize+ethernetSize), 0)
+	f.Add(make([]byte, headerSize+ethernetSize-1), 1)
+	f.Add(make([]byte, maxPacket), -1)
+	f.Fuzz(func(t *testing.T, data []byte, queue int) {
+		g := newGuestWith(t, 1, 4<<20, virtiotest.Options{})
+		if taken := g.dev.Deliver(queue, data); taken != (len(data) >= headerSize+ethernetSize && len(data) <= maxPacket) {
+			t.Fatalf("%d bytes: taken: %v", len(data), taken)
+		} else if !taken {
+			return
+		}
+		for range 50 {
+			g.Queue(rxQueue).Send(nil, 1536)
+		}
+		if diff := differ(data[headerSize:], g.packet(rxQueue)); diff != "" {
+			t.Fatal(diff)
+		}
+	})
+}
+
 // FuzzState makes a device of any state, and looks whether it can be one.
 func FuzzState(f *testing.F) {
 	f.Add(1, uint64(0), []byte(nil), true)

@@ -23,6 +23,11 @@ func (d *Device) Capture(more chan<- struct{}) *Capture {
 	return d.capture
 }
 
+// Discard begins to throw away what comes to the tap, until the device is closed or works: the guest that it is
+// for is still at another host. So there is little left for Hold to do, while that guest stands still: a tap's full
+// queue costs milliseconds. Precondition: the device is at rest, and has no driver.
+func (d *Device) Discard() { d.Capture(nil) }
+
 // Recover ends a capture: the guest stays here. What was captured the driver gets when the device
 // works again, before anything else. Precondition: the device is at rest.
 func (d *Device) Recover() {

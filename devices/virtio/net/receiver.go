@@ -327,5 +327,5 @@ func (r *receiver) discard() {
 	}
 }
 
-// maxDiscard is well above the 500 packets that a tap queues.
-const maxDiscard = 4096
+// maxDiscard is well above the 4096 packets that a tap is made to queue.
+const maxDiscard = 16384
