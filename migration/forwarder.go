@@ -12,8 +12,8 @@ const (
 	// runs at the target, and how long the target holds back those of its host for them.
 	drainTime = 2 * time.Millisecond
 	// echoTime is how long the source waits instead where the target's announcement is to come round,
-	// behind all of them.
-	echoTime = 100 * time.Millisecond
+	// behind all of them: long enough for busy hosts. Where it does not come the move ends so much later; the guest runs.
+	echoTime = 500 * time.Millisecond
 	// lastBatches bounds what is forwarded when that time is over.
 	lastBatches = 64
 )
@@ -36,14 +36,18 @@ type forwarder struct {
 	sent, dropped atomic.Uint64 // packets
 }
 
-// newForwarder begins. Precondition: the commit has left.
+// newForwarder begins: what is there by now leaves at once, right behind the commit, and so reaches the target before it has let its
+// own network through. Precondition: the commit has left.
 func newForwarder(link context.Context, network NetworkSource, out *outlet, failed func(error)) *forwarder {
 	f := &forwarder{
 		network: network, out: out, failed: failed, link: link,
 		started: make(chan struct{}), stopped: make(chan struct{}), done: make(chan struct{}),
 	}
 	f.waiting, f.enough = context.WithCancel(link)
-	go f.run()
+	at, cancel := context.WithCancel(link)
+	cancel()
+	first := f.step(at)
+	go f.run(first)
 	return f
 }
 
@@ -77,48 +81,62 @@ func (f *forwarder) stop() {
 	f.enough()
 }
 
-func (f *forwarder) run() {
+func (f *forwarder) run(first step) {
 	defer close(f.done)
-	unsent, err := f.forward()
-	if err != nil {
-		f.failed(linkError(err))
+	last := f.forward(first)
+	if last.err != nil {
+		f.failed(linkError(last.err))
 	}
 	select {
 	case <-f.started:
 	case <-f.stopped:
 		return
 	}
-	if err != nil {
-		f.abandon(unsent)
+	if last.err != nil {
+		f.abandon(last.packets)
 	}
 	f.network.Leave()
 }
 
-// forward sends packets, and at the end that there are no more. Where that fails it tells how many of those it had
-// got did not leave.
-func (f *forwarder) forward() (unsent int, err error) {
-	for last := 0; last < lastBatches; {
+// step is one look at what was captured.
+type step struct {
+	packets int   // that there were; with an error they did not leave
+	barrier bool  // behind them
+	err     error // of the link
+}
+
+// forward goes on from a first step, and says at the end that there are no more packets. It returns the last step.
+func (f *forwarder) forward(s step) step {
+	for last := 0; s.err == nil && !s.barrier && last < lastBatches; {
 		if f.waiting.Err() != nil {
 			last++ // what comes from here on comes too late
 		}
-		got := f.network.Next(f.waiting, batchPackets)
-		f.dropped.Store(got.Dropped)
-		n := len(got.Packets)
-		if err := f.link.Err(); err != nil {
-			return n, fmt.Errorf("%w: %w", ErrLinkLost, err)
-		}
-		if n > 0 {
-			f.buf = appendPackets(f.buf[:0], got.Packets)
-			if err := f.out.frame(header{Type: frameFrames, Count: uint32(n)}, f.buf); err != nil {
-				return n, err
-			}
-			f.sent.Add(uint64(n))
-		}
-		if got.Barrier || last > 0 && n == 0 {
+		s = f.step(f.waiting)
+		if last > 0 && s.packets == 0 {
 			break
 		}
 	}
-	return 0, f.out.frame(header{Type: frameDrained}, nil)
+	if s.err == nil {
+		s = step{err: f.out.frame(header{Type: frameDrained}, nil)}
+	}
+	return s
+}
+
+// step sends what there is, and waits for it until ctx is done.
+func (f *forwarder) step(ctx context.Context) step {
+	got := f.network.Next(ctx, batchPackets)
+	f.dropped.Store(got.Dropped)
+	s := step{packets: len(got.Packets), barrier: got.Barrier}
+	if err := f.link.Err(); err != nil {
+		s.err = fmt.Errorf("%w: %w", ErrLinkLost, err)
+	} else if s.packets > 0 {
+		f.buf = appendPackets(f.buf[:0], got.Packets)
+		s.err = f.out.frame(header{Type: frameFrames, Count: uint32(s.packets)}, f.buf)
+	}
+	if s.err == nil {
+		f.sent.Add(uint64(s.packets))
+	}
+	return s
 }
 
 // abandon counts what was captured and cannot be forwarded as lost.

@@ -94,19 +94,15 @@ func TestForwardingRouted(t *testing.T) {
 // TestLatePackets: what comes when the target has let its own through is delivered, and counted.
 func TestLatePackets(t *testing.T) {
 	n := newNetwork(t)
-	var once sync.Once
-	all := packets(3)
+	all, released := packets(3), make(chan struct{})
+	n.dst.OnRelease = func() {
+		n.src.Arrive(all...)
+		n.src.Announced()
+		close(released)
+	}
 	n.tap(func(f byte, written bool) {
-		if f == running && written {
-			once.Do(func() {
-				go func() {
-					for !slices.Contains(n.dst.Calls(), "release") {
-						time.Sleep(time.Millisecond)
-					}
-					n.src.Arrive(all...)
-					n.src.Announced()
-				}()
-			})
+		if f == running && !written {
+			<-released // not before the source could say that there are no packets
 		}
 	})
 	e := n.run(t, within(t, 20*time.Second))

@@ -15,6 +15,8 @@ type Network struct {
 	Routed bool
 	// Refuse, if set, has the target drop what it is true for.
 	Refuse func(migration.Packet) bool
+	// OnRelease, if set, is called in Release.
+	OnRelease func()
 
 	mu        sync.Mutex // guards all below
 	captured  []migration.Packet
@@ -103,7 +105,12 @@ func (n *Network) Deliver(p migration.Packet) bool {
 }
 
 // Release implements migration.NetworkTarget.
-func (n *Network) Release() { n.call("release") }
+func (n *Network) Release() {
+	n.call("release")
+	if n.OnRelease != nil {
+		n.OnRelease()
+	}
+}
 
 func (n *Network) call(name string) { n.change(func() { n.calls = append(n.calls, name) }) }
 
