@@ -189,6 +189,9 @@ func TestDetection(t *testing.T) {
 		table.Sent(dad(t, guest, b))
 		table.Sent(na(t, guest, b, 0x20))
 		check(t, "used before the time", table, known(guest, a, b)...)
+		time.Sleep(time.Hour)
+		table.Sent(dad(t, guest, a))
+		check(t, "asked for again when it was forgotten", table)
 	})
 }
 

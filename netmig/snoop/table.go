@@ -88,7 +88,7 @@ func (t *Table) learn(c claim) {
 	}
 	all := t.family(c.IP)
 	if i := t.find(c.IP); i >= 0 {
-		if old := (*all)[i]; old.MAC == c.MAC && old.VLAN == c.VLAN {
+		if old := (*all)[i]; old.MAC == c.MAC && old.VLAN == c.VLAN && old.until.After(now) {
 			e.Router = e.Router || old.Router && !c.router
 			e.until = later(e.until, old.until)
 			if e.from.After(old.from) {
