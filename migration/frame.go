@@ -33,6 +33,11 @@ const (
 	framePulled  frameType = 14 // target to source: pulledMessage
 	frameFetch   frameType = 15 // target to source: nothing; send all that is missing
 
+	// Control, behind a Commit with flagFrames.
+	frameFrames    frameType = 16 // source to target: Count packets that came for the guest; see packets.go
+	frameDrained   frameType = 17 // source to target: nothing; there will be no more of them
+	frameDelivered frameType = 18 // target to source, behind Running: deliveredMessage; the answer to Drained
+
 	// On a connection with RoleAsk.
 	frameAnswer frameType = 12 // answerMessage
 
@@ -55,6 +60,7 @@ const (
 	flagFinal              // Pages, RoundEnd: the guest is stopped, no round follows
 	flagLast               // Blob: its last bytes. Missing: the last runs
 	flagReply              // Ping: answers one
+	flagFrames             // Commit: what comes for the guest is forwarded, up to Drained
 )
 
 const (
@@ -78,10 +84,12 @@ func (t frameType) limit() (uint32, bool) {
 		return 64 << 20, true
 	case frameReserved, frameRefused, frameAbort:
 		return 64 << 10, true
-	case framePrepared, frameCommit, frameRunning, framePulled, frameAnswer, frameRoundEnd, frameEnd:
+	case framePrepared, frameCommit, frameRunning, framePulled, frameAnswer, frameRoundEnd, frameEnd, frameDelivered:
 		return 4 << 10, true
-	case frameRelease, frameRoundAck, framePing, frameFetch, frameTaken:
+	case frameRelease, frameRoundAck, framePing, frameFetch, frameTaken, frameDrained:
 		return 0, true
+	case frameFrames:
+		return maxFrames, true
 	case frameMissing:
 		return maxRuns * runSize, true
 	case frameWant:
@@ -155,7 +163,7 @@ func parseHeader(b []byte, seq uint32) (header, error) {
 		return h, fmt.Errorf("%w: frame type %d", ErrProtocol, h.Type)
 	case h.Length > limit:
 		return h, fmt.Errorf("%w: %v of %d bytes, more than %d", ErrProtocol, h.Type, h.Length, limit)
-	case h.Flags&^(flagSummed|flagFinal|flagLast|flagReply) != 0:
+	case h.Flags&^(flagSummed|flagFinal|flagLast|flagReply|flagFrames) != 0:
 		return h, fmt.Errorf("%w: %v with flags %#x", ErrProtocol, h.Type, h.Flags)
 	}
 	return h, nil

@@ -22,6 +22,9 @@ func _() {
 	_ = x[frameMissing-13]
 	_ = x[framePulled-14]
 	_ = x[frameFetch-15]
+	_ = x[frameFrames-16]
+	_ = x[frameDrained-17]
+	_ = x[frameDelivered-18]
 	_ = x[frameAnswer-12]
 	_ = x[framePages-20]
 	_ = x[frameRoundEnd-21]
@@ -32,20 +35,20 @@ func _() {
 }
 
 const (
-	_frameType_name_0 = "ReserveReservedRefusedStatePreparedCommitRunningReleaseAbortPingRoundAckAnswerMissingPulledFetch"
+	_frameType_name_0 = "ReserveReservedRefusedStatePreparedCommitRunningReleaseAbortPingRoundAckAnswerMissingPulledFetchFramesDrainedDelivered"
 	_frameType_name_1 = "PagesRoundEndBlobTaken"
 	_frameType_name_2 = "Want"
 	_frameType_name_3 = "End"
 )
 
 var (
-	_frameType_index_0 = [...]uint8{0, 7, 15, 22, 27, 35, 41, 48, 55, 60, 64, 72, 78, 85, 91, 96}
+	_frameType_index_0 = [...]uint8{0, 7, 15, 22, 27, 35, 41, 48, 55, 60, 64, 72, 78, 85, 91, 96, 102, 109, 118}
 	_frameType_index_1 = [...]uint8{0, 5, 13, 17, 22}
 )
 
 func (i frameType) String() string {
 	switch {
-	case 1 <= i && i <= 15:
+	case 1 <= i && i <= 18:
 		i -= 1
 		return _frameType_name_0[_frameType_index_0[i]:_frameType_index_0[i+1]]
 	case 20 <= i && i <= 23:

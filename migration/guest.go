@@ -55,6 +55,8 @@ type Built interface {
 	// returns once the first KVM_RUN may have begun. Record.Started is durable by then. An error means that nothing
 	// ran, and that nothing ever will: the guest is lost.
 	Start() error
+	// Network is the guest's network, nil if it has none.
+	Network() NetworkTarget
 	// Discard gives everything back. It is called instead of Start, when no
 	// page is on its way any more.
 	Discard() error

@@ -11,7 +11,9 @@ import (
 // The protocol versions that this vmm speaks.
 const (
 	VersionMin = 1
-	VersionMax = 2 // 2: pages after the commit (pull)
+	VersionMax = 3 // 2: pages after the commit (pull). 3: packets after the commit
+
+	versionFrames = 3 // from which on packets are forwarded
 )
 
 // HelloSize is the length of a Hello on the wire, in every version.

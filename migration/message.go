@@ -57,6 +57,13 @@ type pulledMessage struct {
 	Faults Faults `cbor:"faults"`
 }
 
+// deliveredMessage counts the packets that the source forwarded.
+type deliveredMessage struct {
+	Packets uint64 `cbor:"packets"`
+	Dropped uint64 `cbor:"dropped"` // of these: the guest could not be given them
+	Late    uint64 `cbor:"late"`    // of these: they came when those of this host were let through already
+}
+
 type answerMessage struct {
 	Query  Query  `cbor:"query"`
 	Answer Answer `cbor:"answer"`

@@ -32,6 +32,11 @@ type model struct {
 	srcKnows, tgtKnows bool   // that the link is lost
 	net                bool   // new connections can be made
 
+	// One packet comes for the guest while it is paused at the source.
+	forwarding   bool // it is to be sent
+	atSrc, atTgt bool // the guest was given it
+	hasty        bool // the source did not wait for an answer
+
 	// Memory is one page. Stale: the target's copy, as it will be when all that
 	// is under way has come, is not the source's. Bit: the source will send it.
 	log, stale, bit, owed bool
@@ -46,6 +51,7 @@ type model struct {
 type modelHow struct {
 	mode   Mode
 	wait   bool  // --pause-before-switchover
+	frames bool  // packets are forwarded
 	shared bool  // the record is on storage that both hosts see
 	fence  bool  // there is a fencing hook, which says the truth
 	person bool  // a person resolves, and says the truth
@@ -117,7 +123,7 @@ func (m *model) key() string {
 	flag(t.pages, t.hasState, t.built, t.pull, t.whole, t.fetch, t.tell, m.building)
 	flag(m.srcUp, m.srcSup, m.pending, m.large, m.srcRuns, m.tgtUp, m.tgtRuns, m.started)
 	flag(m.deadTo, m.deadFrom, m.srcKnows, m.tgtKnows, m.net, m.log, m.stale, m.bit)
-	flag(m.owed, m.cancels, m.fenced)
+	flag(m.owed, m.cancels, m.fenced, m.forwarding, m.atSrc, m.atTgt, m.hasty, s.draining, t.frames)
 	for _, q := range []string{m.todo, m.toTgt, m.bulk, m.toSrc} {
 		b = append(append(b, q...), 0xff)
 	}
@@ -135,7 +141,7 @@ func (m *model) send(queue *string, dead bool, f frameType) {
 
 // source gives an event to the source and does the quick actions, as sender does.
 func (m *model) source(in sourceInput) {
-	in.err, in.canPull = errModel, true
+	in.err, in.canPull, in.forwards = errModel, true, m.how.frames
 	if in.event == onLastCounted {
 		in.now = 2 * time.Second // longer than the limit
 	}
@@ -151,7 +157,11 @@ func (m *model) source(in sourceInput) {
 			m.send(&m.toTgt, m.deadTo, frameRelease)
 		case doAbort:
 			m.send(&m.toTgt, m.deadTo, frameAbort)
-		case doInterrupt, doCut:
+		case doForward:
+			m.forwarding = true
+		case doInterrupt:
+			m.forwarding = false
+		case doCut:
 		default:
 			m.todo += string([]byte{byte(a)})
 		}
@@ -177,7 +187,7 @@ func (m *model) act() {
 		m.push()
 		m.send(&m.bulk, m.deadTo, frameRoundEnd)
 	case doPause:
-		m.srcRuns = false
+		m.srcRuns, m.atSrc = false, false // after a stop that was abandoned it is another one
 	case doFinish:
 		m.push()
 		m.send(&m.toTgt, m.deadTo, frameState)
@@ -191,7 +201,7 @@ func (m *model) act() {
 		}
 		m.send(&m.bulk, m.deadTo, end)
 	case doResume:
-		m.srcRuns = true
+		m.srcRuns, m.atSrc = true, true
 	case doUntrack:
 		m.log, m.bit = false, false
 	case doServe, doFetch:
@@ -199,7 +209,7 @@ func (m *model) act() {
 			m.send(&m.bulk, m.deadTo, framePages)
 		}
 	case doPart:
-		m.deadTo, m.deadFrom, m.srcKnows = true, true, true
+		m.deadTo, m.deadFrom, m.srcKnows, m.forwarding = true, true, true, false
 	case doRejoin, doRejoinAgain:
 		m.outcome, m.pending = m.rejoin(), true
 		return
@@ -218,7 +228,7 @@ func (m *model) act() {
 func (m *model) settleDown() {
 	for !m.pending && m.todo != "" {
 		switch sourceAction(m.todo[0]) {
-		case doOffer, doCount, doWait, doSave, doLastCount, doUntrack, doPart:
+		case doOffer, doCount, doWait, doSave, doLastCount, doUntrack, doPart, doDrain:
 			m.act()
 			if m.pending {
 				m.told()

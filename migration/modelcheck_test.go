@@ -14,14 +14,15 @@ func TestModel(t *testing.T) {
 		{mode: Precopy, faults: 1},
 		{mode: Hybrid, faults: 1},
 		{mode: StopCopy, faults: 1, wait: true},
-		{mode: StopCopy, faults: 2},
+		{mode: StopCopy, faults: 2, frames: true},
 		{mode: StopCopy, faults: 1, person: true},
 		{mode: StopCopy, faults: 1, fence: true},
 		{mode: StopCopy, faults: 1, shared: true},
 		{mode: Postcopy, faults: 2},
 		{mode: Postcopy, faults: 1, shared: true, person: true},
+		{mode: Postcopy, faults: 1, frames: true},
 	} {
-		t.Run(fmt.Sprintf("%s, faults %d, wait %v, shared %v, fence %v, person %v", how.mode, how.faults, how.wait, how.shared, how.fence, how.person), func(t *testing.T) {
+		t.Run(fmt.Sprintf("%s, faults %d, wait %v, frames %v, shared %v, fence %v, person %v", how.mode, how.faults, how.wait, how.frames, how.shared, how.fence, how.person), func(t *testing.T) {
 			how.faults -= spared
 			situations, ends, wrong := explore(&how)
 			if wrong != "" {
@@ -194,6 +195,8 @@ func (m *model) wrong() string {
 		return "the target runs, and the source's record says that it never will"
 	case m.tgtRuns && m.stale && !m.owed:
 		return "the target runs with a page that is not the source's"
+	case m.atSrc && m.atTgt:
+		return "a packet is given to the guest twice"
 	case m.log && m.stale && !m.bit && !m.owed:
 		return "a dirty bit is lost"
 	case m.src.done() && m.src.outcome == OutcomeCompleted && !m.started:
@@ -219,6 +222,8 @@ func (m *model) end() (wrong, owner string) {
 			return "nobody comes back to the pull", ""
 		}
 		return "", "lost"
+	case m.tgtRuns && m.how.frames && m.faults == m.how.faults && !m.hasty && !m.atTgt:
+		return "a packet is lost", ""
 	case m.tgtRuns:
 		return "", "target"
 	case !m.srcUp, m.src.outcome == OutcomeLost, m.src.outcome == OutcomeCompleted && !m.tgtUp:

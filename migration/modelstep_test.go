@@ -71,6 +71,13 @@ func (m *model) work(try trying) {
 			})
 		}
 	}
+	if m.forwarding && m.srcUp {
+		try("forwards", func(n *model) {
+			n.forwarding = false
+			n.send(&n.toTgt, n.deadTo, frameFrames)
+			n.send(&n.toTgt, n.deadTo, frameDrained)
+		})
+	}
 	if m.building {
 		try("built", func(n *model) {
 			n.building = false
@@ -83,13 +90,15 @@ func (m *model) work(try trying) {
 	}
 }
 
-// arrivals are the events of the frames of a source.
-var arrivals = map[frameType]targetEvent{frameReserve: gotReserve, frameState: gotState, frameCommit: gotCommit, frameRelease: gotRelease,
-	frameAbort: gotAbort, frameRoundEnd: gotRoundEnd, frameEnd: gotAllPages, frameLeft: gotAllPages, framePages: gotPulled}
+// events are those of the frames of a source.
+var events = map[frameType]targetEvent{frameReserve: gotReserve, frameState: gotState, frameCommit: gotCommit, frameRelease: gotRelease,
+	frameAbort: gotAbort, frameRoundEnd: gotRoundEnd, frameEnd: gotAllPages, frameLeft: gotAllPages, framePages: gotPulled,
+	frameFrames: gotFrames, frameDrained: gotDrained}
 
 // replies are the events of the frames of a target.
 var replies = map[frameType]sourceEvent{frameReserved: onReserved, frameRefused: onRefused, frameRoundAck: onRoundAck,
-	framePrepared: onPrepared, frameRunning: onRunning, frameAbort: onAbort, framePulled: onPulled, frameFetch: onFetch}
+	framePrepared: onPrepared, frameRunning: onRunning, frameAbort: onAbort, framePulled: onPulled, frameFetch: onFetch,
+	frameDelivered: onDelivered}
 
 // deliver is what comes out of the link. In what is done about it the target may
 // be killed between any two of its actions, and its record may fail.
@@ -106,7 +115,7 @@ func (m *model) deliver(try trying) {
 				if f == framePages {
 					n.stale, n.owed = false, false
 				}
-				n.target(targetInput{event: arrivals[f], left: f == frameLeft}, fail, lives)
+				n.target(targetInput{event: events[f], left: f == frameLeft, frames: n.how.frames}, fail, lives)
 			}
 		}
 		try(f.String()+" comes", arrive(false, -1))
@@ -115,7 +124,7 @@ func (m *model) deliver(try trying) {
 		}
 		dry := *m
 		*queue(&dry) = q[1:]
-		for lives := range dry.target(targetInput{event: arrivals[f], left: f == frameLeft}, false, -1) {
+		for lives := range dry.target(targetInput{event: events[f], left: f == frameLeft, frames: m.how.frames}, false, -1) {
 			try(f.String()+" comes, killed after "+strconv.Itoa(lives)+" actions", func(n *model) {
 				n.faults--
 				arrive(false, lives)(n)
@@ -167,7 +176,13 @@ func (m *model) notice(try trying) {
 		})
 	}
 	if m.srcUp && m.src.state == sourceCommitted {
-		try("source waits no longer", func(n *model) { n.source(sourceInput{event: onLinkLost}) })
+		try("source waits no longer", func(n *model) {
+			n.hasty = n.how.frames
+			n.source(sourceInput{event: onLinkLost})
+		})
+	}
+	if m.srcUp && m.src.state == sourceDraining && !m.forwarding && (m.deadTo || m.deadFrom) {
+		try("source does not wait for the packets", func(n *model) { n.source(sourceInput{event: onUndelivered}) })
 	}
 	if !m.net {
 		try("network back", func(n *model) { n.net = true })

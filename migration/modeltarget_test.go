@@ -32,7 +32,8 @@ func (m *model) target(in targetInput, fail bool, lives int) int {
 // perform does one action; ok says that it had an outcome.
 func (m *model) perform(a targetAction, fail bool) (outcome targetEvent, ok bool) {
 	say := map[targetAction]frameType{actSayReserved: frameReserved, actSayRefused: frameRefused, actAckRound: frameRoundAck,
-		actSayPrepared: framePrepared, actSayRunning: frameRunning, actSayAbort: frameAbort, actSayPulled: framePulled, actSayFetch: frameFetch}
+		actSayPrepared: framePrepared, actSayRunning: frameRunning, actSayAbort: frameAbort, actSayPulled: framePulled, actSayFetch: frameFetch,
+		actSayDelivered: frameDelivered}
 	if f, ok := say[a]; ok {
 		m.send(&m.toSrc, m.deadFrom, f)
 		return 0, false
@@ -51,6 +52,8 @@ func (m *model) perform(a targetAction, fail bool) (outcome targetEvent, ok bool
 	case actStart:
 		m.tgtRuns, m.started = true, true
 		return gotStarted, true
+	case actDeliver:
+		m.atTgt = true
 	case actTombstone:
 		if m.record == wordStarted {
 			return gotTombstoneFailed, true
@@ -82,7 +85,7 @@ func (m *model) killTarget() {
 
 // killSource kills the source's machine. Its supervisor forgets the move.
 func (m *model) killSource() {
-	m.srcUp, m.srcRuns, m.pending, m.todo = false, false, false, ""
+	m.srcUp, m.srcRuns, m.forwarding, m.pending, m.todo = false, false, false, false, ""
 	m.deadTo, m.deadFrom = true, true
 	m.toSrc = ""
 	if m.srcSup {

@@ -28,6 +28,7 @@ type receiver struct {
 	stopBuilding context.CancelFunc
 
 	restoring restoring
+	arrivals  arrivals
 
 	mu       sync.Mutex // guards all below, and is held while actions are executed
 	machine  target
@@ -36,7 +37,8 @@ type receiver struct {
 	unwanted Built // to be discarded at the end
 	blobs    *blobs
 	sections []Section
-	acked    uint32 // rounds
+	packets  []Packet // to be delivered by actDeliver; in the bytes that came
+	acked    uint32   // rounds
 	rounds   rounds
 	down     Downtime
 	joining  map[Role]net.Conn // connections that came after a link was lost
@@ -62,6 +64,7 @@ func receive(ctx context.Context, c ReceiveConfig) (Result, error) {
 	<-r.building.Done() // the machine is at its end
 	stop()
 	close(r.gone)
+	r.arrivals.end()
 	r.wg.Wait()
 	r.pull.close()
 	r.discard()
@@ -180,7 +183,19 @@ func (r *receiver) handle(h header, p []byte) error {
 		if want := (Query{Move: r.Hello.Move, Epoch: r.Hello.Epoch}); q != want {
 			return fmt.Errorf("%w: commit of %v, epoch %d, in the move %v, epoch %d", ErrProtocol, q.Move, q.Epoch, want.Move, want.Epoch)
 		}
-		in.event = gotCommit
+		in.event, in.frames = gotCommit, h.Flags&flagFrames != 0
+	case frameFrames:
+		packets, err := parsePackets(nil, h.Count, p)
+		if err != nil {
+			return err
+		}
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.packets = packets
+		r.postLocked(targetInput{event: gotFrames})
+		return nil
+	case frameDrained:
+		in.event = gotDrained
 	case frameRelease:
 		in.event = gotRelease
 	case frameAbort:
@@ -238,6 +253,7 @@ func (r *receiver) result() (Result, error) {
 		Rounds:        r.rounds.all,
 		TotalMS:       milliseconds(time.Since(r.begin)),
 		Downtime:      r.down,
+		Network:       r.arrivals.forwarded(),
 	}
 	if len(r.desc.Modes) > 0 {
 		res.Mode = string(r.desc.Modes[0])

@@ -48,6 +48,10 @@ func (r *receiver) execute(a targetAction) (outcome targetInput, ok bool) {
 		return lost(r.pull.sayMissing(r.ctl))
 	case actSayFetch:
 		return lost(r.ctl.frame(header{Type: frameFetch}, nil))
+	case actDeliver:
+		r.arrivals.deliver(r.packets)
+	case actSayDelivered:
+		return r.say(header{Type: frameDelivered}, r.arrivals.drained())
 	case actPart:
 		r.part()
 	case actFilled:
@@ -215,11 +219,15 @@ func (r *receiver) record() (targetInput, bool) {
 
 func (r *receiver) startGuest() (targetInput, bool) {
 	begin := time.Now()
+	if r.machine.frames {
+		r.arrivals.hold(r.built.Network())
+	}
 	err := r.built.Start()
 	r.down.ResumeMS = milliseconds(time.Since(begin))
 	if err != nil {
 		return targetInput{event: gotStartFailed, err: err}, true
 	}
+	r.arrivals.started()
 	return targetInput{event: gotStarted}, true
 }
 

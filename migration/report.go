@@ -117,6 +117,7 @@ func (s *sender) sum(o Outcome) (Result, error) {
 	r.PulledPages = r.UrgentPages + s.pushedPages.Load()
 	r.Rounds, r.PageBytes = s.rounds.all, s.rounds.bytes+r.PulledPages*guestmem.PageSize
 	r.Faults, r.Rejoins = s.faults, s.rejoins
+	r.Network = s.forwarded()
 	r.Phases, r.Pages, r.Forecast = s.phases(), s.pageCounts(), s.expected
 	r.Throttle = s.throttled
 	err := m.cause
@@ -131,6 +132,16 @@ func (s *sender) sum(o Outcome) (Result, error) {
 		err = s.times.resumeErr
 	}
 	return r, err
+}
+
+// forwarded counts what was captured. The caller holds mu.
+func (s *sender) forwarded() Forwarded {
+	if s.forwarder == nil {
+		return Forwarded{}
+	}
+	return Forwarded{
+		Frames: s.forwarder.sent.Load(), Dropped: s.forwarder.dropped.Load() + s.delivered.Dropped, Late: s.delivered.Late,
+	}
 }
 
 // phases is how long each part took. The caller holds mu.

@@ -81,6 +81,17 @@ type Result struct {
 	UrgentPages uint64 `json:"urgent_pages"`
 	Faults      Faults `json:"faults"`
 	Rejoins     int    `json:"rejoins"` // links lost and made anew in pull
+
+	Network Forwarded `json:"network"`
+}
+
+// Forwarded counts packets that came for the guest at its source, from its pause on, and could not be given to it there.
+type Forwarded struct {
+	Frames  uint64 `json:"frames_forwarded"` // sent to the target
+	Dropped uint64 `json:"frames_dropped"`   // lost: they found the buffers of one side full, or no link
+	// Late is how many of Frames came to the target when it had let those of its host through already: these
+	// alone may have been overtaken.
+	Late uint64 `json:"frames_late"`
 }
 
 // Phases are the times of a move's parts. Those that it did not have are 0.

@@ -22,7 +22,9 @@ type SendConfig struct {
 	Memory      *guestmem.Memory
 	Description Description            // Modes, Keep and ResidentBytes are filled in
 	Blobs       map[string]io.ReaderAt // the bytes of Description.Blobs by id
-	Mode        Mode                   // Precopy if empty
+	// Network is the guest's network, nil if it has none or if that goes with it (Local).
+	Network NetworkSource
+	Mode    Mode // Precopy if empty
 	// DowntimeLimit bounds the forecast at which precopy stops the guest. 50 ms if 0.
 	DowntimeLimit time.Duration
 	// Bandwidth limits what Bulk carries while the guest runs, in bits a second. 0: none.

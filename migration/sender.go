@@ -38,8 +38,10 @@ type sender struct {
 	shown   time.Time
 	seal    func() error // a file: writes its end and syncs it
 	server  *server      // while the target pulls
-	fetched bool         // the target wants all that is missing
-	sampled time.Time    // when the dirty log was looked at last
+	// forwarder is nil before the commit, and where nothing is forwarded. It is set while mu is held.
+	forwarder *forwarder
+	fetched   bool      // the target wants all that is missing
+	sampled   time.Time // when the dirty log was looked at last
 
 	owed                   *owed         // what the target pulls; set before the server is made
 	urgentPages            atomic.Uint64 // sent because they were waited for
@@ -61,8 +63,9 @@ type sender struct {
 	sentBefore uint64      // bytes, over connections that are no more
 	rejoins    int
 	faults     Faults
-	diverging  bool        // the guest was seen to write faster than the link takes
-	timer      *time.Timer // fires when the commit has been unanswered for undecidedAfter
+	delivered  deliveredMessage // of the target, at the end of the forwarding
+	diverging  bool             // the guest was seen to write faster than the link takes
+	timer      *time.Timer      // fires when the commit has been unanswered for undecidedAfter
 
 	throttle  throttle
 	throttled Throttled // at the end
@@ -159,6 +162,7 @@ func (s *sender) run(ctx context.Context) (Result, error) {
 			<-s.wake
 		case act == doEnd:
 			s.speedUp()
+			s.forwarder.stop()
 			return s.result()
 		default:
 			s.do(ctx, act)
@@ -228,11 +232,11 @@ func (s *sender) postLocked(in sourceInput) {
 	for _, a := range acts {
 		switch a {
 		case doCommit:
-			s.times.committing = time.Now()
-			if err := s.ctl.message(header{Type: frameCommit}, Query{Move: s.Move, Epoch: s.Epoch}); err != nil {
-				s.postLocked(sourceInput{event: onLinkLost, err: linkError(err)})
-			}
+			s.commit()
 			s.timer = time.AfterFunc(undecidedAfter, s.undecided)
+		case doForward:
+			l := s.link
+			s.forwarder = newForwarder(s.interrupted, s.Network, l.out, func(err error) { s.lost(l, err) })
 		case doRelease:
 			_ = s.ctl.frame(header{Type: frameRelease}, nil) // the target does without
 		case doAbort:
@@ -256,6 +260,19 @@ func (s *sender) postLocked(in sourceInput) {
 			default:
 			}
 		}
+	}
+}
+
+// commit gives the guest away. The caller holds mu.
+func (s *sender) commit() {
+	h := header{Type: frameCommit}
+	if s.machine.forwards {
+		h.Flags = flagFrames
+		s.Network.Commit()
+	}
+	s.times.committing = time.Now()
+	if err := s.ctl.message(h, Query{Move: s.Move, Epoch: s.Epoch}); err != nil {
+		s.postLocked(sourceInput{event: onLinkLost, err: linkError(err)})
 	}
 }
 

@@ -112,7 +112,11 @@ func (s *sender) execute(ctx context.Context, a sourceAction) (sourceInput, erro
 		return s.rejoin(ctx), nil
 	case doRejoin:
 		return s.rejoin(ctx), nil
+	case doDrain:
+		s.drain()
+		return sourceInput{}, nil
 	case doResume:
+		s.forwarder.stop() // its copies are the guest's
 		return sourceInput{}, s.resume()
 	case doUntrack:
 		return sourceInput{}, s.untrack()
@@ -440,6 +444,21 @@ func (s *sender) resume() error {
 		s.times.resumeErr = fmt.Errorf("resume: %w", err)
 	}
 	return nil // there is nobody who could do better
+}
+
+// drain has the rest of what comes for the guest here forwarded, and sees to it that the target's word on that
+// is not waited for in vain.
+func (s *sender) drain() {
+	s.forwarder.start()
+	time.AfterFunc(s.forwarder.patience()+switchSilence, func() {
+		s.post(sourceInput{event: onUndelivered})
+	})
+	s.mu.Lock()
+	all := s.machine.state == sourceDraining
+	s.mu.Unlock()
+	if all {
+		s.report(PhaseRelease)
+	}
 }
 
 // untrack stops the log; no dirty page is forgotten.

@@ -42,6 +42,7 @@ func (s *sender) handle(h header, p []byte) error {
 		}
 		s.times.reserved = now
 		in.event, in.rehearsal, in.canPull = onReserved, time.Duration(m.Rehearsal), m.Pull && s.urgent != nil
+		in.forwards = m.Version >= versionFrames && s.Network != nil
 	case frameRefused, frameAbort:
 		r := new(Refusal)
 		if err := decode(h.Type, p, r); err != nil {
@@ -74,6 +75,11 @@ func (s *sender) handle(h header, p []byte) error {
 			return err
 		}
 		in.event, s.faults, s.times.pulled = onPulled, m.Faults, now
+	case frameDelivered:
+		if err := decode(h.Type, p, &s.delivered); err != nil {
+			return err
+		}
+		in.event = onDelivered
 	case frameFetch:
 		in.event = onFetch
 	default:

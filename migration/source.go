@@ -17,6 +17,7 @@ type sourceInput struct {
 
 	rehearsal time.Duration // Reserved
 	canPull   bool          // Reserved: the target can start with pages missing
+	forwards  bool          // Reserved: what comes for the guest can be forwarded
 	diverging bool          // Counted: the guest was seen to write faster than the link takes
 	save      time.Duration // Counted: forecast of pausing and saving
 	roundTrip time.Duration // Counted
@@ -46,6 +47,8 @@ type source struct {
 	canPull  bool // the target can start with pages missing
 	overdue  bool // the push has lasted too long
 	pull     bool // pages are left for the target to pull
+	forwards bool // what comes for the guest is forwarded, from the commit on
+	draining bool // … and the target runs it, and has not got all of that
 
 	outcome Outcome // at the end
 	cause   error   // of an end that is not Completed
@@ -74,6 +77,8 @@ func (s *source) Step(in sourceInput) ([]sourceAction, error) {
 		return s.sealing(in)
 	case s.state == sourcePulling || s.state == sourceRejoining:
 		return s.pulling(in)
+	case s.state == sourceDraining:
+		return s.drain(in)
 	case in.event == onTimeout && s.mode.mayPull() && s.state > sourceNew && s.state < sourcePausing && (s.canPull || s.state < sourceOffering):
 		// Out of time is no reason to give up, but to stop pushing.
 		s.overdue = true
@@ -92,7 +97,7 @@ func (s *source) Step(in sourceInput) ([]sourceAction, error) {
 		}
 	case sourceReserving:
 		if in.event == onReserved {
-			s.forecast.rehearsal, s.canPull = in.rehearsal, in.canPull
+			s.forecast.rehearsal, s.canPull, s.forwards = in.rehearsal, in.canPull, in.forwards
 			if s.mode.mustPull() && !s.canPull {
 				return s.unwind(OutcomeFailed, sourceInput{event: in.event, err: ErrNoPull})
 			}
@@ -224,6 +229,9 @@ func (s *source) commit() ([]sourceAction, error) {
 	if s.keep {
 		return s.to(sourceSealing, doResume, doUntrack, doSeal)
 	}
+	if s.forwards {
+		return s.to(sourceCommitted, doCommit, doForward)
+	}
 	return s.to(sourceCommitted, doCommit)
 }
 
@@ -249,17 +257,7 @@ func (s *source) afterCommit(in sourceInput) ([]sourceAction, error) {
 		if in.event == onStarted && s.state != sourceInDoubt {
 			return nil, s.illegal(in)
 		}
-		if s.pull {
-			if s.state == sourceInDoubt {
-				return s.to(sourceRejoining, doPart, doRejoin)
-			}
-			return s.to(sourcePulling, doServe)
-		}
-		s.outcome = OutcomeCompleted
-		if s.state == sourceInDoubt {
-			return s.to(sourceCompleted, doUntrack, doEnd)
-		}
-		return s.to(sourceCompleted, doRelease, doUntrack, doEnd)
+		return s.running()
 	case onUnstarted:
 		if s.state != sourceInDoubt {
 			return nil, s.illegal(in)
@@ -293,14 +291,61 @@ func (s *source) afterCommit(in sourceInput) ([]sourceAction, error) {
 	return nil, s.illegal(in)
 }
 
+// running is what follows when the guest is known to run at the target.
+func (s *source) running() ([]sourceAction, error) {
+	var acts []sourceAction
+	if s.forwards {
+		acts = append(acts, doDrain)
+	}
+	joined := s.state == sourceCommitted
+	s.draining = s.forwards && joined
+	switch {
+	case s.pull && joined:
+		return s.to(sourcePulling, append(acts, doServe)...)
+	case s.pull:
+		return s.to(sourceRejoining, append(acts, doPart, doRejoin)...)
+	case s.draining:
+		return s.to(sourceDraining, acts...)
+	case joined:
+		acts = append(acts, doRelease)
+	}
+	s.outcome = OutcomeCompleted
+	return s.to(sourceCompleted, append(acts, doUntrack, doEnd)...)
+}
+
+// drain is what happens while the guest runs at the target with all of its memory, and packets
+// that came for it here are on their way. Whatever becomes of them, the move is complete.
+func (s *source) drain(in sourceInput) ([]sourceAction, error) {
+	switch in.event {
+	case onDelivered, onUndelivered, onLinkLost, onAbort, onFailed, onGiveUp:
+		return s.completed()
+	case onCancel, onTimeout:
+		return nil, nil // too late
+	}
+	return nil, s.illegal(in)
+}
+
+func (s *source) completed() ([]sourceAction, error) {
+	s.outcome = OutcomeCompleted
+	return s.to(sourceCompleted, doRelease, doUntrack, doEnd)
+}
+
 // pulling is what happens while the guest runs at the target and pages of it are
 // here alone. There is no way back.
 func (s *source) pulling(in sourceInput) ([]sourceAction, error) {
 	joined := s.state == sourcePulling
 	switch in.event {
 	case onPulled:
-		s.outcome = OutcomeCompleted
-		return s.to(sourceCompleted, doRelease, doUntrack, doEnd)
+		if s.draining {
+			return s.to(sourceDraining)
+		}
+		return s.completed()
+	case onDelivered, onUndelivered:
+		if in.event == onDelivered && joined && !s.draining {
+			return nil, s.illegal(in)
+		}
+		s.draining = false
+		return nil, nil
 	case onFetch:
 		if !joined {
 			return nil, s.illegal(in)
@@ -310,6 +355,7 @@ func (s *source) pulling(in sourceInput) ([]sourceAction, error) {
 		if !joined {
 			return nil, nil
 		}
+		s.draining = false // a link that is made anew is for pages
 		return s.to(sourceRejoining, doPart, doRejoin)
 	case onRejoined:
 		if joined {

@@ -23,6 +23,9 @@ func sourceAt(t testing.TB, want sourceState, mode Mode, keep bool) source {
 		s.mode = Postcopy
 		script = append(slices.Delete(script, 3, 7), onRunning)
 	}
+	if want == sourceDraining {
+		script = append(script, onRunning)
+	}
 	if s.wait = want == sourceWaiting; s.wait {
 		script = slices.Insert(script, slices.Index(script, onPaused)+1, onContinue)
 	}
@@ -48,7 +51,7 @@ func sourceAt(t testing.TB, want sourceState, mode Mode, keep bool) source {
 		if s.state == want {
 			return s
 		}
-		if _, err := s.Step(sourceInput{event: e, err: errors.New("why"), canPull: true, pages: uint64(len(script))}); err != nil {
+		if _, err := s.Step(sourceInput{event: e, err: errors.New("why"), canPull: true, forwards: want == sourceDraining, pages: uint64(len(script))}); err != nil {
 			t.Fatalf("on the way to %v: %v", want, err)
 		}
 	}
@@ -122,6 +125,12 @@ func TestSourceTransitions(t *testing.T) {
 		onPulled: pulled, onLost: dead, onGiveUp: left, onLinkLost: {to: sourceRejoining}, onAbort: {to: sourceRejoining}, onFailed: {to: sourceRejoining},
 		onRejoined: {sourcePulling, []sourceAction{doServe}}, onNotJoined: {sourceRejoining, []sourceAction{doRejoinAgain}},
 		onCancel: {to: sourceRejoining}, onTimeout: {to: sourceRejoining},
+		onDelivered: {to: sourceRejoining}, onUndelivered: {to: sourceRejoining},
+	}
+	pulling[onUndelivered] = step{to: sourcePulling}
+	draining := map[sourceEvent]step{onCancel: {to: sourceDraining}, onTimeout: {to: sourceDraining}}
+	for _, e := range []sourceEvent{onDelivered, onUndelivered, onLinkLost, onAbort, onFailed, onGiveUp} {
+		draining[e] = pulled
 	}
 	table := map[sourceState]map[sourceEvent]step{
 		sourceNew:       fresh,
@@ -141,6 +150,7 @@ func TestSourceTransitions(t *testing.T) {
 		sourceSealing:   sealing,
 		sourcePulling:   pulling,
 		sourceRejoining: rejoining,
+		sourceDraining:  draining,
 		sourceLost:      ends(sourceLost),
 		sourceCompleted: ends(sourceCompleted),
 		sourceUnwound:   ends(sourceUnwound),
@@ -284,5 +294,43 @@ func TestTimeoutEndsAWait(t *testing.T) {
 	s.canPull = true
 	if _, err := s.Step(sourceInput{event: onTimeout, err: ErrTimeout}); err != nil || s.state != sourceUnwound || s.outcome != OutcomeCancelled {
 		t.Errorf("got %v, %v, %v; want it cancelled", s.state, s.outcome, err)
+	}
+}
+
+// TestForwardingStates: packets are forwarded from the commit on, beside a pull if there is one, and the move
+// ends when the target has them, or the link is gone.
+func TestForwardingStates(t *testing.T) {
+	type step struct {
+		event sourceEvent
+		to    sourceState
+		acts  []sourceAction
+	}
+	end := []sourceAction{doRelease, doUntrack, doEnd}
+	for name, tc := range map[string]struct {
+		pull  bool
+		steps []step
+	}{
+		"all pages there": {false, []step{{onRunning, sourceDraining, []sourceAction{doDrain}}, {onDelivered, sourceCompleted, end}}},
+		"in doubt":        {false, []step{{onLinkLost, sourceInDoubt, []sourceAction{doInterrupt, doAsk}}, {onStarted, sourceCompleted, []sourceAction{doDrain, doUntrack, doEnd}}}},
+		"not started":     {false, []step{{onLinkLost, sourceInDoubt, []sourceAction{doInterrupt, doAsk}}, {onUnstarted, sourceUnwound, []sourceAction{doResume, doUntrack, doEnd}}}},
+		"pulled last":     {true, []step{{onRunning, sourcePulling, []sourceAction{doDrain, doServe}}, {onDelivered, sourcePulling, nil}, {onPulled, sourceCompleted, end}}},
+		"pulled first":    {true, []step{{onRunning, sourcePulling, []sourceAction{doDrain, doServe}}, {onPulled, sourceDraining, nil}, {onDelivered, sourceCompleted, end}}},
+		"no answer":       {true, []step{{onRunning, sourcePulling, []sourceAction{doDrain, doServe}}, {onUndelivered, sourcePulling, nil}, {onPulled, sourceCompleted, end}}},
+		"parted": {true, []step{{onRunning, sourcePulling, []sourceAction{doDrain, doServe}}, {onLinkLost, sourceRejoining, []sourceAction{doPart, doRejoin}},
+			{onRejoined, sourcePulling, []sourceAction{doServe}}, {onPulled, sourceCompleted, end}}},
+		"in doubt, to be pulled": {true, []step{{onLinkLost, sourceInDoubt, []sourceAction{doInterrupt, doAsk}}, {onStarted, sourceRejoining, []sourceAction{doDrain, doPart, doRejoin}},
+			{onPulled, sourceCompleted, end}}},
+	} {
+		s := sourceAt(t, sourcePreparing, Precopy, false)
+		s.forwards, s.pull = true, tc.pull
+		for _, want := range append([]step{{onPrepared, sourceCommitted, []sourceAction{doCommit, doForward}}}, tc.steps...) {
+			acts, err := s.Step(sourceInput{event: want.event})
+			if err != nil || s.state != want.to {
+				t.Fatalf("%s, %v: got %v, %v; want %v", name, want.event, s.state, err, want.to)
+			}
+			if diff := cmp.Diff(want.acts, acts); diff != "" && len(want.acts)+len(acts) > 0 {
+				t.Errorf("%s, %v (-want +got):\n%s", name, want.event, diff)
+			}
+		}
 	}
 }

@@ -33,12 +33,14 @@ func _() {
 	_ = x[doRejoin-22]
 	_ = x[doRejoinAgain-23]
 	_ = x[doCut-24]
-	_ = x[doEnd-25]
+	_ = x[doForward-25]
+	_ = x[doDrain-26]
+	_ = x[doEnd-27]
 }
 
-const _sourceAction_name = "ReserveOfferCountPushPauseWaitSaveLastCountFinishSwitchCommitReleaseAbortInterruptResumeUntrackSealAskAskAgainServeFetchPartRejoinRejoinAgainCutEnd"
+const _sourceAction_name = "ReserveOfferCountPushPauseWaitSaveLastCountFinishSwitchCommitReleaseAbortInterruptResumeUntrackSealAskAskAgainServeFetchPartRejoinRejoinAgainCutForwardDrainEnd"
 
-var _sourceAction_index = [...]uint8{0, 7, 12, 17, 21, 26, 30, 34, 43, 49, 55, 61, 68, 73, 82, 88, 95, 99, 102, 110, 115, 120, 124, 130, 141, 144, 147}
+var _sourceAction_index = [...]uint8{0, 7, 12, 17, 21, 26, 30, 34, 43, 49, 55, 61, 68, 73, 82, 88, 95, 99, 102, 110, 115, 120, 124, 130, 141, 144, 151, 156, 159}
 
 func (i sourceAction) String() string {
 	idx := int(i) - 0

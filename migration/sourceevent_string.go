@@ -38,12 +38,14 @@ func _() {
 	_ = x[onRejoined-27]
 	_ = x[onNotJoined-28]
 	_ = x[onLost-29]
-	_ = x[sourceEvents-30]
+	_ = x[onDelivered-30]
+	_ = x[onUndelivered-31]
+	_ = x[sourceEvents-32]
 }
 
-const _sourceEvent_name = "StartReservedRefusedOfferedCountedPushedRoundAckPausedPauseFailedContinueSavedLastCountedFinishedPreparedRunningSealedFailedAbortLinkLostCancelTimeoutGiveUpStartedUnstartedUnknownPulledFetchRejoinedNotJoinedLostsourceEvents"
+const _sourceEvent_name = "StartReservedRefusedOfferedCountedPushedRoundAckPausedPauseFailedContinueSavedLastCountedFinishedPreparedRunningSealedFailedAbortLinkLostCancelTimeoutGiveUpStartedUnstartedUnknownPulledFetchRejoinedNotJoinedLostDeliveredUndeliveredsourceEvents"
 
-var _sourceEvent_index = [...]uint8{0, 5, 13, 20, 27, 34, 40, 48, 54, 65, 73, 78, 89, 97, 105, 112, 118, 124, 129, 137, 143, 150, 156, 163, 172, 179, 185, 190, 198, 207, 211, 223}
+var _sourceEvent_index = [...]uint8{0, 5, 13, 20, 27, 34, 40, 48, 54, 65, 73, 78, 89, 97, 105, 112, 118, 124, 129, 137, 143, 150, 156, 163, 172, 179, 185, 190, 198, 207, 211, 220, 231, 243}
 
 func (i sourceEvent) String() string {
 	idx := int(i) - 0

@@ -12,7 +12,8 @@ package migration
 //	                                   ▼
 //	                     Finishing ─► Preparing ─► Committed ─► Completed
 //	                                   │               ▼           ▲
-//	                                   │               │           ▲
+//	                                   │               ├► Draining ┤
+//	                                   │               │   ▲       │
 //	                                   │   pages left  ├► Pulling ─┤ (Lost)
 //	                                   │               │   ▲ ▼     │
 //	                                   │               │ Rejoining ┤
@@ -25,6 +26,7 @@ package migration
 // at the source. Committed is the instant at which the commit may have left.
 // Where pages were left for the target to pull, the source serves them in Pulling, and
 // after a lost link tries for ever to come back from Rejoining.
+// Where packets are forwarded, that goes on beside Pulling, and Draining waits for its end.
 // Completed, Unwound, Undecided and Lost are the ends.
 type sourceState uint8
 
@@ -47,6 +49,7 @@ const (
 	sourceSealing   // a copy: the guest runs on, the stream is being synced
 	sourcePulling   // the guest runs at the target, which fetches the rest
 	sourceRejoining // likewise, but the link is lost
+	sourceDraining  // it runs there with all memory; the last packets that came for it here are forwarded
 	sourceCompleted
 	sourceUnwound   // the guest is at the source, as it was
 	sourceUndecided // nobody waits any more
@@ -75,20 +78,22 @@ const (
 	onPrepared
 	onRunning
 	onSealed
-	onFailed    // something here failed, or the peer broke the protocol
-	onAbort     // the peer gives up
-	onLinkLost  // a connection broke or was silent
-	onCancel    // somebody wants the move to end
-	onTimeout   // so does the clock
-	onGiveUp    // nobody waits for the move any more
-	onStarted   // the answer of who knows
-	onUnstarted // the answer of who knows, a tombstone behind it
-	onUnknown   // no answer, or none that proves anything
-	onPulled    // the target has all pages
-	onFetch     // the target wants all that is missing
-	onRejoined  // there is a link again, and the source knows what is missing
-	onNotJoined // an attempt at that failed
-	onLost      // the answer of who knows: it started, and was killed
+	onFailed      // something here failed, or the peer broke the protocol
+	onAbort       // the peer gives up
+	onLinkLost    // a connection broke or was silent
+	onCancel      // somebody wants the move to end
+	onTimeout     // so does the clock
+	onGiveUp      // nobody waits for the move any more
+	onStarted     // the answer of who knows
+	onUnstarted   // the answer of who knows, a tombstone behind it
+	onUnknown     // no answer, or none that proves anything
+	onPulled      // the target has all pages
+	onFetch       // the target wants all that is missing
+	onRejoined    // there is a link again, and the source knows what is missing
+	onNotJoined   // an attempt at that failed
+	onLost        // the answer of who knows: it started, and was killed
+	onDelivered   // the target has all packets that were forwarded
+	onUndelivered // it does not say so
 	sourceEvents
 )
 
@@ -122,5 +127,7 @@ const (
 	doRejoin
 	doRejoinAgain // after a while
 	doCut         // end the round that is being sent
+	doForward     // begin to forward what comes for the guest
+	doDrain       // the target runs the guest: forward the last of it
 	doEnd
 )

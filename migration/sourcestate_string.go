@@ -25,16 +25,17 @@ func _() {
 	_ = x[sourceSealing-14]
 	_ = x[sourcePulling-15]
 	_ = x[sourceRejoining-16]
-	_ = x[sourceCompleted-17]
-	_ = x[sourceUnwound-18]
-	_ = x[sourceUndecided-19]
-	_ = x[sourceLost-20]
-	_ = x[sourceStates-21]
+	_ = x[sourceDraining-17]
+	_ = x[sourceCompleted-18]
+	_ = x[sourceUnwound-19]
+	_ = x[sourceUndecided-20]
+	_ = x[sourceLost-21]
+	_ = x[sourceStates-22]
 }
 
-const _sourceState_name = "NewReservingOfferingCountingPushingAckingPausingWaitingSavingLastCountFinishingPreparingCommittedInDoubtSealingPullingRejoiningCompletedUnwoundUndecidedLostStates"
+const _sourceState_name = "NewReservingOfferingCountingPushingAckingPausingWaitingSavingLastCountFinishingPreparingCommittedInDoubtSealingPullingRejoiningDrainingCompletedUnwoundUndecidedLostStates"
 
-var _sourceState_index = [...]uint8{0, 3, 12, 20, 28, 35, 41, 48, 55, 61, 70, 79, 88, 97, 104, 111, 118, 127, 136, 143, 152, 156, 162}
+var _sourceState_index = [...]uint8{0, 3, 12, 20, 28, 35, 41, 48, 55, 61, 70, 79, 88, 97, 104, 111, 118, 127, 135, 144, 151, 160, 164, 170}
 
 func (i sourceState) String() string {
 	idx := int(i) - 0

@@ -4,9 +4,10 @@ import "fmt"
 
 // targetInput is an event with what the machine must know of it.
 type targetInput struct {
-	event targetEvent
-	err   error // why, of the events that end a move
-	left  bool  // AllPages: some are left to be pulled
+	event  targetEvent
+	err    error // why, of the events that end a move
+	left   bool  // AllPages: some are left to be pulled
+	frames bool  // Commit: the source forwards what comes for the guest
 }
 
 // target decides what a target does. It is a pure value: no clock, no I/O.
@@ -20,6 +21,7 @@ type target struct {
 	pull     bool // pages are missing
 	whole    bool // they have all come before the guest started
 	fetch    bool // all that is missing is wanted
+	frames   bool // the source forwards what comes for the guest, and has not said that this was all
 	hasState bool // likewise
 	built    bool
 
@@ -45,6 +47,8 @@ func (t *target) Step(in targetInput) ([]targetAction, error) {
 		return t.end(in)
 	case gotPulled, gotFetch, gotRejoined, gotEnded:
 		return t.pulling(in)
+	case gotFrames, gotDrained:
+		return t.forwarded(in)
 	}
 	switch {
 	case t.state == targetNew && in.event == gotReserve:
@@ -66,6 +70,7 @@ func (t *target) Step(in targetInput) ([]targetAction, error) {
 	case t.state == targetRestoring && in.event == gotRestored:
 		return t.to(targetPrepared, actSayPrepared)
 	case t.state == targetPrepared && in.event == gotCommit:
+		t.frames = in.frames
 		return t.to(targetRecording, actRecord)
 	case t.state == targetRecording && in.event == gotRecorded:
 		return t.to(targetStarting, actStart)
@@ -128,6 +133,18 @@ func (t *target) pulling(in targetInput) ([]targetAction, error) {
 		return t.to(targetPulling, actSayMissing)
 	}
 	return nil, t.illegal(in)
+}
+
+// forwarded takes the events that concern packets which came for the guest at its source.
+func (t *target) forwarded(in targetInput) ([]targetAction, error) {
+	switch {
+	case !t.frames || t.state != targetRunning && t.state != targetPulling && t.state != targetParted:
+		return nil, t.illegal(in)
+	case in.event == gotFrames:
+		return t.to(t.state, actDeliver)
+	}
+	t.frames = false
+	return t.to(t.state, actSayDelivered)
 }
 
 // complete begins the restore when all is here.

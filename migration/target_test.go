@@ -170,3 +170,35 @@ func TestTargetNeedsAllPagesAndState(t *testing.T) {
 		}
 	}
 }
+
+// TestTargetTakesPackets, from a source whose commit said that it would forward some, and until it says that there are no more.
+func TestTargetTakesPackets(t *testing.T) {
+	for _, state := range []targetState{targetRunning, targetPulling, targetParted} {
+		m := targetAt(t, state)
+		if _, err := m.Step(targetInput{event: gotFrames}); err == nil {
+			t.Errorf("%v, unasked for: got no error", state)
+		}
+		m.frames = true
+		for _, want := range []struct {
+			event targetEvent
+			act   targetAction
+		}{{gotFrames, actDeliver}, {gotFrames, actDeliver}, {gotDrained, actSayDelivered}} {
+			acts, err := m.Step(targetInput{event: want.event})
+			if diff := cmp.Diff([]targetAction{want.act}, acts); err != nil || m.state != state || diff != "" {
+				t.Errorf("%v, %v: got %v, %v, actions (-want +got):\n%s", state, want.event, m.state, err, diff)
+			}
+		}
+		for _, e := range []targetEvent{gotFrames, gotDrained} {
+			if _, err := m.Step(targetInput{event: e}); err == nil {
+				t.Errorf("%v, %v behind the last: got no error", state, e)
+			}
+		}
+	}
+	m := targetAt(t, targetPrepared)
+	if _, err := m.Step(targetInput{event: gotCommit, frames: true}); err != nil || !m.frames {
+		t.Errorf("commit: got %v, %v; want it to await packets", m.frames, err)
+	}
+	if _, err := m.Step(targetInput{event: gotFrames}); err == nil {
+		t.Error("before the guest runs: got no error")
+	}
+}

@@ -20,18 +20,20 @@ func _() {
 	_ = x[actSayPulled-9]
 	_ = x[actSayMissing-10]
 	_ = x[actSayFetch-11]
-	_ = x[actPart-12]
-	_ = x[actFilled-13]
-	_ = x[actSayAbort-14]
-	_ = x[actTombstone-15]
-	_ = x[actRemoveRecord-16]
-	_ = x[actDiscard-17]
-	_ = x[actEnd-18]
+	_ = x[actDeliver-12]
+	_ = x[actSayDelivered-13]
+	_ = x[actPart-14]
+	_ = x[actFilled-15]
+	_ = x[actSayAbort-16]
+	_ = x[actTombstone-17]
+	_ = x[actRemoveRecord-18]
+	_ = x[actDiscard-19]
+	_ = x[actEnd-20]
 }
 
-const _targetAction_name = "BuildSayReservedSayRefusedAckRoundRestoreSayPreparedRecordStartSayRunningSayPulledSayMissingSayFetchPartFilledSayAbortTombstoneRemoveRecordDiscardEnd"
+const _targetAction_name = "BuildSayReservedSayRefusedAckRoundRestoreSayPreparedRecordStartSayRunningSayPulledSayMissingSayFetchDeliverSayDeliveredPartFilledSayAbortTombstoneRemoveRecordDiscardEnd"
 
-var _targetAction_index = [...]uint8{0, 5, 16, 26, 34, 41, 52, 58, 63, 73, 82, 92, 100, 104, 110, 118, 127, 139, 146, 149}
+var _targetAction_index = [...]uint8{0, 5, 16, 26, 34, 41, 52, 58, 63, 73, 82, 92, 100, 107, 119, 123, 129, 137, 146, 158, 165, 168}
 
 func (i targetAction) String() string {
 	idx := int(i) - 0

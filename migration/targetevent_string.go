@@ -27,16 +27,18 @@ func _() {
 	_ = x[gotFetch-16]
 	_ = x[gotRejoined-17]
 	_ = x[gotEnded-18]
-	_ = x[gotFailed-19]
-	_ = x[gotAbort-20]
-	_ = x[gotLinkLost-21]
-	_ = x[gotCancel-22]
-	_ = x[targetEvents-23]
+	_ = x[gotFrames-19]
+	_ = x[gotDrained-20]
+	_ = x[gotFailed-21]
+	_ = x[gotAbort-22]
+	_ = x[gotLinkLost-23]
+	_ = x[gotCancel-24]
+	_ = x[targetEvents-25]
 }
 
-const _targetEvent_name = "ReserveBuiltBuildFailedRoundEndAllPagesStateRestoredCommitRecordedRecordFailedStartedStartFailedTombstoneTombstoneFailedReleasePulledFetchRejoinedEndedFailedAbortLinkLostCanceltargetEvents"
+const _targetEvent_name = "ReserveBuiltBuildFailedRoundEndAllPagesStateRestoredCommitRecordedRecordFailedStartedStartFailedTombstoneTombstoneFailedReleasePulledFetchRejoinedEndedFramesDrainedFailedAbortLinkLostCanceltargetEvents"
 
-var _targetEvent_index = [...]uint8{0, 7, 12, 23, 31, 39, 44, 52, 58, 66, 78, 85, 96, 105, 120, 127, 133, 138, 146, 151, 157, 162, 170, 176, 188}
+var _targetEvent_index = [...]uint8{0, 7, 12, 23, 31, 39, 44, 52, 58, 66, 78, 85, 96, 105, 120, 127, 133, 138, 146, 151, 157, 164, 170, 175, 183, 189, 201}
 
 func (i targetEvent) String() string {
 	idx := int(i) - 0

@@ -60,6 +60,8 @@ const (
 	gotFetch    // somebody here wants all that is missing
 	gotRejoined // there is a link again
 	gotEnded    // the guest is no more: nothing is missing
+	gotFrames   // packets that came for the guest at the source
+	gotDrained  // there will be no more of them
 	gotFailed   // something here failed, or the peer broke the protocol
 	gotAbort    // the source gives up
 	gotLinkLost // a connection broke or was silent
@@ -84,6 +86,8 @@ const (
 	actSayPulled
 	actSayMissing // after a rejoin: what is missing, and what the guest waits for
 	actSayFetch
+	actDeliver // packets to the guest
+	actSayDelivered
 	actPart   // give up the broken connections
 	actFilled // the memory is whole: durable, and no fault is served any more
 	actSayAbort

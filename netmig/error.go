@@ -6,6 +6,8 @@ const (
 	CodePermission = "network_permission" // the host does not allow it to this user
 	CodeAbsent     = "network_absent"     // a link or the tap driver is not there
 	CodeBusy       = "network_busy"       // another process has the tap
+	CodeTaken      = "network_taken"      // somebody else on the network has the guest's address
+	CodeHook       = "network_hook"       // a hook of the site refused it
 	CodeMismatch   = "network_mismatch"   // what is there is of another kind than what is needed
 	CodeHost       = "network"            // the host failed otherwise
 )

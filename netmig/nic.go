@@ -15,11 +15,21 @@ const (
 // NIC is a network device of a guest: what is the same on every host that the
 // guest comes to. It is part of the plan.
 type NIC struct {
-	ID     string
-	MAC    MAC
-	IP     netip.Addr // of the guest; zero: not known
-	Queues int        // pairs, 1 to MaxQueues
-	MTU    int        // bytes; 0: not known yet, the host's link decides
+	ID      string
+	MAC     MAC
+	IP      netip.Addr   // of the guest, as it was given; zero: not known
+	MoreIPs []netip.Addr `cbor:",omitempty"` // beside IP
+	Queues  int          // pairs, 1 to MaxQueues
+	MTU     int          // bytes; 0: not known yet, the host's link decides
+	Policy
+}
+
+// IPs are the addresses that were given for the guest: at most MaxIPs.
+func (n NIC) IPs() []netip.Addr {
+	if !n.IP.IsValid() {
+		return nil
+	}
+	return append([]netip.Addr{n.IP}, n.MoreIPs...)
 }
 
 // Check tells whether a device that a peer or a file describes can be.
@@ -36,10 +46,14 @@ func (n NIC) Check() error {
 	if n.MTU != 0 && (n.MTU < MinMTU || n.MTU > MaxMTU) {
 		return fmt.Errorf("network device %s: an MTU of %d is not between %d and %d", n.ID, n.MTU, MinMTU, MaxMTU)
 	}
-	if n.IP.IsValid() {
-		if err := checkIP(n.IP); err != nil {
-			return fmt.Errorf("network device %s: IP %v: %w", n.ID, n.IP, err)
-		}
+	if len(n.MoreIPs) > 0 && !n.IP.IsValid() {
+		return fmt.Errorf("network device %s: %d further addresses without a first", n.ID, len(n.MoreIPs))
+	}
+	if err := checkIPs(n.IPs()); err != nil {
+		return fmt.Errorf("network device %s: %w", n.ID, err)
+	}
+	if err := n.Policy.check(); err != nil {
+		return fmt.Errorf("network device %s: %w", n.ID, err)
 	}
 	return nil
 }

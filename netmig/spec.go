@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -18,21 +19,22 @@ const MaxQueues = 8
 const maxName = 15
 
 // syntax is what --net takes.
-const syntax = "ID=tap=NAME or ID=bridge=NAME, then any of ,mac=M ,ip=A ,queues=N"
+const syntax = "ID=tap=NAME[,route], ID=bridge=NAME[,vlan=N] or ID=macvtap=PARENT[,mode=M], then any of ,mac=M ,ip=A (again for each address) ,queues=N ,rate=BITS ,packets=N ,antispoof"
 
 // Spec is one --net: where this host connects a network device of a guest, and
 // what a person wants of the device. Zero fields were not given.
 type Spec struct {
-	ID     string
-	Tap    string     // the tap to take over, or to create
-	Bridge string     // the bridge that a tap is created on; either this or Tap
-	MAC    MAC        // of the device
-	IP     netip.Addr // of the guest, announced after a move
-	Queues int        // pairs of queues, 1 to MaxQueues
+	ID string
+	Attachment
+	MAC    MAC          // of the device
+	IPs    []netip.Addr // of the guest, announced after a move; at most MaxIPs
+	Queues int          // pairs of queues, 1 to MaxQueues
+	Policy
 }
 
-// ParseNet reads ID=tap=NAME|ID=bridge=NAME[,mac=M][,ip=A][,queues=N]. The error
-// is an *Error of CodeUsage that names the field.
+// ParseNet reads ID=tap=NAME[,route]|ID=bridge=NAME[,vlan=N]|ID=macvtap=PARENT[,mode=M],
+// each with [,mac=M][,ip=A][,queues=N][,rate=R][,packets=N][,antispoof], where ip=
+// may be given again. The error is an *Error of CodeUsage that names the field.
 func ParseNet(text string) (Spec, error) {
 	id, rest, found := strings.Cut(text, "=")
 	if !found || rest == "" {
@@ -45,10 +47,10 @@ func ParseNet(text string) (Spec, error) {
 	seen := make(map[string]bool)
 	for field := range strings.SplitSeq(rest, ",") {
 		key, value, found := strings.Cut(field, "=")
-		if !found || value == "" {
-			return Spec{}, usage("use "+syntax, "--net %s: %q has no value", id, field)
+		if found == words[key] || found && value == "" {
+			return Spec{}, usage("use "+syntax, "--net %s: %q has no value, or one that it does not take", id, field)
 		}
-		if seen[key] {
+		if seen[key] && key != "ip" {
 			return Spec{}, usage("give it once", "--net %s: %s is given twice", id, key)
 		}
 		seen[key] = true
@@ -56,11 +58,17 @@ func ParseNet(text string) (Spec, error) {
 			return Spec{}, err
 		}
 	}
-	if (s.Tap == "") == (s.Bridge == "") {
-		return Spec{}, usage("use "+syntax, "--net %s: want either tap= or bridge=", id)
+	if s.Parent != "" {
+		s.Mode = cmp.Or(s.Mode, Modes[0])
+	}
+	if err := s.Attachment.Check(); err != nil {
+		return Spec{}, usage("use "+syntax, "--net %s: %v", id, err)
 	}
 	return s, nil
 }
+
+// words are the fields that have no value.
+var words = map[string]bool{"antispoof": true, "route": true}
 
 func (s *Spec) set(key, value string) (err error) {
 	remedy := ""
@@ -71,15 +79,45 @@ func (s *Spec) set(key, value string) (err error) {
 	case "bridge":
 		s.Bridge, err = value, checkName(value)
 		remedy = "give the name of a bridge; `ip link show type bridge` lists them"
+	case "macvtap":
+		s.Parent, err = value, checkName(value)
+		remedy = "give the name of the link under it, like eth0"
+	case "mode":
+		s.Mode = value
+		if !slices.Contains(Modes, value) {
+			err = errors.New("no such mode")
+		}
+		remedy = "use one of " + strings.Join(Modes, ", ")
+	case "vlan":
+		s.VLAN, err = parseVLAN(value)
+		remedy = fmt.Sprintf("use a number of 1 to %d", maxVLAN)
+	case "route":
+		s.Routed = true
 	case "mac":
 		s.MAC, err = ParseMAC(value)
 		remedy = "use an address like " + MAC{macPrefix[0], macPrefix[1], 0, 0x12, 0x34, 0x56}.String() + ", or leave mac= out"
 	case "ip":
-		s.IP, err = parseIP(value)
-		remedy = "use the guest's address like 10.0.0.5 or fd00::5"
+		var a netip.Addr
+		if a, err = parseIP(value); err == nil {
+			s.IPs = append(s.IPs, a)
+			err = checkIPs(s.IPs)
+		}
+		remedy = fmt.Sprintf("use the guest's addresses like 10.0.0.5 or fd00::5, each once, at most %d", MaxIPs)
 	case "queues":
 		s.Queues, err = parseQueues(value)
 		remedy = fmt.Sprintf("use 1 to %d queues", MaxQueues)
+	case "rate":
+		if s.Rate, err = parseAmount(value); err == nil {
+			err = s.Policy.check()
+		}
+		remedy = "use bits a second from 10k to 1000G"
+	case "packets":
+		if s.Packets, err = parseAmount(value); err == nil {
+			err = s.Policy.check()
+		}
+		remedy = "use packets a second from 10 to 1G"
+	case "antispoof":
+		s.AntiSpoof = true
 	default:
 		return usage("use "+syntax, "--net %s: there is no field %q", s.ID, key)
 	}
@@ -91,7 +129,10 @@ func (s *Spec) set(key, value string) (err error) {
 
 // NIC is the device that a new guest gets: what was not given is chosen.
 func (s Spec) NIC() NIC {
-	n := NIC{ID: s.ID, MAC: s.MAC, IP: s.IP, Queues: cmp.Or(s.Queues, 1)}
+	n := NIC{ID: s.ID, MAC: s.MAC, Queues: cmp.Or(s.Queues, 1), Policy: s.Policy}
+	if len(s.IPs) > 0 {
+		n.IP, n.MoreIPs = s.IPs[0], s.IPs[1:]
+	}
 	if n.MAC == (MAC{}) {
 		n.MAC = NewMAC()
 	}
@@ -107,10 +148,16 @@ func (s Spec) Fits(n NIC) error {
 	switch {
 	case s.MAC != MAC{} && s.MAC != n.MAC:
 		return bad("mac", s.MAC, n.MAC)
-	case s.IP.IsValid() && s.IP != n.IP:
-		return bad("ip", s.IP, n.IP)
+	case s.IPs != nil && !slices.Equal(s.IPs, n.IPs()):
+		return bad("ip", s.IPs, n.IPs())
 	case s.Queues != 0 && s.Queues != n.Queues:
 		return bad("queues", s.Queues, n.Queues)
+	case s.Rate != 0 && s.Rate != n.Rate:
+		return bad("rate", s.Rate, n.Rate)
+	case s.Packets != 0 && s.Packets != n.Packets:
+		return bad("packets", s.Packets, n.Packets)
+	case s.AntiSpoof && !n.AntiSpoof:
+		return usage("leave antispoof out, or start the guest with it", "--net %s: antispoof, but the guest was started without", s.ID)
 	}
 	return nil
 }
@@ -147,7 +194,7 @@ func parseIP(text string) (netip.Addr, error) {
 }
 
 func checkIP(a netip.Addr) error {
-	if a.Zone() != "" || a.Is4In6() || a.IsUnspecified() || a.IsMulticast() || a.IsLoopback() {
+	if !a.IsValid() || a.Zone() != "" || a.Is4In6() || a.IsUnspecified() || a.IsMulticast() || a.IsLoopback() {
 		return errors.New("not an address that a guest has on a network")
 	}
 	return nil
@@ -159,6 +206,14 @@ func parseQueues(text string) (int, error) {
 		return 0, errors.New("not a number")
 	}
 	return n, checkQueues(n)
+}
+
+func parseVLAN(text string) (int, error) {
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		return 0, errors.New("not a number")
+	}
+	return n, checkVLAN(n)
 }
 
 func checkQueues(n int) error {

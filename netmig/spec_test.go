@@ -11,17 +11,31 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
+func addrs(texts ...string) (all []netip.Addr) {
+	for _, text := range texts {
+		all = append(all, netip.MustParseAddr(text))
+	}
+	return all
+}
+
 func TestParseNet(t *testing.T) {
 	tests := []struct {
 		text string
 		want Spec
 	}{
-		{"eth=tap=tap0", Spec{ID: "eth", Tap: "tap0"}},
-		{"eth=bridge=br0", Spec{ID: "eth", Bridge: "br0"}},
+		{"eth=tap=tap0", Spec{ID: "eth", Attachment: Attachment{Tap: "tap0"}}},
+		{"eth=bridge=br0", Spec{ID: "eth", Attachment: Attachment{Bridge: "br0"}}},
 		{"e-0_x=bridge=br0,mac=52:54:00:00:00:01,ip=10.0.0.5,queues=8", Spec{
-			ID: "e-0_x", Bridge: "br0", MAC: MAC{0x52, 0x54, 0, 0, 0, 1}, IP: netip.MustParseAddr("10.0.0.5"), Queues: 8,
+			ID: "e-0_x", Attachment: Attachment{Bridge: "br0"}, MAC: MAC{0x52, 0x54, 0, 0, 0, 1}, IPs: addrs("10.0.0.5"), Queues: 8,
 		}},
-		{"a=ip=fd00::5,tap=fifteen-letters", Spec{ID: "a", Tap: "fifteen-letters", IP: netip.MustParseAddr("fd00::5")}},
+		{"e=bridge=b,ip=10.0.0.5,rate=1.5M,ip=fd00::5,packets=20k,antispoof,ip=10.0.0.6", Spec{
+			ID: "e", Attachment: Attachment{Bridge: "b"}, IPs: addrs("10.0.0.5", "fd00::5", "10.0.0.6"), Policy: Policy{Rate: 1.5e6, Packets: 20e3, AntiSpoof: true},
+		}},
+		{"eth=bridge=br0,vlan=4094", Spec{ID: "eth", Attachment: Attachment{Bridge: "br0", VLAN: 4094}}},
+		{"eth=tap=t,route", Spec{ID: "eth", Attachment: Attachment{Tap: "t", Routed: true}}},
+		{"eth=macvtap=eth0", Spec{ID: "eth", Attachment: Attachment{Parent: "eth0", Mode: "bridge"}}},
+		{"eth=mode=passthru,macvtap=eth0", Spec{ID: "eth", Attachment: Attachment{Parent: "eth0", Mode: "passthru"}}},
+		{"a=ip=fd00::5,tap=fifteen-letters", Spec{ID: "a", Attachment: Attachment{Tap: "fifteen-letters"}, IPs: addrs("fd00::5")}},
 	}
 	for _, tt := range tests {
 		got, err := ParseNet(tt.text)
@@ -50,8 +64,21 @@ func TestParseNetRefuses(t *testing.T) {
 		{"eth=br0", `"br0" has no value`},
 		{"eth=tap=", `"tap=" has no value`},
 		{"eth=tap=a,", `"" has no value`},
-		{"eth=mac=52:54:00:00:00:01", "either tap= or bridge="},
-		{"eth=tap=a,bridge=b", "either tap= or bridge="},
+		{"eth=mac=52:54:00:00:00:01", "want one of tap=, bridge= and macvtap="},
+		{"eth=tap=a,bridge=b", "want one of tap=, bridge= and macvtap="},
+		{"eth=tap=a,macvtap=b", "want one of"},
+		{"eth=tap=a,vlan=5", "vlan= is for a port of a bridge"},
+		{"eth=macvtap=a,vlan=5", "vlan= is for a port of a bridge"},
+		{"eth=bridge=a,vlan=0", "vlan=0"},
+		{"eth=bridge=a,vlan=4095", "vlan=4095"},
+		{"eth=bridge=a,vlan=x", "vlan=x"},
+		{"eth=bridge=a,vlan", `"vlan" has no value`},
+		{"eth=bridge=a,route", "route is for a tap"},
+		{"eth=tap=a,route=yes", "does not take"},
+		{"eth=tap=a,route,route", "route is given twice"},
+		{"eth=tap=a,mode=vepa", "mode= is of a macvtap"},
+		{"eth=macvtap=a,mode=hub", "mode=hub"},
+		{"eth=macvtap=a/b", "macvtap=a/b"},
 		{"eth=tap=a,tap=b", "tap is given twice"},
 		{"eth=tap=a,color=red", `"color"`},
 		{"eth=tap=sixteen-letters-", "tap=sixteen-letters-"},
@@ -73,6 +100,20 @@ func TestParseNetRefuses(t *testing.T) {
 		{"eth=tap=a,queues=0", "queues=0"},
 		{"eth=tap=a,queues=9", "queues=9"},
 		{"eth=tap=a,queues=two", "queues=two"},
+		{"eth=tap=a,ip=10.0.0.1,ip=10.0.0.1", "twice"},
+		{"eth=tap=a" + strings.Repeat(",ip=10.0.0.1", 17), "ip=10.0.0.1"},
+		{"eth=tap=a,rate=", `"rate="`},
+		{"eth=tap=a,rate=9999", "rate=9999"},
+		{"eth=tap=a,rate=1001G", "rate=1001G"},
+		{"eth=tap=a,rate=NaN", "rate=NaN"},
+		{"eth=tap=a,rate=-1M", "rate=-1M"},
+		{"eth=tap=a,rate=1e400", "rate=1e400"},
+		{"eth=tap=a,packets=9", "packets=9"},
+		{"eth=tap=a,packets=2G", "packets=2G"},
+		{"eth=tap=a,packets=k", "packets=k"},
+		{"eth=tap=a,antispoof=no", `"antispoof=no"`},
+		{"eth=tap=a,antispoof,antispoof", "antispoof is given twice"},
+		{"eth=antispoof", "want one of"},
 	}
 	for _, tt := range tests {
 		got, err := ParseNet(tt.text)
@@ -88,7 +129,7 @@ func TestParseNetRefuses(t *testing.T) {
 }
 
 func TestNIC(t *testing.T) {
-	a, b := Spec{ID: "eth", Tap: "a"}.NIC(), Spec{ID: "eth", Tap: "a"}.NIC()
+	a, b := Spec{ID: "eth", Attachment: Attachment{Tap: "a"}}.NIC(), Spec{ID: "eth", Attachment: Attachment{Tap: "a"}}.NIC()
 	if a.MAC == b.MAC {
 		t.Errorf("two devices: got %v for both; want addresses that differ", a.MAC)
 	}
@@ -98,24 +139,28 @@ func TestNIC(t *testing.T) {
 	if local := a.MAC[0]&2 != 0; !local {
 		t.Errorf("got %v; want a locally administered address", a.MAC)
 	}
-	given := Spec{ID: "eth", MAC: MAC{2, 0, 0, 0, 0, 9}, IP: netip.MustParseAddr("10.1.2.3"), Queues: 4}
-	want := NIC{ID: "eth", MAC: given.MAC, IP: given.IP, Queues: 4}
+	given := Spec{ID: "eth", MAC: MAC{2, 0, 0, 0, 0, 9}, IPs: addrs("10.1.2.3", "10.1.2.4"), Queues: 4, Policy: Policy{Rate: 1e6}}
+	want := NIC{ID: "eth", MAC: given.MAC, IP: given.IPs[0], MoreIPs: given.IPs[1:], Queues: 4, Policy: given.Policy}
 	if diff := cmp.Diff(want, given.NIC(), cmpopts.EquateComparable(netip.Addr{})); diff != "" {
 		t.Errorf("NIC (-want +got):\n%s", diff)
 	}
 }
 
 func TestFits(t *testing.T) {
-	n := NIC{ID: "eth", MAC: MAC{2, 0, 0, 0, 0, 9}, Queues: 4}
+	n := NIC{ID: "eth", MAC: MAC{2, 0, 0, 0, 0, 9}, Queues: 4, Policy: Policy{Rate: 1e6, Packets: 100}}
 	for _, tt := range []struct {
 		spec Spec
 		want string // in the message; empty: it fits
 	}{
-		{Spec{ID: "eth", Tap: "a"}, ""},
-		{Spec{ID: "eth", Tap: "a", MAC: n.MAC, Queues: 4}, ""},
-		{Spec{ID: "eth", Tap: "a", MAC: MAC{2, 0, 0, 0, 0, 8}}, "mac=02:00:00:00:00:08"},
-		{Spec{ID: "eth", Tap: "a", Queues: 1}, "queues=1"},
-		{Spec{ID: "eth", Tap: "a", IP: netip.MustParseAddr("10.0.0.1")}, "ip=10.0.0.1"},
+		{Spec{ID: "eth", Attachment: Attachment{Tap: "a"}}, ""},
+		{Spec{ID: "eth", Attachment: Attachment{Tap: "a"}, MAC: n.MAC, Queues: 4}, ""},
+		{Spec{ID: "eth", Attachment: Attachment{Tap: "a"}, MAC: MAC{2, 0, 0, 0, 0, 8}}, "mac=02:00:00:00:00:08"},
+		{Spec{ID: "eth", Attachment: Attachment{Tap: "a"}, Queues: 1}, "queues=1"},
+		{Spec{ID: "eth", Attachment: Attachment{Tap: "a"}, IPs: addrs("10.0.0.1")}, "ip=[10.0.0.1]"},
+		{Spec{ID: "eth", Attachment: Attachment{Tap: "a"}, Policy: n.Policy}, ""},
+		{Spec{ID: "eth", Attachment: Attachment{Tap: "a"}, Policy: Policy{Rate: 2e6}}, "rate=2000000"},
+		{Spec{ID: "eth", Attachment: Attachment{Tap: "a"}, Policy: Policy{Packets: 10}}, "packets=10"},
+		{Spec{ID: "eth", Attachment: Attachment{Tap: "a"}, Policy: Policy{AntiSpoof: true}}, "antispoof"},
 	} {
 		err := tt.spec.Fits(n)
 		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
@@ -138,6 +183,11 @@ func TestCheckNIC(t *testing.T) {
 		func(n *NIC) { n.MTU = 67 },
 		func(n *NIC) { n.MTU = 65522 },
 		func(n *NIC) { n.IP = netip.MustParseAddr("ff02::1") },
+		func(n *NIC) { n.MoreIPs = addrs("10.0.0.1") },
+		func(n *NIC) { n.IP, n.MoreIPs = addrs("10.0.0.1")[0], addrs("10.0.0.1") },
+		func(n *NIC) { n.IP, n.MoreIPs = addrs("10.0.0.1")[0], make([]netip.Addr, 1) },
+		func(n *NIC) { n.Rate = 1 },
+		func(n *NIC) { n.Packets = 1 << 40 },
 	} {
 		n := good
 		spoil(&n)
@@ -151,7 +201,10 @@ func TestCheckNIC(t *testing.T) {
 // without an address.
 func TestNICEncodes(t *testing.T) {
 	for _, ip := range []netip.Addr{{}, netip.MustParseAddr("10.0.0.5"), netip.MustParseAddr("fd00::5")} {
-		want := NIC{ID: "eth", MAC: MAC{2, 0, 0, 0, 0, 9}, IP: ip, Queues: 2, MTU: 9000}
+		want := NIC{ID: "eth", MAC: MAC{2, 0, 0, 0, 0, 9}, IP: ip, Queues: 2, MTU: 9000, Policy: Policy{Rate: 1e6, Packets: 100, AntiSpoof: true}}
+		if ip.IsValid() {
+			want.MoreIPs = addrs("10.0.0.6", "fd00::6")
+		}
 		b, err := cbor.Marshal(want)
 		if err != nil {
 			t.Fatal(err)
@@ -168,7 +221,7 @@ func TestNICEncodes(t *testing.T) {
 
 func FuzzParseNet(f *testing.F) {
 	f.Add("eth=bridge=br0,mac=52:54:00:00:00:01,ip=10.0.0.5,queues=8")
-	f.Add("eth=tap=tap0")
+	f.Add("eth=tap=tap0,ip=10.0.0.5,ip=fd00::5,rate=10M,packets=5k,antispoof")
 	f.Fuzz(func(t *testing.T, text string) {
 		s, err := ParseNet(text)
 		if err != nil {

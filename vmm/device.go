@@ -39,10 +39,13 @@ type Disk struct {
 	Queues    int
 }
 
-// Net is a network device of a guest, and what it was joined to at its first host.
+// Net is a network device of a guest, and where the host that has it, or had it, connects it.
 type Net struct {
 	netmig.NIC
-	Tap, Bridge string // one of them
+	netmig.Attachment
+	Link string `cbor:",omitempty"` // the name there of its tap, or macvtap
+	// Bridged: the link is a port of a bridge there, so what is announced elsewhere on its network comes round to it.
+	Bridged bool `cbor:",omitempty"`
 }
 
 // Vsock is a socket device: the guest's address, and the path of its host side.
@@ -135,7 +138,7 @@ func (d Device) check(others []Device) error {
 		if d.Net == nil || d.Net.ID != d.ID || d.Net.MTU == 0 {
 			return bad("incomplete")
 		}
-		if err := d.Net.Check(); err != nil {
+		if err := d.Net.NIC.Check(); err != nil {
 			return bad("%v", err)
 		}
 	case KindVsock:

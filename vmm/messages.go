@@ -41,6 +41,7 @@ const (
 	MethodDial     = "dial"     // Dial → nil, one file: connects to the host side of the vsock
 	MethodRuns     = "runs"     // State → nil: the guest that arrived is ours, and runs unless it is paused
 	MethodSettle   = "settle"   // nil → nil: the source of a guest that was handed over lets go of the guest's name
+	MethodLeave    = "leave"    // nil → nil: the guest runs elsewhere, and what came for it here has been forwarded: its taps are to get nothing more
 	MethodEnded    = "ended"    // Ending → nil: the guest is no more; the process exits after the answer
 	NoteProgress   = "progress" // migration.Progress
 	NoteState      = "state"    // State

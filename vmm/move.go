@@ -25,6 +25,8 @@ type move struct {
 	word   word          // of a move; not of a snapshot
 	token  uint64        // by which the target knows the images; 0: it needs not, or this is a snapshot
 	local  bool          // the target is a process of this host, and has what the guest works on already
+	// network is what comes for the guest while it stands still; nil: that is not forwarded, and stays in the taps.
+	network *forwarding
 }
 
 var (
@@ -148,6 +150,9 @@ func (v *move) halt(ctx context.Context) error {
 		}
 	}
 	v.halted = true
+	if v.network != nil {
+		v.network.begin()
+	}
 	// What is typed from here on waits in the hub: it must be in no state that
 	// has been saved already.
 	m.console.SetInput(nil)
@@ -196,6 +201,9 @@ func (v *move) Resume() error {
 	}
 	v.halted = false
 	v.word.handed(false)
+	if v.network != nil {
+		v.network.recover()
+	}
 	if err := m.relock(relockWithin); err != nil {
 		return err
 	}

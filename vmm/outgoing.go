@@ -62,6 +62,7 @@ func (p *process) migrate(r *ipc.Request) (ipc.Reply, error) {
 	}
 	query := migration.Query{Move: q.Move, Epoch: q.Epoch}
 	result, err := migration.Send(m.closing, v.sending(migration.SendConfig{
+		Network: v.forward(p.leaveNetwork),
 		Control: control, Bulk: bulk, Move: q.Move, Epoch: q.Epoch,
 		Guest: v, Memory: m.instance.memory, Description: d, Blobs: m.images.readers(),
 		Mode: mode, DowntimeLimit: q.DowntimeLimit, Bandwidth: q.Bandwidth, Throttle: q.Throttle, Timeout: q.Timeout,
@@ -95,6 +96,12 @@ func (p *process) migrate(r *ipc.Request) (ipc.Reply, error) {
 		left = true
 	}
 	return ipc.Reply{Body: outcome}, nil
+}
+
+// leaveNetwork has the supervisor part the guest's taps from the network.
+func (p *process) leaveNetwork(ctx context.Context) error {
+	_, err := p.conn.Call(ctx, MethodLeave, nil, nil)
+	return err
 }
 
 // reach makes a further connection to the target.

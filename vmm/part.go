@@ -15,14 +15,17 @@ import (
 	"github.com/ferryvmm/ferry/devices/virtio/rng"
 	"github.com/ferryvmm/ferry/devices/virtio/vsock"
 	"github.com/ferryvmm/ferry/guestmem"
+	"github.com/ferryvmm/ferry/netmig/announce"
 )
 
 // part is a virtio device as the machine knows it: what works, and how to save it.
 type part struct {
 	device virtio.Device
 	save   func() any
-	// arrived is called once a guest that came from another host runs here; nil: nothing to do.
-	arrived func() error
+	// nic is the device where that is a network device, and nil elsewhere.
+	nic *virtionet.Device
+	// announcement are the frames that tell a network where the guest is; nil: it is no network device.
+	announcement func() [][]byte
 	// leave has it change nothing that another process works on from here on; nil: it would not.
 	leave func()
 	// accept takes a connection from the host; nil: the device has none.
@@ -97,7 +100,7 @@ func makeNet(s Slot, _ *guestmem.Memory, b *backends, saved cbor.RawMessage) (_ 
 	if err != nil {
 		return part{}, err
 	}
-	return part{device: d, save: func() any { return d.Save() }, arrived: d.Announce, leave: d.Leave, facts: func(f *DeviceFacts) {
+	return part{device: d, save: func() any { return d.Save() }, nic: d, announcement: func() [][]byte { return announce.Frames(d.MAC(), given(s.Net.NIC, d.MAC())) }, leave: d.Leave, facts: func(f *DeviceFacts) {
 		c := d.Stats()
 		f.Net = &c
 	}}, nil

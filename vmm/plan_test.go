@@ -22,7 +22,7 @@ func config() Config {
 func someDevices() []Device {
 	return []Device{
 		{Kind: KindBlk, ID: "root", Disk: &Disk{Path: "root.img", Size: 1 << 20, BlockSize: 512, Cache: "none", Queues: 1}},
-		{Kind: KindNet, ID: "eth", Net: &Net{NIC: netmig.NIC{ID: "eth", MAC: netmig.MAC{2, 0, 0, 0, 0, 1}, Queues: 2, MTU: 1500}, Bridge: "br0"}},
+		{Kind: KindNet, ID: "eth", Net: &Net{NIC: netmig.NIC{ID: "eth", MAC: netmig.MAC{2, 0, 0, 0, 0, 1}, Queues: 2, MTU: 1500}, Attachment: netmig.Attachment{Bridge: "br0"}}},
 		{Kind: KindRNG},
 		{Kind: KindBalloon},
 		{Kind: KindConsole, Spec: "none"},

@@ -180,17 +180,3 @@ func (m *Machine) start() error {
 	}
 	return m.run()
 }
-
-// announce tells the world around a guest that arrived where it is now.
-func (m *Machine) announce() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, s := range m.instance.board.slots {
-		if s.part.arrived == nil {
-			continue
-		}
-		if err := s.part.arrived(); err != nil {
-			m.log.Warn("the guest's new place was not announced", "device", s.plan.Device, "error", err)
-		}
-	}
-}

@@ -223,6 +223,16 @@ func (t *target) Start() error {
 	return nil
 }
 
+// Network implements migration.Built. A network that the guest brings along has nothing to catch up with.
+func (t *target) Network() migration.NetworkTarget {
+	t.m.mu.Lock()
+	defer t.m.mu.Unlock()
+	if t.handed || len(t.m.nics()) == 0 {
+		return nil
+	}
+	return &delivery{m: t.m}
+}
+
 // unlessStarted lets the record go of a guest that does not run here. That of
 // one that does stays open, and so tells that it lives.
 func (t *target) unlessStarted() {

@@ -80,9 +80,9 @@ type deviceFlags struct {
 
 func (d *deviceFlags) add(f *pflag.FlagSet) {
 	d.disks = list[image.Spec]{kind: "ID=PATH[,ro][,cache=none|writeback][,queues=N]", parse: image.ParseDisk}
-	d.nets = list[netmig.Spec]{kind: "ID=tap=NAME|ID=bridge=NAME[,mac=M][,ip=A][,queues=N]", parse: netmig.ParseNet}
+	d.nets = list[netmig.Spec]{kind: "ID=tap=NAME[,route]|ID=bridge=NAME[,vlan=N]|ID=macvtap=PARENT[,mode=M][,mac=M][,ip=A]…[,queues=N][,rate=R][,packets=N][,antispoof]", parse: netmig.ParseNet}
 	f.Var(&d.disks, "disk", "a disk: a raw image or a block device; may be given again")
-	f.Var(&d.nets, "net", "a network interface, joined to a tap or a bridge; may be given again")
+	f.Var(&d.nets, "net", "a network interface, joined to a tap, a bridge or a link; may be given again")
 	f.BoolVar(&d.balloon, "balloon", false, "let the guest give back memory that it does not use")
 	f.BoolVar(&d.rng, "rng", false, "a source of random numbers")
 	f.Var(&d.console, "virtio-console", "a second console: stdio, none, unix:PATH or file:PATH")
@@ -109,7 +109,7 @@ func (p *placeFlags) add(f *pflag.FlagSet) {
 		m.ID, m.Path, err = image.ParseMapping(text)
 		return m, err
 	}}
-	p.nets = list[netmig.Spec]{kind: "ID=tap=NAME|ID=bridge=NAME", parse: netmig.ParseNet}
+	p.nets = list[netmig.Spec]{kind: "ID=tap=NAME[,route]|ID=bridge=NAME[,vlan=N]|ID=macvtap=PARENT[,mode=M]", parse: netmig.ParseNet}
 	f.Var(&p.disks, "disk", "where a disk of the guest is found here (default the same path); may be given again")
 	f.Var(&p.nets, "net", "what an interface of the guest joins here (default the same name); may be given again")
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ferryvmm/ferry/netmig"
 	"github.com/ferryvmm/ferry/vmm/supervisor/api"
 )
 
@@ -155,11 +156,7 @@ func deviceText(d api.Device) string {
 		add("%s", plural(k.Errors, "error"))
 	}
 	if n := d.Network; n != nil {
-		if n.Tap != "" {
-			add("tap %s", n.Tap)
-		} else {
-			add("bridge %s", n.Bridge)
-		}
+		add("%v", netmig.Attachment{Tap: n.Tap, Bridge: n.Bridge, Parent: n.Macvtap, Mode: n.Mode, VLAN: n.VLAN, Routed: n.Routed})
 		add("%s", n.MAC)
 		add("%s", plural(d.Queues, "queue pair"))
 		add("MTU %d", n.MTU)

@@ -194,7 +194,7 @@ func outcomeText(o api.Outcome, code string) string {
 	return ""
 }
 
-// costText says what a completed move or snapshot cost, in two lines or three.
+// costText says what a completed move or snapshot cost, in two lines or more.
 func costText(r api.Result) string {
 	d := r.Downtime
 	var b strings.Builder
@@ -203,6 +203,9 @@ func costText(r api.Result) string {
 		millisText(r.DowntimeMS), d.PauseMS, d.PagesMS, d.StateMS, d.CommitMS, d.ResumeMS)
 	if t := r.Throttle; t.MaxPercent > 0 {
 		fmt.Fprintf(&b, "\n  throttled up to %d %% of its time, for %s", t.MaxPercent, millisText(t.MS))
+	}
+	if n := r.Network; n.Frames+n.Dropped > 0 {
+		fmt.Fprintf(&b, "\n  network   %s forwarded, %d of them late, %d lost", plural(int(n.Frames), "frame"), n.Late, n.Dropped)
 	}
 	return b.String()
 }

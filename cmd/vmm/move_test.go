@@ -77,7 +77,7 @@ func TestMigrateRequest(t *testing.T) {
 
 func TestMigrateJSON(t *testing.T) {
 	fields := []string{
-		"downtime", "downtime_ms", "faults", "forecast", "memory_bytes", "mode", "mode_requested", "outcome", "page_bytes", "pages", "phases", "pulled_pages", "reason",
+		"downtime", "downtime_ms", "faults", "forecast", "memory_bytes", "mode", "mode_requested", "network", "outcome", "page_bytes", "pages", "phases", "pulled_pages", "reason",
 		"rejoins", "resident_bytes", "rounds", "sent_bytes", "target_name", "throttle", "total_ms", "urgent_pages",
 	}
 	for outcome, want := range map[api.Outcome]int{

@@ -24,6 +24,8 @@ type Host struct {
 	OnRestore, OnStart func()
 	// Userfault is an open /dev/userfaultfd, or nil: then pages may not be missing.
 	Userfault *os.File
+	// Network is the guest's, nil if it has none.
+	Network *Network
 
 	mu    sync.Mutex // guards built
 	built *Built
@@ -160,6 +162,14 @@ func (b *Built) Start() error {
 	b.host.World.set(Target, true)
 	b.Started = true
 	return nil
+}
+
+// Network implements migration.Built.
+func (b *Built) Network() migration.NetworkTarget {
+	if b.host.Network == nil {
+		return nil
+	}
+	return b.host.Network
 }
 
 // Discard implements migration.Built.

@@ -106,11 +106,11 @@ func mustFind(t *testing.T, name string) netlink.Link {
 	return l
 }
 
-func mustOpen(t *testing.T, spec netmig.Spec, nic netmig.NIC) *Port {
+func mustOpen(t *testing.T, a netmig.Attachment, nic netmig.NIC) *Port {
 	t.Helper()
-	p, err := Open(spec, nic)
+	p, err := Open(a, nic, "")
 	if err != nil {
-		t.Fatalf("open %+v: %v", spec, err)
+		t.Fatalf("open %v: %v", a, err)
 	}
 	return p
 }
@@ -132,7 +132,7 @@ func TestBridge(t *testing.T) {
 	for _, queues := range []int{1, 4} {
 		n := nic(queues)
 		before := mustFind(t, "br0").Attrs()
-		p := mustOpen(t, netmig.Spec{ID: "eth", Bridge: "br0"}, n)
+		p := mustOpen(t, netmig.Attachment{Bridge: "br0"}, n)
 		tap := mustFind(t, p.Tap)
 		a := tap.Attrs()
 		if !strings.HasPrefix(p.Tap, "ferry") || a.MasterIndex != before.Index || a.Flags&net.FlagUp == 0 || a.MTU != 1400 || p.MTU != 1400 {
@@ -158,7 +158,7 @@ func TestBridge(t *testing.T) {
 // bytes, and the file blocks, which keeps it out of the pollers of Go programs.
 func TestQueueFile(t *testing.T) {
 	inHost(t)
-	p := mustOpen(t, netmig.Spec{ID: "eth", Tap: "mine"}, nic(1))
+	p := mustOpen(t, netmig.Attachment{Tap: "mine"}, nic(1))
 	defer mustClose(t, p)
 	fd := int(p.Queues[0].Fd())
 	if got, err := unix.IoctlGetInt(fd, unix.TUNGETVNETHDRSZ); err != nil || got != headerSize {
@@ -176,7 +176,7 @@ func TestTapThatIsCreated(t *testing.T) {
 	inHost(t)
 	n := nic(2)
 	n.MTU = 9000
-	p := mustOpen(t, netmig.Spec{ID: "eth", Tap: "mine"}, n)
+	p := mustOpen(t, netmig.Attachment{Tap: "mine"}, n)
 	if a := mustFind(t, "mine").Attrs(); p.Tap != "mine" || a.MTU != 9000 || a.Flags&net.FlagUp == 0 {
 		t.Errorf("got %q, MTU %d, %v; want mine, 9000, up", p.Tap, a.MTU, a.Flags)
 	}
@@ -218,7 +218,7 @@ func TestTapThatIsTakenOver(t *testing.T) {
 			}
 		}
 		before := mustFind(t, "theirs").Attrs()
-		p := mustOpen(t, netmig.Spec{ID: "eth", Tap: "theirs"}, nic(tt.queues))
+		p := mustOpen(t, netmig.Attachment{Tap: "theirs"}, nic(tt.queues))
 		if got := mustFind(t, "theirs"); got.Attrs().Flags&net.FlagUp == 0 || len(p.Queues) != tt.queues || p.MTU != before.MTU {
 			t.Errorf("%+v: got %v, %d queues, MTU %d; want up, %d, %d", tt, got.Attrs().Flags, len(p.Queues), p.MTU, tt.queues, before.MTU)
 		}
@@ -239,40 +239,40 @@ func TestRefusals(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer netlink.LinkDel(tun)
-	busy := mustOpen(t, netmig.Spec{Tap: "busy"}, nic(2))
+	busy := mustOpen(t, netmig.Attachment{Tap: "busy"}, nic(2))
 	defer busy.Close()
-	busy1 := mustOpen(t, netmig.Spec{Tap: "busy1"}, nic(1))
+	busy1 := mustOpen(t, netmig.Attachment{Tap: "busy1"}, nic(1))
 	defer busy1.Close()
 	wide := nic(1)
 	wide.MTU = 1401
 	tests := []struct {
-		spec netmig.Spec
+		at   netmig.Attachment
 		nic  netmig.NIC
 		code string
 		want string // in message or remedy
 	}{
-		{netmig.Spec{Bridge: "br9"}, nic(1), netmig.CodeAbsent, "br9"},
-		{netmig.Spec{Bridge: "eth0"}, nic(1), netmig.CodeMismatch, "veth"},
-		{netmig.Spec{Bridge: "br0"}, wide, netmig.CodeMismatch, "ip link set br0 mtu 1401"},
-		{netmig.Spec{Tap: "eth0"}, nic(1), netmig.CodeMismatch, "not a tap"},
-		{netmig.Spec{Tap: "tun0"}, nic(1), netmig.CodeMismatch, "not a tap"},
-		{netmig.Spec{Tap: "busy"}, nic(1), netmig.CodeBusy, "busy"},
-		{netmig.Spec{Tap: "busy"}, nic(2), netmig.CodeBusy, "busy"},
-		{netmig.Spec{Tap: "busy1"}, nic(1), netmig.CodeBusy, "busy1"},
-		{netmig.Spec{Tap: "single"}, nic(2), netmig.CodeMismatch, "multi_queue"},
-		{netmig.Spec{Tap: "br0"}, nic(1), netmig.CodeMismatch, "not a tap"},
+		{netmig.Attachment{Bridge: "br9"}, nic(1), netmig.CodeAbsent, "br9"},
+		{netmig.Attachment{Bridge: "eth0"}, nic(1), netmig.CodeMismatch, "veth"},
+		{netmig.Attachment{Bridge: "br0"}, wide, netmig.CodeMismatch, "ip link set br0 mtu 1401"},
+		{netmig.Attachment{Tap: "eth0"}, nic(1), netmig.CodeMismatch, "not a tap"},
+		{netmig.Attachment{Tap: "tun0"}, nic(1), netmig.CodeMismatch, "not a tap"},
+		{netmig.Attachment{Tap: "busy"}, nic(1), netmig.CodeBusy, "busy"},
+		{netmig.Attachment{Tap: "busy"}, nic(2), netmig.CodeBusy, "busy"},
+		{netmig.Attachment{Tap: "busy1"}, nic(1), netmig.CodeBusy, "busy1"},
+		{netmig.Attachment{Tap: "single"}, nic(2), netmig.CodeMismatch, "multi_queue"},
+		{netmig.Attachment{Tap: "br0"}, nic(1), netmig.CodeMismatch, "not a tap"},
 	}
 	links, files := linkNames(t), openFiles(t)
 	for _, tt := range tests {
 		tt.nic.ID = "eth"
-		p, err := Open(tt.spec, tt.nic)
+		p, err := Open(tt.at, tt.nic, "")
 		var e *netmig.Error
 		if !errors.As(err, &e) {
-			t.Errorf("%+v: got %+v, %v; want an error", tt.spec, p, err)
+			t.Errorf("%+v: got %+v, %v; want an error", tt.at, p, err)
 			continue
 		}
 		if e.Code != tt.code || e.Remedy == "" || !strings.Contains(e.Error()+e.Remedy, tt.want) {
-			t.Errorf("%+v: got %s: %s (%s); want %s, %q", tt.spec, e.Code, e.Error(), e.Remedy, tt.code, tt.want)
+			t.Errorf("%+v: got %s: %s (%s); want %s, %q", tt.at, e.Code, e.Error(), e.Remedy, tt.code, tt.want)
 		}
 	}
 	if diff := cmp.Diff(links, linkNames(t)) + cmp.Diff(files, openFiles(t)); diff != "" {
@@ -283,10 +283,11 @@ func TestRefusals(t *testing.T) {
 // TestLaterStepFails shows that a tap goes when it cannot be made a port.
 func TestLaterStepFails(t *testing.T) {
 	inHost(t)
-	bridge := mustFind(t, "br0")
-	gone := &netlink.Bridge{LinkAttrs: *bridge.Attrs()}
-	gone.Index = 9999
-	p, err := create(newName, nic(2), gone)
+	plan, err := netmig.NewPlan(netmig.Attachment{Bridge: "gone"}, nic(2), "", netmig.Facts{Link: &netmig.Link{Name: "gone", Kind: netmig.KindBridge, MTU: 1400}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := Apply(plan)
 	var e *netmig.Error
 	if !errors.As(err, &e) || e.Code != netmig.CodeHost {
 		t.Errorf("got %+v, %v; want a failure of the host", p, err)
@@ -301,8 +302,8 @@ func TestNoPermission(t *testing.T) {
 	without.Effective &^= 1 << unix.CAP_NET_ADMIN
 	setCapabilities(t, without)
 	defer setCapabilities(t, capable)
-	for _, spec := range []netmig.Spec{{Tap: "mine"}, {Bridge: "br0"}} {
-		p, err := Open(spec, nic(1))
+	for _, spec := range []netmig.Attachment{{Tap: "mine"}, {Bridge: "br0"}} {
+		p, err := Open(spec, nic(1), "")
 		var e *netmig.Error
 		if !errors.As(err, &e) || e.Code != netmig.CodePermission || !strings.Contains(e.Remedy, "CAP_NET_ADMIN") {
 			t.Errorf("%+v: got %+v, %v; want a refusal that names CAP_NET_ADMIN", spec, p, err)

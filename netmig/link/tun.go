@@ -24,28 +24,32 @@ const headerSize = 12
 // The file blocks, so that no process that it is handed to takes it into Go's
 // poller, where each packet would wake a thread. Who reads it changes that.
 func openQueue(name string, flags uint16) (queue *os.File, real string, err error) {
-	request, err := unix.NewIfreq(name)
-	if err != nil {
-		return nil, "", err
-	}
-	request.SetUint16(unix.IFF_TAP | unix.IFF_NO_PI | unix.IFF_VNET_HDR | flags)
 	fd, err := unix.Open(driver, unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, "", &os.PathError{Op: "open", Path: driver, Err: err}
 	}
 	queue = os.NewFile(uintptr(fd), name)
-	if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, request); err != nil {
+	if real, err = attach(fd, name, flags); err != nil {
 		queue.Close()
 		return nil, "", err
 	}
-	if err := errors.Join(
+	return queue, real, nil
+}
+
+// attach makes a descriptor a queue of a link, and returns the link's real name.
+func attach(fd int, name string, flags uint16) (real string, err error) {
+	request, err := unix.NewIfreq(name)
+	if err != nil {
+		return "", err
+	}
+	request.SetUint16(unix.IFF_TAP | unix.IFF_NO_PI | unix.IFF_VNET_HDR | flags)
+	if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, request); err != nil {
+		return "", err
+	}
+	return request.Name(), errors.Join(
 		unix.IoctlSetPointerInt(fd, unix.TUNSETVNETHDRSZ, headerSize),
 		unix.IoctlSetPointerInt(fd, unix.TUNSETVNETLE, 1),
-	); err != nil {
-		queue.Close()
-		return nil, "", err
-	}
-	return queue, request.Name(), nil
+	)
 }
 
 // openQueues opens n queues of a tap: of a new one if fresh. The error is an

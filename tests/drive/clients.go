@@ -47,6 +47,9 @@ func (c Clients) Stop() (all lab.PingReport) {
 		}
 		all.Sent += r.Sent
 		all.Lost += r.Lost
+		if all.LostAt == 0 || r.LostAt != 0 && r.LostAt < all.LostAt {
+			all.LostAt = r.LostAt
+		}
 		all.Duplicated += r.Duplicated
 		all.Reordered += r.Reordered
 		all.Wrong += r.Wrong

@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/ferryvmm/ferry/internal/lab"
 )
 
@@ -27,7 +29,8 @@ const (
 )
 
 // Echo talks to a guest that answers with what it was told, for as long as the
-// guest travels. A wrong answer is an error; with TCP so is the end of the
+// guest travels. A wrong answer is an error; one that does not come, or a guest that does not answer to ARP, is none
+// with UDP. With TCP so is the end of the
 // connection.
 type Echo struct {
 	conn     net.Conn
@@ -72,7 +75,7 @@ func (e *Echo) talk(exchange func(message, got []byte, n uint64) error) error {
 			message[i] = byte(n) + byte(i)
 		}
 		binary.LittleEndian.PutUint64(message, n)
-		if _, err := e.conn.Write(message); err != nil {
+		if _, err := e.conn.Write(message); err != nil && !errors.Is(err, unix.EHOSTUNREACH) {
 			return err
 		}
 		if err := exchange(message, got, n); err != nil {
@@ -96,7 +99,7 @@ func (e *Echo) udp(message, got []byte, n uint64) error {
 	for {
 		size, err := e.conn.Read(got)
 		switch {
-		case errors.Is(err, os.ErrDeadlineExceeded):
+		case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, unix.EHOSTUNREACH):
 			return nil
 		case err != nil:
 			return err

@@ -11,22 +11,25 @@ import (
 
 // The types of frames on the wire that tests name.
 const (
-	FrameReserve  = 1
-	FrameReserved = 2
-	FrameState    = 4
-	FramePrepared = 5
-	FrameCommit   = 6
-	FrameRunning  = 7
-	FrameRelease  = 8
-	FramePing     = 10
-	FrameRoundAck = 11
-	FrameAnswer   = 12
-	FramePulled   = 14
-	FrameFetch    = 15
-	FramePages    = 20
-	FrameRoundEnd = 21
-	FrameTaken    = 23
-	FrameWant     = 25
+	FrameReserve   = 1
+	FrameReserved  = 2
+	FrameState     = 4
+	FramePrepared  = 5
+	FrameCommit    = 6
+	FrameRunning   = 7
+	FrameRelease   = 8
+	FramePing      = 10
+	FrameRoundAck  = 11
+	FrameAnswer    = 12
+	FramePulled    = 14
+	FrameFetch     = 15
+	FrameFrames    = 16
+	FrameDrained   = 17
+	FrameDelivered = 18
+	FramePages     = 20
+	FrameRoundEnd  = 21
+	FrameTaken     = 23
+	FrameWant      = 25
 
 	frameHeader = 32
 )

@@ -91,7 +91,7 @@ func otherVersion(t *testing.T, ctx context.Context) string {
 	}
 	dir := t.TempDir()
 	changed := filepath.Join(dir, "hello.go")
-	ours := []byte("\tVersionMin = 1\n\tVersionMax = 2 ")
+	ours := []byte("\tVersionMin = 1\n\tVersionMax = 3 ")
 	if bytes.Count(text, ours) != 1 {
 		t.Fatalf("got %s without %q; want the versions there", source, ours)
 	}
@@ -130,7 +130,7 @@ func TestTargetOfAnotherVersion(t *testing.T) {
 		t.Fatal(err)
 	}
 	failedAtSource(t, m, "failed")
-	if m.Error == nil || m.Error.Code != "version" || !strings.Contains(m.Error.Message, "8 to 9") || !strings.Contains(m.Error.Message, "1 to 2") {
+	if m.Error == nil || m.Error.Code != "version" || !strings.Contains(m.Error.Message, "8 to 9") || !strings.Contains(m.Error.Message, "1 to 3") {
 		t.Errorf("got error %+v; want code version, and both sides' versions", m.Error)
 	}
 	stays(t, ctx, trip)

@@ -223,7 +223,11 @@ func (t *trial) inspect(ctx context.Context, e end) error {
 		if e != atSource {
 			stream = t.target.Stream.Name
 		}
-		return errors.Join(o.WaitBeats(ctx, stream, 1, 40), t.trip.Verify(ctx))
+		errs := []error{o.WaitBeats(ctx, stream, 1, 40), t.trip.Verify(ctx)}
+		if t.echo != nil {
+			errs = append(errs, t.echo.Await(ctx))
+		}
+		return errors.Join(errs...)
 	}
 	if r := o.Report(); r.Extra+r.Corrupt+r.Panics+r.Stat.Corrupt+r.Stat.Doubled+r.Stat.Lost != 0 {
 		return fmt.Errorf("got doubled or damaged before the end: %+v", r)

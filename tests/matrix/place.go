@@ -18,6 +18,7 @@ var frameNames = map[byte]string{
 	drive.FrameCommit: "Commit", drive.FrameRunning: "Running", drive.FrameRelease: "Release", drive.FrameRoundAck: "RoundAck",
 	drive.FramePulled: "Pulled", drive.FrameFetch: "Fetch", drive.FramePages: "Pages", drive.FrameRoundEnd: "RoundEnd",
 	drive.FrameTaken: "Taken", drive.FrameWant: "Want",
+	drive.FrameFrames: "Frames", drive.FrameDrained: "Drained", drive.FrameDelivered: "Delivered",
 }
 
 // String is fit for a part of a cell's name: before-Pages-0 (bulk, of the source).

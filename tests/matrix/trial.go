@@ -1,15 +1,18 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/ferryvmm/ferry/internal/lab"
 	"github.com/ferryvmm/ferry/tests/drive"
 )
 
@@ -18,12 +21,15 @@ const guestName = "alpha"
 
 // trial is one move of a small guest that writes, through a relay.
 type trial struct {
-	mode   mode
-	sites  []*drive.Site
-	trip   *drive.Trip
-	target *drive.Process
-	later  *drive.Process // a receiver at the target's address, after the first was killed
-	relay  *drive.Relay
+	mode    mode
+	world   *drive.World // of a guest that talks; nil: loopback is enough
+	echo    *drive.Echo  // who talks to it
+	sites   []*drive.Site
+	network []string // the arguments of run and receive for it
+	trip    *drive.Trip
+	target  *drive.Process
+	later   *drive.Process // a receiver at the target's address, after the first was killed
+	relay   *drive.Relay
 
 	hit   chan phase    // the phase in which the fault came
 	moved chan struct{} // closed when vmm migrate has returned
@@ -35,22 +41,20 @@ type trial struct {
 // begin boots the guest.
 func begin(ctx context.Context, vmm string, m mode) (*trial, error) {
 	t := &trial{mode: m, hit: make(chan phase, 1), moved: make(chan struct{}), ended: make(chan struct{})}
-	for range 2 {
-		s, err := drive.NewSite(vmm, nil)
-		if err != nil {
-			return nil, errors.Join(err, t.close())
-		}
-		t.sites = append(t.sites, s)
-	}
-	var err error
-	t.trip, err = drive.Boot(ctx, t.sites, drive.Guest{
-		Name: guestName, Memory: 64, CPUs: 1, Cmdline: m.guest,
-	})
+	place, err := t.place(vmm)
 	if err == nil {
-		t.target, err = t.sites[target].Receive(t.trip.Observer, "target")
+		t.trip, err = drive.Boot(ctx, t.sites, drive.Guest{
+			Name: guestName, Memory: 64, CPUs: 1, Cmdline: m.guest, Args: t.network,
+		})
 	}
 	if err == nil {
-		t.relay, err = drive.NewRelay(t.target.Listening)
+		t.target, err = t.sites[target].Receive(t.trip.Observer, "target", t.network...)
+	}
+	if err == nil {
+		t.relay, err = drive.NewRelayAt(place, t.target.Listening)
+	}
+	if err == nil && m.net {
+		err = t.talk(ctx)
 	}
 	if err != nil {
 		return nil, errors.Join(err, t.close())
@@ -58,11 +62,45 @@ func begin(ctx context.Context, vmm string, m mode) (*trial, error) {
 	return t, nil
 }
 
+// place makes the hosts. It returns where the relay is to be.
+func (t *trial) place(vmm string) (relay *lab.Host, err error) {
+	if !t.mode.net {
+		for range 2 {
+			s, err := drive.NewSite(vmm, nil)
+			if err != nil {
+				return nil, err
+			}
+			t.sites = append(t.sites, s)
+		}
+		return nil, nil
+	}
+	if t.world, err = drive.NewWorld(vmm, 3); err != nil {
+		return nil, err
+	}
+	t.sites, t.network = t.world.Sites[:2], []string{"--net", "eth=bridge=" + lab.BridgeName}
+	hosts := t.world.Lab.Hosts
+	return hosts[source], errors.Join(hosts[source].Bridge(), hosts[target].Bridge())
+}
+
+// talk has somebody on a third host talk to the guest.
+func (t *trial) talk(ctx context.Context) (err error) {
+	if t.echo, err = drive.StartEcho(t.world.Lab.Hosts[2], "udp", netip.MustParseAddr(guestIP)); err != nil {
+		return err
+	}
+	return t.echo.Await(ctx)
+}
+
 // close kills whatever is left.
 func (t *trial) close() error {
 	var errs []error
+	if t.echo != nil {
+		_ = t.echo.Stop() // what is wrong with it has been said where the guest was to answer
+	}
 	if t.relay != nil {
 		errs = append(errs, t.relay.Close())
+	}
+	if t.world != nil {
+		return errors.Join(append(errs, t.world.Close())...)
 	}
 	for _, s := range t.sites {
 		errs = append(errs, s.Close())
@@ -74,7 +112,7 @@ func (t *trial) close() error {
 func (t *trial) start(ctx context.Context) {
 	go func() {
 		defer close(t.ended)
-		t.move, t.err = t.sites[source].Migrate(ctx, guestName, t.relay.Address(), append([]string{"--mode", t.mode.name}, t.mode.args...)...)
+		t.move, t.err = t.sites[source].Migrate(ctx, guestName, t.relay.Address(), append([]string{"--mode", cmp.Or(t.mode.how, t.mode.name)}, t.mode.args...)...)
 		close(t.moved)
 		if t.err == nil && t.mode.stays && t.move.Code != 1 {
 			t.err = t.fetch(ctx)
@@ -171,7 +209,7 @@ func (t *trial) states(ctx context.Context) (now [2]string, err error) {
 
 // again starts a receiver at the target's host, and leads the source there.
 func (t *trial) again() error {
-	p, err := t.sites[target].Receive(t.trip.Observer, "later")
+	p, err := t.sites[target].Receive(t.trip.Observer, "later", t.network...)
 	if err == nil {
 		t.later = p
 		t.relay.Retarget(p.Listening)

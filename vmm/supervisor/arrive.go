@@ -21,7 +21,7 @@ func (s *supervisor) arriving(r *ipc.Request) (ipc.Reply, error) {
 			return ipc.Reply{}, crossing(err)
 		}
 	}
-	at, err := s.places.open(a)
+	at, err := s.places.open(a, s.hooks)
 	if err != nil {
 		return ipc.Reply{}, crossing(err)
 	}
@@ -30,6 +30,10 @@ func (s *supervisor) arriving(r *ipc.Request) (ipc.Reply, error) {
 	files.take(&at.files)
 	name, heir, err := s.claimFor(a, r.Files, &files)
 	if err != nil {
+		files.close()
+		return ipc.Reply{}, crossing(err)
+	}
+	if err := at.network().reserve(name); err != nil {
 		files.close()
 		return ipc.Reply{}, crossing(err)
 	}
@@ -123,10 +127,11 @@ func (s *supervisor) guestRuns(r *ipc.Request) error {
 	if err := r.Decode(&st); err != nil {
 		return err
 	}
-	s.setFirst(api.State(st))
 	s.mu.Lock()
-	at, heir := s.attached, s.heir
+	at, heir, guest := s.attached, s.heir, s.guest.Name
 	s.mu.Unlock()
+	at.network().activate(guest, s.log) // first of all: it is late already
+	s.setFirst(api.State(st))
 	at.handedOver()
 	if err := at.serve(s); err != nil {
 		s.log.Error("the sockets of the guest's devices", "error", err)

@@ -53,6 +53,9 @@ func (s *supervisor) depart(addr api.Address) (*departure, *os.File, error) {
 		return nil, nil, api.Errorf("record", "check the space and the rights of the folder of ownership records", "%v", err)
 	}
 	s.leaving = d
+	if err := s.attached.network().mark(d.query.Move.String()); err != nil {
+		s.log.Warn("marking the guest's taps", "error", err) // a target on the same bridge will refuse it
+	}
 	return d, f, nil
 }
 
@@ -62,7 +65,11 @@ func (s *supervisor) departed(d *departure) {
 	if s.leaving == d {
 		s.leaving = nil
 	}
+	at := s.attached
 	s.mu.Unlock()
+	if err := at.network().mark(""); err != nil {
+		s.log.Warn("taking the marks from the guest's taps", "error", err)
+	}
 	d.end()
 }
 

@@ -10,7 +10,6 @@ import (
 
 	"github.com/ferryvmm/ferry/internal/ipc"
 	"github.com/ferryvmm/ferry/netmig"
-	"github.com/ferryvmm/ferry/netmig/link"
 	"github.com/ferryvmm/ferry/vmm"
 	"github.com/ferryvmm/ferry/vmm/image"
 	"github.com/ferryvmm/ferry/vmm/supervisor/api"
@@ -41,15 +40,15 @@ type Mapping struct{ ID, Path string }
 type attachments struct {
 	devices []vmm.Device
 	files   handOver // for the machine; closed once it has them
-	ports   []*link.Port
+	networks
 	vsock   *socket
 	ends    *consoleEnds // of the virtio console, unless it is a socket
 	console *socket
 }
 
 // open opens what the devices of a new guest work on, and locks its images.
-func (d Devices) open() (_ *attachments, err error) {
-	a := &attachments{}
+func (d Devices) open(ctx context.Context, hooks *netHooks) (_ *attachments, err error) {
+	a := &attachments{networks: networks{hooks: hooks}}
 	defer func() {
 		if err != nil {
 			a.close()
@@ -61,7 +60,7 @@ func (d Devices) open() (_ *attachments, err error) {
 		}
 	}
 	for _, spec := range d.Nets {
-		if err := a.addNet(spec, spec.NIC()); err != nil {
+		if err := a.newNet(ctx, spec); err != nil {
 			return nil, err
 		}
 	}
@@ -86,12 +85,12 @@ func (d Devices) open() (_ *attachments, err error) {
 
 // open opens what the devices of a guest that arrives work on, but for what its
 // source hands over.
-func (p Places) open(guest vmm.Arriving) (_ *attachments, err error) {
+func (p Places) open(guest vmm.Arriving, hooks *netHooks) (_ *attachments, err error) {
 	devices := guest.Devices
 	if err := vmm.CheckDevices(devices); err != nil {
 		return nil, fromMachine(err)
 	}
-	a := &attachments{}
+	a := &attachments{networks: networks{hooks: hooks, move: moveOf(guest)}}
 	defer func() {
 		if err != nil {
 			a.close()
@@ -120,11 +119,10 @@ func (p Places) open(guest vmm.Arriving) (_ *attachments, err error) {
 			err = a.addDisk(p.disk(d), &arrivingDisk{Disk: *d.Disk, token: guest.Token})
 		case vmm.KindNet:
 			if guest.Handed {
-				a.devices = append(a.devices, d)
-				continue
+				err = a.adoptNet(d)
+			} else {
+				err = a.arrivingNet(p, d)
 			}
-			spec, mapped := p.net(d)
-			err = a.arrivingNet(spec, d.Net.NIC, mapped)
 		case vmm.KindConsole:
 			var c Console
 			if c, err = ParseConsole(d.Spec); err == nil {
@@ -160,16 +158,6 @@ func (p Places) disk(d vmm.Device) image.Spec {
 		}
 	}
 	return s
-}
-
-// net is where a network is found here, and whether somebody said so.
-func (p Places) net(d vmm.Device) (spec netmig.Spec, mapped bool) {
-	for _, n := range p.Nets {
-		if n.ID == d.ID {
-			return n, true
-		}
-	}
-	return netmig.Spec{ID: d.ID, Tap: d.Net.Tap, Bridge: d.Net.Bridge}, false
 }
 
 // arrivingDisk is what an image must be that a guest brings with it.
@@ -212,34 +200,6 @@ func (a *attachments) addDisk(spec image.Spec, want *arrivingDisk) error {
 		return api.Errorf("not_shared", "put the image on storage that both hosts see, and name its path here: --disk "+spec.ID+"=PATH",
 			"disk %s: %s is not the image that the source has", spec.ID, spec.Path)
 	}
-	return nil
-}
-
-// arrivingNet joins a device that a guest brings with it. What nobody named here
-// must be here already: a tap made by mistake leads nowhere.
-func (a *attachments) arrivingNet(spec netmig.Spec, nic netmig.NIC, mapped bool) error {
-	if err := spec.Fits(nic); err != nil {
-		return fromMachine(err)
-	}
-	if _, err := net.InterfaceByName(spec.Tap); err != nil && spec.Tap != "" && !mapped {
-		return api.Errorf(netmig.CodeAbsent, "name one to the receiver: --net "+spec.ID+"=tap=NAME or --net "+spec.ID+"=bridge=NAME",
-			"network %s: there is no tap %s on this host", spec.ID, spec.Tap)
-	}
-	return a.addNet(spec, nic)
-}
-
-// addNet joins a network device to the network here.
-func (a *attachments) addNet(spec netmig.Spec, nic netmig.NIC) error {
-	p, err := link.Open(spec, nic)
-	if err != nil {
-		return fromMachine(fmt.Errorf("network %s: %w", spec.ID, err))
-	}
-	a.ports = append(a.ports, p)
-	for q, f := range p.Queues {
-		a.files.add(vmm.TapRole(spec.ID, q), f)
-	}
-	nic.MTU = p.MTU
-	a.devices = append(a.devices, vmm.Device{Kind: vmm.KindNet, ID: spec.ID, Net: &vmm.Net{NIC: nic, Tap: spec.Tap, Bridge: spec.Bridge}})
 	return nil
 }
 
@@ -291,25 +251,13 @@ func (a *attachments) serve(s *supervisor) error {
 	return errors.Join(a.console.serve(attach(vmm.MethodVirtioConsole)), a.vsock.serve(attach(vmm.MethodVsock)))
 }
 
-// leave lets go of the taps, as they are: another process works on them.
-func (a *attachments) leave() {
-	if a == nil {
-		return
-	}
-	for _, p := range a.ports {
-		p.Leave()
-	}
-}
-
 // close gives everything back.
 func (a *attachments) close() {
 	if a == nil {
 		return
 	}
 	a.files.close()
-	for _, p := range a.ports {
-		p.Close()
-	}
+	a.networks.close()
 	a.vsock.close()
 	a.console.close()
 	a.ends.close()

@@ -27,7 +27,7 @@ func TestOpenDoubtsItsMachine(t *testing.T) {
 		"a path for a name":     {{Kind: vmm.KindBlk, ID: "../x", Disk: &good}},
 		"too many":              make([]vmm.Device, 1000),
 	} {
-		a, err := Places{}.open(vmm.Arriving{Devices: devices})
+		a, err := Places{}.open(vmm.Arriving{Devices: devices}, &netHooks{})
 		if refused, ok := errors.AsType[*api.Error](err); a != nil || !ok || refused.Code != "config" {
 			t.Errorf("%s: got %v, %v; want it refused as no devices", name, a, err)
 		}

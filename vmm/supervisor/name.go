@@ -82,8 +82,11 @@ func claimLocked(dir, s string) (*name, error) {
 	return n, nil
 }
 
-// clear removes the files that only a living machine has.
+// clear removes the files that only a living machine has, and what else they tell of.
 func (n *name) clear() {
+	if s, err := readStatus(n.dir, n.name); err == nil {
+		_ = s.unroute() // who may not, leaves it to who may
+	}
 	os.Remove(n.path("sock"))
 	os.Remove(n.path("json"))
 }

@@ -98,7 +98,7 @@ func readModel(path string) ([]byte, error) {
 // boot opens what the guest works on, starts the machine process and has it run
 // the guest.
 func (s *supervisor) boot(ctx context.Context, config vmm.Config, devices Devices, files *handOver) error {
-	a, err := devices.open()
+	a, err := devices.open(ctx, s.hooks)
 	if err != nil {
 		return err
 	}
@@ -106,6 +106,9 @@ func (s *supervisor) boot(ctx context.Context, config vmm.Config, devices Device
 	config.Devices = a.devices
 	if err := config.Check(); err != nil {
 		return fromMachine(err)
+	}
+	if err := a.network().reserve(config.Name); err != nil {
+		return err
 	}
 	files.take(&a.files)
 	if _, err := s.launch(files, config.CPUs, config.MemoryBytes); err != nil {
@@ -119,6 +122,7 @@ func (s *supervisor) boot(ctx context.Context, config vmm.Config, devices Device
 	if err != nil {
 		return err
 	}
+	a.network().activate(config.Name, s.log)
 	return a.serve(s)
 }
 

@@ -2,9 +2,13 @@ package supervisor
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"time"
+
+	"github.com/ferryvmm/ferry/netmig"
+	"github.com/ferryvmm/ferry/netmig/link"
 )
 
 // status is NAME.json: what a later vmm needs to find a machine whose
@@ -16,6 +20,23 @@ type status struct {
 	CPUs          int       `json:"cpus"`
 	MemoryBytes   uint64    `json:"memory_bytes"`
 	StartedAt     time.Time `json:"started_at"`
+	// Routed are the taps to which the host routes: what leads there does not go with the processes.
+	Routed []routedTap `json:"routed,omitempty"`
+}
+
+// routedTap is a tap, and what leads to it.
+type routedTap struct {
+	Tap    string         `json:"tap"`
+	Routes []netmig.Route `json:"routes"`
+}
+
+// unroute removes what leads to the taps of a machine of which nothing is left but this.
+func (s status) unroute() error {
+	var errs []error
+	for _, r := range s.Routed {
+		errs = append(errs, link.Unroute(r.Tap, r.Routes))
+	}
+	return errors.Join(errs...)
 }
 
 // write replaces the file as a whole: a reader never sees half of it.

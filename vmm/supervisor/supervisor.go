@@ -45,6 +45,7 @@ type supervisor struct {
 	refused calmlog.Log // of the vsock's dials
 	guard   guarded
 	began   time.Time
+	hooks   *netHooks
 
 	mu        sync.Mutex // guards what follows
 	name      *name
@@ -98,6 +99,7 @@ func newSupervisor(n *name, c Console) (_ *supervisor, err error) {
 		changed:  make(chan struct{}),
 	}
 	s.refused = calmlog.Log{Log: s.log, Every: refusedEvery}
+	s.hooks = &netHooks{dir: netHooksDir(), within: netHookWithin, log: s.log, out: log}
 	s.server = newServer(s)
 	if err := s.server.listen(n.path("sock")); err != nil {
 		ends.close()
@@ -161,7 +163,7 @@ func (s *supervisor) describeLocked(cpus int, memory uint64) error {
 func (s *supervisor) describeAs(n *name, cpus int, memory uint64) error {
 	return status{
 		Name: n.name, SupervisorPID: os.Getpid(), MachinePID: s.proc.cmd.Process.Pid,
-		CPUs: cpus, MemoryBytes: memory, StartedAt: time.Now(),
+		CPUs: cpus, MemoryBytes: memory, StartedAt: time.Now(), Routed: s.attached.network().routed(),
 	}.write(n)
 }
 
@@ -277,6 +279,12 @@ func (s *supervisor) serveMachine(ctx context.Context, r *ipc.Request) (ipc.Repl
 		s.ended = &e
 		s.mu.Unlock()
 		return ipc.Reply{}, nil
+	case vmm.MethodLeave:
+		s.mu.Lock()
+		at := s.attached
+		s.mu.Unlock()
+		at.network().retire(s.log)
+		return ipc.Reply{}, nil
 	case vmm.NoteProgress:
 		return ipc.Reply{}, s.noteProgress(r)
 	case vmm.MethodReach:
@@ -337,7 +345,7 @@ func (s *supervisor) finish(e Exit) Exit {
 	ran := !s.startedAt.IsZero()
 	d := s.leaving
 	if s.ended != nil && s.ended.Handed {
-		s.attached.leave()
+		s.attached.network().leave()
 	}
 	s.mu.Unlock()
 	if d != nil { // what was here of the guest is gone

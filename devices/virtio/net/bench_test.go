@@ -134,7 +134,7 @@ func threadTime(b *testing.B) time.Duration {
 func openBench(b *testing.B) (*link.Port, netlink.Link) {
 	b.Helper()
 	enterHost(b)
-	p, err := link.Open(netmig.Spec{Tap: "guest"}, netmig.Spec{ID: "eth"}.NIC())
+	p, err := link.Open(netmig.Attachment{Tap: "guest"}, netmig.Spec{ID: "eth"}.NIC(), "")
 	if err != nil {
 		b.Fatal(err)
 	}

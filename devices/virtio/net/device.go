@@ -27,10 +27,12 @@ type Config struct {
 	// Inherited: another process has served this very tap up to the state that is restored.
 	// The tap stays as it is, and what it has queued is for this driver.
 	Inherited bool
-	Log       *slog.Logger
+	// Sent inspects what the driver sends, Received what it is to get; nil: nothing is inspected.
+	Sent, Received Inspector
+	Log            *slog.Logger
 }
 
-// Device is a network device. Stats and Announce may be called from any
+// Device is a network device. Stats, Announce, Deliver and Release may be called from any
 // goroutine, the rest as virtio.Device says.
 type Device struct {
 	log    *slog.Logger
@@ -39,6 +41,8 @@ type Device struct {
 	tap    control
 	pairs  []*pair
 	status status
+	// backlog has its own lock.
+	backlog *backlog
 
 	mu        sync.Mutex // guards what follows and is held while the device changes its condition
 	driver    virtio.Driver
@@ -48,6 +52,7 @@ type Device struct {
 	inherited bool           // the tap is that of the driver to come
 	raise     bool           // the link was down where the guest was
 	control   virtio.Workers // of the control queue, if the driver uses it
+	capture   *Capture       // reads the tap in place of the driver; nil: none
 
 	// Of the control queue's worker; others only while it rests.
 	inUse       int // pairs
@@ -79,9 +84,12 @@ func newDevice(c Config, saved *State, sockets []*socket, tap control) (*Device,
 	if d.mtu == 0 {
 		d.mtu = standardMTU
 	}
-	for _, s := range sockets {
-		p := newPair(s)
+	d.backlog = newBacklog(len(sockets))
+	for i, s := range sockets {
+		p := newPair(s, d.backlog, i)
 		p.rx.lost = d.lost
+		p.rx.inspectWith(c.Received)
+		p.tx.inspectWith(c.Sent)
 		d.pairs = append(d.pairs, p)
 	}
 	if len(d.pairs) == 0 {
@@ -117,6 +125,7 @@ func (d *Device) restore(s *State) {
 	}
 	d.raise = !s.LinkUp
 	d.inUse, d.offloadsSet, d.offloads = s.Pairs, s.OffloadsSet, s.Offloads
+	d.backlog.use(d.inUse)
 	for i, p := range s.Held {
 		d.pairs[i].rx.held = copy(d.pairs[i].rx.spill, p)
 	}
@@ -163,6 +172,7 @@ func (d *Device) Start(driver virtio.Driver) error {
 		return err
 	}
 	d.driver, d.started, d.stale, d.inherited = driver, true, !d.inherited, false
+	d.backlog.accept()
 	known := 1 // pairs that the driver knows of, with the control queue behind them, section 5.1.2
 	if driver.Has(featureMultiQueue) {
 		known = len(d.pairs)
@@ -192,6 +202,7 @@ func (d *Device) Stop() {
 	for _, p := range d.pairs {
 		p.stop()
 	}
+	d.backlog.reset()
 	d.driver, d.started = virtio.Driver{}, false
 	d.offloads, d.offloadsSet = 0, false
 	d.status.change(0, announce, nil)
@@ -204,6 +215,7 @@ func (d *Device) Stop() {
 // use has the tap share its packets out to n pairs.
 // Precondition: those from n on are at rest.
 func (d *Device) use(n int) error {
+	defer func() { d.backlog.use(d.inUse) }()
 	for ; d.inUse < n; d.inUse++ {
 		if err := d.tap.attach(d.inUse, true); err != nil {
 			return err
@@ -233,9 +245,9 @@ func (d *Device) Quiesce(ctx context.Context) error {
 	return nil
 }
 
-// Resume implements virtio.Device. The first time after a Start it throws away
-// what the tap had queued before: that was not for this driver, or it came to
-// the host that the guest moved to before the guest did.
+// Resume implements virtio.Device. The first time after a Start, unless Hold did so, it throws
+// away what the tap had queued before: that was not for this driver, or it came to
+// the host that the guest moved to before the guest did. What was captured comes first.
 func (d *Device) Resume() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -249,17 +261,16 @@ func (d *Device) resume() {
 	if !d.started {
 		return
 	}
+	d.discard()
+	d.recover()
 	for _, p := range d.pairs[:d.inUse] {
-		if d.stale {
-			p.rx.discard()
-		}
 		p.workers.Resume()
 	}
 	d.control.Resume()
 	if d.raise {
 		d.status.change(linkUp, 0, d.driver.Transport.ConfigChanged)
 	}
-	d.stale, d.raise = false, false
+	d.raise = false
 }
 
 // Leave has the device change nothing of its tap any more: from here on it is
@@ -272,6 +283,9 @@ func (d *Device) Leave() {
 
 // Close implements virtio.Device.
 func (d *Device) Close() error {
+	if d.capture != nil {
+		d.capture.End()
+	}
 	var errs []error
 	for _, p := range d.pairs {
 		errs = append(errs, p.tap.close())

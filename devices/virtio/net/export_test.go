@@ -16,7 +16,7 @@ func NewBench(file *os.File) (*Bench, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Bench{newPair(s)}, nil
+	return &Bench{newPair(s, newBacklog(1), 0)}, nil
 }
 
 // Receive starts the receive queue and returns its step, and a count of packets.

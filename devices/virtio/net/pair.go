@@ -24,8 +24,8 @@ type pair struct {
 	complete bool // the driver uses both queues
 }
 
-func newPair(s *socket) *pair {
-	return &pair{tap: s, rx: newReceiver(s), tx: newTransmitter(s)}
+func newPair(s *socket, b *backlog, number int) *pair {
+	return &pair{tap: s, rx: newReceiver(s, b, number), tx: newTransmitter(s)}
 }
 
 // start gives the pair its driver. It stays at rest. Either queue may be nil.
@@ -57,10 +57,10 @@ func (p *pair) step() (more bool) {
 }
 
 // Wait implements virtio.Waiter. It waits for something to send, and for a
-// packet, or, while there is no room for one, for buffers.
+// packet, or, while there is no room for one, for buffers. Of packets that come before the tap's it is woken.
 func (p *pair) Wait() {
 	switch {
-	case p.buffers == nil || p.rx.ended:
+	case p.buffers == nil || p.rx.ended || p.rx.barred:
 		p.tap.wait(false, nil, p.sends)
 	case p.rx.starved:
 		p.tap.wait(false, p.buffers, p.sends)

@@ -31,6 +31,10 @@ type receiver struct {
 	queue     *virtio.Queue
 	fail      func(error) // the driver broke the rules
 	lost      func(error) // the tap is gone
+	backlog   *backlog    // what comes before the tap's
+	pair      int         // number of this one
+	inspector Inspector   // nil: none
+	head      []byte      // for what it is to see, behind the header
 	mergeable bool
 	largest   int // bytes of the largest packet that may come, with its header
 	expected  int // … that is expected after the one before
@@ -43,13 +47,21 @@ type receiver struct {
 	held         int    // bytes in spill: a packet that waits for buffers; 0: none
 
 	starved bool // wait for the driver, not for the tap
+	barred  bool // wait for neither
 	ended   bool // nothing can be done before a reset
 
-	packets, bytes, drops atomic.Uint64
+	packets, bytes, drops, refused atomic.Uint64
 }
 
-func newReceiver(tap *socket) *receiver {
-	return &receiver{tap: tap, vector: make(vector, 0, 1024), spill: make([]byte, maxPacket+1)}
+func newReceiver(tap *socket, b *backlog, pair int) *receiver {
+	return &receiver{tap: tap, backlog: b, pair: pair, vector: make(vector, 0, 1024), spill: make([]byte, maxPacket+1)}
+}
+
+// inspectWith has it ask i, if that is not nil.
+func (r *receiver) inspectWith(i Inspector) {
+	if r.inspector = i; i != nil {
+		r.head = make([]byte, headerSize+headSize)
+	}
 }
 
 // start gives it its driver. Precondition: it is at rest, with an empty window.
@@ -68,7 +80,7 @@ func (r *receiver) step() (more bool) {
 	if r.ended {
 		return false
 	}
-	r.starved = false
+	r.starved, r.barred = false, false
 	r.queue.NoKicks()
 	limit := r.bytes.Load() + batchBytes
 	for n := 0; n < batchPackets && r.bytes.Load() < limit; n++ {
@@ -121,6 +133,13 @@ func (r *receiver) receive() bool {
 	if r.held > 0 {
 		return r.place()
 	}
+	n, hold := r.backlog.next(r.pair, r.spill)
+	if r.barred = hold; hold {
+		return false
+	}
+	if n > 0 {
+		return r.keep(n)
+	}
 	v, chains, cover := r.vector[:0], 0, 0 // of the window
 	if r.room >= r.largest {
 		for cover < r.expected && chains < r.count {
@@ -153,17 +172,42 @@ func (r *receiver) receive() bool {
 	}
 	switch {
 	case n <= cover:
-		r.push(n)
+		r.give(n)
 	case n-cover > maxPacket, cover > 0 && n > r.room:
 		r.drop(chains)
 	case cover > 0:
 		r.scatter(r.spill[:n-cover], chains)
-		r.push(n)
+		r.give(n)
 	default:
-		r.held = n
-		return r.place()
+		return r.keep(n)
 	}
 	return true
+}
+
+// give gives the driver a packet of n bytes that is in the window, if it may have it.
+func (r *receiver) give(n int) {
+	if r.inspector != nil && n >= headerSize+ethernetSize {
+		seen := 0
+		for chain := 0; seen < min(n, len(r.head)); chain++ {
+			seen += gather(r.head[seen:], r.chains[(r.first+chain)%queueSize].Writable)
+		}
+		if !inspect(r.inspector, r.head[:min(n, seen)], n) {
+			r.refused.Add(1)
+			r.wrote(r.span(n))
+			return
+		}
+	}
+	r.push(n)
+}
+
+// keep is for a packet of n bytes in the spill.
+func (r *receiver) keep(n int) bool {
+	if r.inspector != nil && n >= headerSize+ethernetSize && !inspect(r.inspector, r.spill[:n], n) {
+		r.refused.Add(1)
+		return true
+	}
+	r.held = n
+	return r.place()
 }
 
 // usual is the size, in bytes, up to which a packet is read into the window at
@@ -184,7 +228,12 @@ func (r *receiver) scatter(p []byte, chain int) {
 // left something in the first chains of the window.
 func (r *receiver) drop(written int) {
 	r.drops.Add(1)
-	for i := range written {
+	r.wrote(written)
+}
+
+// wrote is for chains of the window that stay there, with something in them.
+func (r *receiver) wrote(chains int) {
+	for i := range chains {
 		c := &r.chains[(r.first+i)%queueSize]
 		r.queue.Written(c, virtio.Len(c.Writable))
 	}
@@ -209,15 +258,11 @@ func (r *receiver) place() bool {
 
 // push gives the driver a packet of n bytes that is in the window.
 func (r *receiver) push(n int) {
-	used, left := 0, uint64(n)
-	for left > 0 {
-		left -= min(left, virtio.Len(r.chains[(r.first+used)%queueSize].Writable))
-		used++
-	}
+	used := r.span(n)
 	var count [2]byte
 	binary.LittleEndian.PutUint16(count[:], uint16(used))
 	write(r.chains[r.first].Writable, countOffset, count[:])
-	left = uint64(n)
+	left := uint64(n)
 	for range used {
 		c := &r.chains[r.first]
 		size := virtio.Len(c.Writable)
@@ -230,6 +275,14 @@ func (r *receiver) push(n int) {
 	}
 	r.packets.Add(1)
 	r.bytes.Add(uint64(n - headerSize))
+}
+
+// span is how many chains of the window n bytes take.
+func (r *receiver) span(n int) (chains int) {
+	for left := uint64(n); left > 0; chains++ {
+		left -= min(left, virtio.Len(r.chains[(r.first+chains)%queueSize].Writable))
+	}
+	return chains
 }
 
 // write copies p to an offset of what the buffers hold together.

@@ -20,6 +20,7 @@ import (
 	"github.com/ferryvmm/ferry/devices/virtio/virtiotest"
 	"github.com/ferryvmm/ferry/internal/lab"
 	"github.com/ferryvmm/ferry/netmig"
+	"github.com/ferryvmm/ferry/netmig/announce"
 	"github.com/ferryvmm/ferry/netmig/link"
 )
 
@@ -61,7 +62,7 @@ func newWire(t testing.TB, queues int, o virtiotest.Options) *wire {
 	enterHost(t)
 	w := &wire{t: t, nic: netmig.Spec{ID: "eth", Queues: queues}.NIC()}
 	var err error
-	if w.port, err = link.Open(netmig.Spec{Tap: "guest"}, w.nic); err != nil {
+	if w.port, err = link.Open(netmig.Attachment{Tap: "guest"}, w.nic, ""); err != nil {
 		t.Fatal(err)
 	}
 	if w.tap, err = netlink.LinkByName(w.port.Tap); err != nil {
@@ -423,7 +424,7 @@ func TestAnnouncement(t *testing.T) {
 	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: htons(unix.ETH_P_ALL), Ifindex: w.tap.Attrs().Index}); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.dev.Announce(); err != nil {
+	if err := w.dev.Announce(announce.Frames(w.nic.MAC, nil)); err != nil {
 		t.Fatal(err)
 	}
 	for b := make([]byte, 2000); ; {

@@ -13,14 +13,23 @@ import (
 // does: because its header makes no sense, because the tap is down, or, if
 // somebody limited the tap's send buffer, because that is full.
 type transmitter struct {
-	tap    *socket
-	vector vector
+	tap       *socket
+	vector    vector
+	inspector Inspector // nil: none
+	head      []byte    // for what it is to see, behind the header
 
-	packets, bytes, drops atomic.Uint64
+	packets, bytes, drops, refused atomic.Uint64
 }
 
 func newTransmitter(tap *socket) *transmitter {
-	return &transmitter{tap: tap, vector: make(vector, 0, queueSize)}
+	return &transmitter{tap: tap, vector: make(vector, 0, queueSize+1)}
+}
+
+// inspectWith has it ask i, if that is not nil.
+func (t *transmitter) inspectWith(i Inspector) {
+	if t.inspector = i; i != nil {
+		t.head = make([]byte, headerSize+headSize)
+	}
 }
 
 // send hands a packet to the tap, which judges its header.
@@ -33,9 +42,22 @@ func (t *transmitter) send(c *virtio.Chain) (written uint32, err error) {
 		t.drops.Add(1)
 		return 0, nil
 	}
-	v := t.vector[:0]
+	v, done := t.vector[:0], 0
+	if t.inspector != nil {
+		// What was inspected is what is sent, whatever the guest writes meanwhile.
+		done = gather(t.head, c.Readable)
+		if !inspect(t.inspector, t.head[:done], int(n)) {
+			t.refused.Add(1)
+			return 0, nil
+		}
+		v = v.add(t.head[:done])
+	}
 	for _, b := range c.Readable {
-		v = v.add(b.Bytes)
+		skip := min(done, len(b.Bytes))
+		done -= skip
+		if skip < len(b.Bytes) {
+			v = v.add(b.Bytes[skip:])
+		}
 	}
 	if _, err := v.writev(t.tap.fd); err != nil {
 		t.drops.Add(1)

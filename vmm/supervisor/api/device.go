@@ -29,12 +29,17 @@ type Disk struct {
 	Errors       uint64 `json:"errors"` // requests that failed
 }
 
-// Network is what there is to say of a net. Of tap and bridge one is set, on this host.
+// Network is what there is to say of a net. Of tap, bridge and macvtap one is set, on this host.
 type Network struct {
 	MAC       string `json:"mac"`
 	Tap       string `json:"tap,omitempty"`
 	Bridge    string `json:"bridge,omitempty"`
-	MTU       int    `json:"mtu"` // bytes
+	Macvtap   string `json:"macvtap,omitempty"` // the link that it is on
+	Mode      string `json:"mode,omitempty"`    // of the macvtap
+	VLAN      int    `json:"vlan,omitempty"`
+	Routed    bool   `json:"routed,omitempty"`
+	Link      string `json:"link,omitempty"` // the name of its own tap or macvtap
+	MTU       int    `json:"mtu"`            // bytes
 	RxPackets uint64 `json:"rx_packets"`
 	RxBytes   uint64 `json:"rx_bytes"`
 	RxDrops   uint64 `json:"rx_drops"`

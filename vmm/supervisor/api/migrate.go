@@ -87,6 +87,14 @@ type Result struct {
 	Pages    Pages     `json:"pages"`
 	Forecast Forecast  `json:"forecast"`
 	Throttle Throttled `json:"throttle"`
+	Network  Forwarded `json:"network"`
+}
+
+// Forwarded counts packets that came for the guest at the source from its pause on.
+type Forwarded struct {
+	Frames  uint64 `json:"frames_forwarded"` // sent to the target
+	Dropped uint64 `json:"frames_dropped"`   // lost: the buffers of one side were full, or the link broke
+	Late    uint64 `json:"frames_late"`      // of frames: they came behind the first that reached the target by themselves
 }
 
 // Phases are the times of a move's parts; 0 for those that it did not have.
