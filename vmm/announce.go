@@ -1,11 +1,6 @@
 package vmm
 
-import (
-	"time"
-
-	"github.com/ferryvmm/ferry/netmig"
-	"github.com/ferryvmm/ferry/netmig/announce"
-)
+import "time"
 
 // announceAgain is when a guest's place is announced once more, each time counted from the one
 // before: a frame may be lost, and a switch may learn late.
@@ -55,12 +50,4 @@ func (m *Machine) announceHere() {
 			m.log.Warn("the guest's new place was not announced", "device", s.plan.Device, "error", err)
 		}
 	}
-}
-
-// given are the addresses that a person gave the guest, of a device that has the address mac now.
-func given(n netmig.NIC, mac netmig.MAC) (all []announce.Address) {
-	for _, ip := range n.IPs() {
-		all = append(all, announce.Address{MAC: mac, IP: ip})
-	}
-	return all
 }

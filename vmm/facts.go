@@ -1,6 +1,8 @@
 package vmm
 
 import (
+	"net/netip"
+
 	"github.com/ferryvmm/ferry/devices/virtio/blk"
 	virtionet "github.com/ferryvmm/ferry/devices/virtio/net"
 	"github.com/ferryvmm/ferry/guestmem"
@@ -31,7 +33,16 @@ type DeviceFacts struct {
 	Device  Device           // its backend is where it was at its first host
 	Disk    *blk.Counters    `cbor:",omitempty"` // of a blk
 	Net     *virtionet.Stats `cbor:",omitempty"` // of a net
+	Watch   *WatchFacts      `cbor:",omitempty"` // of a net
 	Balloon *BalloonFacts    `cbor:",omitempty"` // of a balloon
+}
+
+// WatchFacts are what was seen of the frames of a network device.
+type WatchFacts struct {
+	IPs       []netip.Addr // of the guest, as they were given, or seen in what it sends
+	TxSpoofed uint64       // frames dropped because of addresses that are not the guest's
+	TxLimited uint64       // … of the limits, of what it sent
+	RxLimited uint64       // … and of what it was to get
 }
 
 // BalloonFacts are sizes in bytes.

@@ -15,7 +15,6 @@ import (
 	"github.com/ferryvmm/ferry/devices/virtio/rng"
 	"github.com/ferryvmm/ferry/devices/virtio/vsock"
 	"github.com/ferryvmm/ferry/guestmem"
-	"github.com/ferryvmm/ferry/netmig/announce"
 )
 
 // part is a virtio device as the machine knows it: what works, and how to save it.
@@ -77,7 +76,16 @@ func makeBlk(s Slot, _ *guestmem.Memory, b *backends, saved cbor.RawMessage) (pa
 }
 
 func makeNet(s Slot, _ *guestmem.Memory, b *backends, saved cbor.RawMessage) (_ part, err error) {
-	state, err := decodeState[virtionet.State](saved)
+	state, err := decodeState[netState](saved)
+	if err != nil {
+		return part{}, err
+	}
+	var before *virtionet.State
+	var seen watched
+	if state != nil {
+		before, seen = &state.State, state.Watched
+	}
+	w, err := newWatch(s.Net.NIC, seen)
 	if err != nil {
 		return part{}, err
 	}
@@ -96,14 +104,22 @@ func makeNet(s Slot, _ *guestmem.Memory, b *backends, saved cbor.RawMessage) (_ 
 		}
 		queues = append(queues, f)
 	}
-	d, err := virtionet.New(virtionet.Config{Tap: queues, MAC: s.Net.MAC, MTU: s.Net.MTU, Inherited: b.lent, Log: b.log.With("device", s.Device.String())}, state)
+	d, err := virtionet.New(virtionet.Config{
+		Tap: queues, MAC: s.Net.MAC, MTU: s.Net.MTU, Inherited: b.lent, Sent: outward{w}, Received: inward{w}, Log: b.log.With("device", s.Device.String()),
+	}, before)
 	if err != nil {
 		return part{}, err
 	}
-	return part{device: d, save: func() any { return d.Save() }, nic: d, announcement: func() [][]byte { return announce.Frames(d.MAC(), given(s.Net.NIC, d.MAC())) }, leave: d.Leave, facts: func(f *DeviceFacts) {
-		c := d.Stats()
-		f.Net = &c
-	}}, nil
+	return part{
+		device: d, nic: d, leave: d.Leave,
+		save:         func() any { return netState{d.Save(), w.save()} },
+		announcement: func() [][]byte { return w.announcement(d.MAC()) },
+		facts: func(f *DeviceFacts) {
+			c := d.Stats()
+			f.Net = &c
+			w.facts(f, s.Net.MAC)
+		},
+	}, nil
 }
 
 func makeRNG(_ Slot, _ *guestmem.Memory, _ *backends, saved cbor.RawMessage) (part, error) {

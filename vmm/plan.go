@@ -10,13 +10,18 @@ import (
 
 	"github.com/ferryvmm/ferry/guestmem"
 	"github.com/ferryvmm/ferry/internal/kvm"
+	"github.com/ferryvmm/ferry/netmig"
 	"github.com/ferryvmm/ferry/vcpu"
 	"github.com/ferryvmm/ferry/vmm/firmware"
 )
 
-// planVersion is the version of Plan's encoding. A target takes this one and
-// the first, which has no slots. It refuses others.
-const planVersion = 2
+// Versions of Plan's encoding. A target takes all up to this one, and refuses
+// others. The first has no slots. The third has policies of network devices, and
+// is used only where there are some: a target that knows of none must not take them.
+const (
+	planVersion         = 3
+	planWithoutPolicies = 2
+)
 
 // Plan is deterministic data: everything that must be the same at both ends of
 // a move. Source and target build from the same plan; only building touches
@@ -64,9 +69,17 @@ func NewPlan(c Config, cpu vcpu.Model) (Plan, error) {
 		return Plan{}, err
 	}
 	return Plan{
-		Version: planVersion, Name: c.Name, Layout: layout, HugePages: c.HugePages, CPUs: c.CPUs, CPU: c.CPU, CPUID: cpu.CPUID, MSRs: cpu.MSRs,
+		Version: version(slots), Name: c.Name, Layout: layout, HugePages: c.HugePages, CPUs: c.CPUs, CPU: c.CPU, CPUID: cpu.CPUID, MSRs: cpu.MSRs,
 		Cmdline: deviceWords(c.cmdline(), slots), Kernel: kernel, Clock: c.Clock, TestDevice: c.testDevice(), Slots: slots,
 	}, nil
+}
+
+// version is the lowest that can say what these devices are.
+func version(slots []Slot) uint16 {
+	if slices.ContainsFunc(slots, func(s Slot) bool { return s.Net != nil && s.Net.Policy != netmig.Policy{} }) {
+		return planVersion
+	}
+	return planWithoutPolicies
 }
 
 // Encode packs the plan for the other end of a move.

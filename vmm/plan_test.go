@@ -51,9 +51,38 @@ func TestPlanRoundTrips(t *testing.T) {
 	}
 }
 
+// TestPolicyNeedsANewerTarget shows that a guest does not get rid of its policy by
+// a move to a host that knows of none, and that others can go there.
+func TestPolicyNeedsANewerTarget(t *testing.T) {
+	c := config()
+	c.Devices = someDevices()
+	nic := &c.Devices[1].Net.NIC
+	for _, tt := range []struct {
+		policy netmig.Policy
+		want   uint16
+	}{{netmig.Policy{}, 2}, {netmig.Policy{Rate: 1e6}, 3}, {netmig.Policy{Packets: 100}, 3}, {netmig.Policy{AntiSpoof: true}, 3}} {
+		nic.Policy = tt.policy
+		p, err := NewPlan(c, vcpu.Model{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw, err := p.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := decodePlan(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Version != tt.want || got.Slots[1].Net.Policy != tt.policy {
+			t.Errorf("got version %d and %+v; want %d and %+v", got.Version, got.Slots[1].Net.Policy, tt.want, tt.policy)
+		}
+	}
+}
+
 func TestPlanOfAPeerIsChecked(t *testing.T) {
 	for name, change := range map[string]func(*Plan){
-		"version":       func(p *Plan) { p.Version++ },
+		"version":       func(p *Plan) { p.Version = planVersion + 1 },
 		"half a page":   func(p *Plan) { p.HugePages, p.Layout[0].Size = true, 65<<20 },
 		"moved device":  func(p *Plan) { p.Slots[0].Base += slotSize },
 		"other line":    func(p *Plan) { p.Slots[0].GSI = 0 },
@@ -65,6 +94,8 @@ func TestPlanOfAPeerIsChecked(t *testing.T) {
 		"cache":         func(p *Plan) { p.Slots[0].Disk.Cache = "some" },
 		"network's MAC": func(p *Plan) { p.Slots[1].Net.MAC[0] = 1 },
 		"network's MTU": func(p *Plan) { p.Slots[1].Net.MTU = 0 },
+		"network's IP":  func(p *Plan) { p.Slots[1].Net.MoreIPs = make([]netip.Addr, 1) },
+		"network limit": func(p *Plan) { p.Slots[1].Net.Rate = 1 },
 		"two balloons":  func(p *Plan) { p.Slots[2].Kind = KindBalloon },
 		"vsock's id":    func(p *Plan) { p.Slots[5].Vsock.CID = 2 },
 		"many devices":  func(p *Plan) { p.Slots = append(p.Slots, make([]Slot, 1<<10)...) },

@@ -70,6 +70,8 @@ func someDevices() []api.Device {
 	return []api.Device{
 		{Kind: "blk", ID: "root", Path: "/root.img", Queues: 1, Disk: &api.Disk{SizeBytes: 1 << 30, ReadOnly: true, Cache: "none", Reads: 1, ReadBytes: 4096, Errors: 2}},
 		{Kind: "net", ID: "eth", Queues: 2, Network: &api.Network{MAC: "02:00:00:00:00:01", Bridge: "br0", MTU: 1500, TxPackets: 3, TxBytes: 180, RxDrops: 1, TxDrops: 1}},
+		{Kind: "net", ID: "lan", Queues: 1, Network: &api.Network{MAC: "02:00:00:00:00:02", Tap: "t", MTU: 1500, IPs: []string{"10.0.0.5", "fd00::5"},
+			NetworkPolicy: api.NetworkPolicy{Rate: 15e5, Packets: 20e3, AntiSpoof: true}, TxLimited: 2, RxLimited: 3, TxSpoofed: 1}},
 		{Kind: "rng"},
 		{Kind: "balloon", Balloon: &api.Balloon{TargetBytes: 64 << 20, ActualBytes: 32 << 20}},
 		{Kind: "console", Console: &api.Console{Spec: "stdio"}},
@@ -88,6 +90,8 @@ func TestInfoOfDevices(t *testing.T) {
 		"cpu:             baseline\n",
 		"disk root:       /root.img, 1.00 GiB, read only, cache none, 1 queue, 1 read (4.0 KiB), 0 writes (0 B), 0 flush requests, 2 errors\n",
 		"network eth:     bridge br0, 02:00:00:00:00:01, 2 queue pairs, MTU 1500, received 0 packets (0 B), sent 3 packets (180 B), 2 dropped\n",
+		"network lan:     tap t, 02:00:00:00:00:02, 1 queue pair, MTU 1500, 10.0.0.5, fd00::5, at most 1.5M bits/s, at most 20k packets/s, " +
+			"received 0 packets (0 B), sent 0 packets (0 B), 0 dropped, 5 over its limits, 1 frame in a false name\n",
 		"virtio-rng:      yes\n",
 		"virtio-balloon:  asked for 64.0 MiB, holds 32.0 MiB\n",
 		"virtio-console:  stdio\n",

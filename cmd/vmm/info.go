@@ -160,9 +160,24 @@ func deviceText(d api.Device) string {
 		add("%s", n.MAC)
 		add("%s", plural(d.Queues, "queue pair"))
 		add("MTU %d", n.MTU)
+		for _, ip := range n.IPs {
+			add("%s", ip)
+		}
+		if n.Rate > 0 {
+			add("at most %s bits/s", amountText(n.Rate))
+		}
+		if n.Packets > 0 {
+			add("at most %s packets/s", amountText(n.Packets))
+		}
 		add("received %s (%s)", plural(n.RxPackets, "packet"), bytesText(n.RxBytes))
 		add("sent %s (%s)", plural(n.TxPackets, "packet"), bytesText(n.TxBytes))
 		add("%d dropped", n.RxDrops+n.TxDrops)
+		if n.Rate > 0 || n.Packets > 0 {
+			add("%d over its limits", n.RxLimited+n.TxLimited)
+		}
+		if n.AntiSpoof {
+			add("%s in a false name", plural(n.TxSpoofed, "frame"))
+		}
 	}
 	if b := d.Balloon; b != nil {
 		add("asked for %s", bytesText(b.TargetBytes))

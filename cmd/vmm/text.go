@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strconv"
 	"time"
 )
 
@@ -56,4 +57,17 @@ func plural[N int | uint64](n N, noun string) string {
 		return fmt.Sprintf("%d %s", n, noun)
 	}
 	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// amountText shortens a number as flags take it.
+func amountText(n uint64) string {
+	for _, unit := range []struct {
+		size uint64
+		name string
+	}{{1e9, "G"}, {1e6, "M"}, {1e3, "k"}} {
+		if n >= unit.size {
+			return strconv.FormatFloat(float64(n)/float64(unit.size), 'f', -1, 64) + unit.name
+		}
+	}
+	return strconv.FormatUint(n, 10)
 }

@@ -77,10 +77,17 @@ func (a *attachments) describe(f vmm.DeviceFacts) api.Device {
 	case vmm.KindNet:
 		d.Queues = k.Net.Queues
 		d.Network = &api.Network{MAC: k.Net.MAC.String(), Tap: here.Net.Tap, Bridge: here.Net.Bridge, MTU: k.Net.MTU,
-			Link: here.Net.Link, Macvtap: here.Net.Parent, Mode: here.Net.Mode, VLAN: here.Net.VLAN, Routed: here.Net.Routed}
+			Link: here.Net.Link, Macvtap: here.Net.Parent, Mode: here.Net.Mode, VLAN: here.Net.VLAN, Routed: here.Net.Routed,
+			NetworkPolicy: api.NetworkPolicy(k.Net.Policy), IPs: []string{}}
 		if c := f.Net; c != nil {
 			d.RxPackets, d.RxBytes, d.RxDrops = c.RxPackets, c.RxBytes, c.RxDrops
 			d.TxPackets, d.TxBytes, d.TxDrops = c.TxPackets, c.TxBytes, c.TxDrops
+		}
+		if w := f.Watch; w != nil {
+			d.TxSpoofed, d.TxLimited, d.RxLimited = w.TxSpoofed, w.TxLimited, w.RxLimited
+			for _, ip := range w.IPs {
+				d.IPs = append(d.IPs, ip.String())
+			}
 		}
 	case vmm.KindBalloon:
 		d.Balloon = &api.Balloon{}

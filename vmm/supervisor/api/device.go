@@ -31,21 +31,33 @@ type Disk struct {
 
 // Network is what there is to say of a net. Of tap, bridge and macvtap one is set, on this host.
 type Network struct {
-	MAC       string `json:"mac"`
-	Tap       string `json:"tap,omitempty"`
-	Bridge    string `json:"bridge,omitempty"`
-	Macvtap   string `json:"macvtap,omitempty"` // the link that it is on
-	Mode      string `json:"mode,omitempty"`    // of the macvtap
-	VLAN      int    `json:"vlan,omitempty"`
-	Routed    bool   `json:"routed,omitempty"`
-	Link      string `json:"link,omitempty"` // the name of its own tap or macvtap
-	MTU       int    `json:"mtu"`            // bytes
-	RxPackets uint64 `json:"rx_packets"`
-	RxBytes   uint64 `json:"rx_bytes"`
-	RxDrops   uint64 `json:"rx_drops"`
-	TxPackets uint64 `json:"tx_packets"`
-	TxBytes   uint64 `json:"tx_bytes"`
-	TxDrops   uint64 `json:"tx_drops"`
+	MAC     string `json:"mac"`
+	Tap     string `json:"tap,omitempty"`
+	Bridge  string `json:"bridge,omitempty"`
+	Macvtap string `json:"macvtap,omitempty"` // the link that it is on
+	Mode    string `json:"mode,omitempty"`    // of the macvtap
+	VLAN    int    `json:"vlan,omitempty"`
+	Routed  bool   `json:"routed,omitempty"`
+	Link    string `json:"link,omitempty"` // the name of its own tap or macvtap
+	MTU     int    `json:"mtu"`            // bytes
+	NetworkPolicy
+	IPs       []string `json:"ips"` // of the guest, as given or seen in what it sends; they are announced after a move
+	RxPackets uint64   `json:"rx_packets"`
+	RxBytes   uint64   `json:"rx_bytes"`
+	RxDrops   uint64   `json:"rx_drops"`
+	TxPackets uint64   `json:"tx_packets"`
+	TxBytes   uint64   `json:"tx_bytes"`
+	TxDrops   uint64   `json:"tx_drops"`
+	TxSpoofed uint64   `json:"tx_spoofed"` // frames dropped because they name addresses that are not the guest's
+	TxLimited uint64   `json:"tx_limited"` // … because of rate or packets
+	RxLimited uint64   `json:"rx_limited"`
+}
+
+// NetworkPolicy is what a net may carry, as it was given.
+type NetworkPolicy struct {
+	Rate      uint64 `json:"rate,omitempty"`    // bits a second, each way
+	Packets   uint64 `json:"packets,omitempty"` // a second, each way
+	AntiSpoof bool   `json:"antispoof,omitempty"`
 }
 
 // Balloon is what there is to say of a balloon.
