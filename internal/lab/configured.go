@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 
@@ -11,6 +12,9 @@ import (
 // passing are the states of neighbours and of bridges' entries that the kernel
 // has learnt and will forget by itself.
 const passing = unix.NUD_INCOMPLETE | unix.NUD_REACHABLE | unix.NUD_STALE | unix.NUD_DELAY | unix.NUD_PROBE | unix.NUD_FAILED
+
+// nobody is the address of loopback's neighbours.
+var nobody [6]byte
 
 // families that neighbours are of; bridges' entries are the first's.
 var families = []int{unix.AF_BRIDGE, unix.AF_INET, unix.AF_INET6}
@@ -86,8 +90,8 @@ func (h *Host) neighbours(family int) (all []string, err error) {
 	}
 	for _, n := range known {
 		learnt := n.State&passing != 0 && n.Flags&unix.NTF_EXT_LEARNED == 0
-		if learnt || n.IP.IsMulticast() || n.IP.IsLoopback() || len(n.HardwareAddr) == 0 || n.HardwareAddr[0]&1 != 0 {
-			continue // the last: groups that links have joined
+		if learnt || n.IP.IsMulticast() || len(n.HardwareAddr) == 0 || n.HardwareAddr[0]&1 != 0 || bytes.Equal(n.HardwareAddr, nobody[:]) {
+			continue // the last two: groups that links have joined, and loopback
 		}
 		all = append(all, fmt.Sprintf("neighbour %v %v on link %d, state %#x", n.IP, n.HardwareAddr, n.LinkIndex, n.State))
 	}

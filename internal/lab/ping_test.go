@@ -145,7 +145,7 @@ func TestPingSilence(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := p.ReportSince(start)
-	if r.Lost == 0 || r.Silence < dark-5*Pace || r.SilenceAt+5*Pace < start || r.Duplicated > 0 {
+	if r.Lost == 0 || r.LostAt+5*Pace < start || r.LostAt > start+dark || r.Silence < dark-5*Pace || r.SilenceAt+5*Pace < start || r.Duplicated > 0 {
 		t.Errorf("got %v from %v on; want packets lost, and a silence of %v from %v on", r, r.SilenceAt, dark, start)
 	}
 	end := Now()

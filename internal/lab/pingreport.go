@@ -14,6 +14,8 @@ type PingReport struct {
 	Reordered  uint64 // answers behind one to a later packet
 	Wrong      uint64 // answers that are not what was sent
 
+	LostAt time.Duration // when the first of the lost packets was sent; 0: none was lost
+
 	// Silence is the longest time without an answer, less the time between
 	// two packets. It began at SilenceAt (as Now says it).
 	Silence, SilenceAt time.Duration
@@ -64,6 +66,9 @@ func (r *PingReport) count(packets []packet, every time.Duration) {
 	for i, one := range packets {
 		if one.came == 0 && now-one.sent >= AnswerWithin {
 			r.Lost++
+			if r.LostAt == 0 {
+				r.LostAt = one.sent
+			}
 		}
 		if i > 0 {
 			r.Stall = max(r.Stall, one.sent-packets[i-1].sent-every)

@@ -3,6 +3,7 @@ package drive
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/ferryvmm/ferry/internal/lab"
 )
@@ -39,14 +40,26 @@ func (c Clients) Settle(ctx context.Context) (err error) {
 }
 
 // Stop stops them, and adds up what they have seen. The silence is the first's.
-func (c Clients) Stop() (all lab.PingReport) {
+func (c Clients) Stop() lab.PingReport {
+	return c.sum(func(p *lab.Ping) lab.PingReport { return p.Stop() })
+}
+
+// ReportSince adds up what they have seen from start on (as lab.Now says it).
+func (c Clients) ReportSince(start time.Duration) lab.PingReport {
+	return c.sum(func(p *lab.Ping) lab.PingReport { return p.ReportSince(start) })
+}
+
+func (c Clients) sum(of func(*lab.Ping) lab.PingReport) (all lab.PingReport) {
 	for i, p := range c {
-		r := p.Stop()
+		r := of(p)
 		if i == 0 {
 			all.Silence, all.SilenceAt, all.Stall = r.Silence, r.SilenceAt, r.Stall
 		}
 		all.Sent += r.Sent
 		all.Lost += r.Lost
+		if all.LostAt == 0 || r.LostAt != 0 && r.LostAt < all.LostAt {
+			all.LostAt = r.LostAt
+		}
 		all.Duplicated += r.Duplicated
 		all.Reordered += r.Reordered
 		all.Wrong += r.Wrong

@@ -170,4 +170,10 @@ func TestNetSummary(t *testing.T) {
 			t.Errorf("%v: got no error; want one", r)
 		}
 	}
+	s.FramesLate = 2
+	for reordered, bad := range map[uint64]bool{2: false, 3: true} {
+		if s.count(lab.PingReport{Reordered: reordered}); (s.Failure() != nil) != bad {
+			t.Errorf("%d out of order, 2 late: got %v; want a failure: %v", reordered, s.Failure(), bad)
+		}
+	}
 }

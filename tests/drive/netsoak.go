@@ -10,8 +10,8 @@ import (
 	"github.com/ferryvmm/ferry/internal/lab"
 )
 
-// NetSummary is what a soak of a guest's network found: of a client that sends a
-// packet each millisecond.
+// NetSummary is what a soak of a guest's network found: of a client that sends
+// loadgen a packet each millisecond, or has a TCP stream to Linux.
 type NetSummary struct {
 	Moves             int     `json:"moves"`
 	PacketsSent       uint64  `json:"packets_sent"`
@@ -26,7 +26,7 @@ type NetSummary struct {
 	LargestGapMS      float64 `json:"largest_gap_ms"` // between two heartbeats
 	FramesForwarded   uint64  `json:"frames_forwarded"`
 	FramesDropped     uint64  `json:"frames_dropped"`
-	FramesLate        uint64  `json:"frames_late"`
+	FramesLate        uint64  `json:"frames_late"`                    // these may be out of order
 	StreamBytes       uint64  `json:"stream_bytes,omitempty"`         // of TCP, there and back
 	Retransmitted     uint64  `json:"stream_retransmitted,omitempty"` // segments, by the client
 
@@ -53,7 +53,8 @@ func netLoadgen() netGuest {
 	}
 }
 
-// netLinux answers the same, and TCP. It is slow where its kernel is interpreted.
+// netLinux answers on a TCP connection only: where its kernel is interpreted, one
+// packet takes it many milliseconds.
 func netLinux(g linux.Guest) netGuest {
 	return netGuest{
 		Guest: Guest{
@@ -61,23 +62,20 @@ func netLinux(g linux.Guest) netGuest {
 			Cmdline: g.Cmdline + " ferry.heartbeat=100 ferry.ip=" + NetGuest.String() + "/24",
 			Args:    []string{"--kernel", g.Kernel, "--initrd", g.Initramfs},
 		},
-		clients: []lab.PingConfig{
-			{To: NetGuest, Over: lab.UDP, Every: 100 * lab.Pace}, {To: NetGuest, Over: lab.ICMP, Every: 300 * lab.Pace},
-		},
-		stream: 50 * time.Millisecond,
+		stream: 200 * time.Millisecond,
 	}
 }
 
 // SoakNet moves loadgen back and forth between two hosts while a client asks it
 // over UDP each millisecond, and by ICMP each ten. It fails when a move does not
-// complete, when one packet is lost, doubled or out of order, or when anything is
-// left behind.
+// complete, when one packet is lost or doubled, or out of order though it did not
+// reach the target late, or when anything is left behind.
 func SoakNet(ctx context.Context, c SoakConfig) (NetSummary, error) {
 	return soakNet(ctx, c, netLoadgen())
 }
 
-// SoakNetLinux is SoakNet of a Linux guest, with fewer questions and a TCP
-// stream, which may neither end nor be wrong.
+// SoakNetLinux is SoakNet of a Linux guest with a TCP stream, which may neither end
+// nor be wrong, in place of questions.
 func SoakNetLinux(ctx context.Context, c SoakConfig, g linux.Guest) (NetSummary, error) {
 	return soakNet(ctx, c, netLinux(g))
 }
@@ -147,7 +145,7 @@ func (s *NetSummary) travel(ctx context.Context, c SoakConfig, t *Trip, clients 
 			return fmt.Errorf("move %d: %w", s.Moves+1, err)
 		}
 		s.Moves++
-		r := clients[0].ReportSince(start)
+		r := clients.ReportSince(start)
 		s.moved(m, r.Silence)
 		fmt.Fprintf(c.Log, "move %d/%d, %s: downtime %.1f ms, gap %.1f ms (%s); %v; %d frames forwarded, %d dropped, %d late\n", s.Moves, c.Moves, m.Mode,
 			m.DowntimeMS, milliseconds(m.Gap()), m.Where(), r, m.Network.FramesForwarded, m.Network.FramesDropped, m.Network.FramesLate)
@@ -174,9 +172,9 @@ func (s *NetSummary) count(r lab.PingReport) {
 
 // Failure says what became of packets that must not.
 func (s *NetSummary) Failure() error {
-	if s.PacketsLost+s.PacketsDuplicated+s.PacketsReordered+s.PacketsWrong == 0 {
+	if s.PacketsLost+s.PacketsDuplicated+s.PacketsWrong == 0 && s.PacketsReordered <= s.FramesLate {
 		return nil
 	}
-	return fmt.Errorf("drive: of %d packets got %d lost, %d doubled, %d out of order, %d wrong; want none",
-		s.PacketsSent, s.PacketsLost, s.PacketsDuplicated, s.PacketsReordered, s.PacketsWrong)
+	return fmt.Errorf("drive: of %d packets got %d lost, %d doubled, %d wrong, %d out of order; want none, but of order %d that came late",
+		s.PacketsSent, s.PacketsLost, s.PacketsDuplicated, s.PacketsWrong, s.PacketsReordered, s.FramesLate)
 }
