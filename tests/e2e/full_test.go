@@ -170,8 +170,8 @@ func TestFullLinux(t *testing.T) {
 	f.does("ping6 -c 1 ::1 >/dev/null; echo loopback=$?", "loopback=0")
 	f.does("echo rng=$(cat /sys/class/misc/hw_random/rng_current)=$(head -c 64 /dev/hwrng | wc -c)", "rng=virtio_rng.0=64")
 	f.does("echo over the second >/dev/hvc0; echo hvc=$?", "hvc=0")
-	f.does("mount -t ext4 /dev/vda /tmp && echo answer=$(($(cat /tmp/question)))", "answer=42")
-	f.does("(while [ ! -e /tmp/stop ]; do echo $((n += 1)) >>/tmp/log; sync /tmp/log; done) & echo begun=$?", "begun=0")
+	f.does("mount -t ext4 -o sync /dev/vda /tmp && echo answer=$(($(cat /tmp/question)))", "answer=42")
+	f.does("(while [ ! -e /tmp/stop ]; do echo $((n += 1)) >>/tmp/log; done) & echo begun=$?", "begun=0")
 	vsockEchoes(t, ctx, vsock)
 	var echoes []*drive.Echo
 	for _, over := range []string{"udp", "tcp"} {
