@@ -19,7 +19,7 @@ import (
 	"github.com/ferryvmm/ferry/tests/drive"
 )
 
-// fullGuest is the Linux variant that takes many minutes to build and minutes to boot where KVM is software: too long
+// fullGuest is the Linux variant that takes ten minutes to build and one to boot where KVM is software: too long
 // for every run of the tests. make test-full builds it and asks for these.
 func fullGuest(t *testing.T, ctx context.Context) linux.Guest {
 	t.Helper()
