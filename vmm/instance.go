@@ -63,6 +63,9 @@ func build(sys *kvm.System, p Plan, k Tracking, w wiring, memory []*os.File, end
 	if i.vm, err = sys.CreateVM(); err != nil {
 		return nil, err
 	}
+	if err := enoughCPUs(i.vm, p.CPUs); err != nil {
+		return nil, err
+	}
 	if err := i.vm.SetTSSAddr(tssAddr); err != nil {
 		return nil, err
 	}

@@ -7,6 +7,10 @@
 //	fast   one CPU, no ACPI, a 100 Hz clock: what tests boot
 //	full   SMP, ACPI, high-resolution timers, IPv6, ext4, power button, virtio rng, console and vsock besides
 //
+// All that full has runs where KVM is software, too. There, with two CPUs, the clock's ticks take most of a loaded host's
+// time, and now and then a program dies as it starts: it reads zeros where it has just written its thread's data. With
+// one CPU this was never seen; it looks like a translation that the other CPU did not forget.
+//
 // The command init says what the guest does, and by which words of the kernel's command line.
 package linux
 

@@ -99,6 +99,26 @@ func TestImageInUse(t *testing.T) {
 	exec(t, ctx, w.Sites[1], 0, "kill", "beta")
 }
 
+// TestImageThatCannotBeWritten wants one that can only be read to be refused, with the remedy, which works.
+func TestImageThatCannotBeWritten(t *testing.T) {
+	ctx := within(t, time.Minute)
+	w := newWorld(t, 1)
+	mount := mounted(t, ctx, 16<<20)
+	image := filepath.Join(mount, "disk.img")
+	if err := os.WriteFile(image, make([]byte, 1<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	system(t, ctx, "mount", "-o", "remount,ro", mount)
+	run := func(code int, disk string) drive.Done {
+		return exec(t, ctx, w.Sites[0], code, "run", "--name", "alpha", "--memory", "32M", "--cmdline", "fill=4", "--disk", disk, "--detach", "--json")
+	}
+	if got := failure(t, run(1, "root="+image)); !strings.Contains(got.Message, image) || !strings.Contains(got.Remedy, ",ro") {
+		t.Errorf("got %+v; want the image named, and ,ro as the remedy", got)
+	}
+	run(0, "root="+image+",ro")
+	exec(t, ctx, w.Sites[0], 0, "kill", "alpha")
+}
+
 // TestTargetLacksADevice wants a move refused by name before the guest notices,
 // and the guest to go on where it is.
 func TestTargetLacksADevice(t *testing.T) {

@@ -3,7 +3,8 @@
 //
 // Words of the command line (all may be left out; ip and disk may be repeated):
 //
-//	ferry.ip=ADDR/LEN[,GATEWAY]         address of eth0, IPv4 or (variant full) IPv6; TCP and UDP echo on port 7
+//	ferry.ip=ADDR/LEN[,GATEWAY]         address of eth0, which is taken up, IPv4 or (variant full) IPv6; TCP and UDP
+//	                                    echo on port 7
 //	ferry.vsock=PORT                    echo on this port of the vsock (variant full)
 //	ferry.disk=NAME[,SLOTS[,WRITERS]]   numbered records to /dev/NAME, each durable before the next; package record
 //	                                    says what the disk then holds. Default 256 slots, 1 writer
@@ -80,6 +81,9 @@ type workload interface {
 
 // start makes ready all that is asked for. What fails is shown, and left out.
 func start(o options, c *console) (all []workload) {
+	if err := takeUp("lo"); err != nil {
+		c.fail("network", err)
+	}
 	for _, a := range o.addresses {
 		if err := addAddress("eth0", a); err != nil {
 			c.fail("ferry.ip", err)

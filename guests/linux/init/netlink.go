@@ -95,6 +95,18 @@ func addAddress(name string, a address) error {
 	return nil
 }
 
+// takeUp takes an interface up. The kernel gives loopback its addresses then.
+func takeUp(name string) error {
+	index, err := interfaceIndex(name)
+	if err == nil {
+		err = upMessage(index).send()
+	}
+	if err != nil {
+		return fmt.Errorf("%s: up: %w", name, err)
+	}
+	return nil
+}
+
 func interfaceIndex(name string) (uint32, error) {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {

@@ -5,6 +5,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"net/netip"
+	"os"
+	"runtime"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -55,6 +57,37 @@ func TestMessages(t *testing.T) {
 func TestKernelRefusesMessage(t *testing.T) {
 	if err := upMessage(1 << 30).send(); !errors.Is(err, unix.ENODEV) && !errors.Is(err, unix.EPERM) {
 		t.Errorf("an interface that does not exist: got %v; want ENODEV, or EPERM without the right to ask", err)
+	}
+}
+
+// TestTakeUp wants loopback up in a network of its own, where it is down at first, and usable.
+func TestTakeUp(t *testing.T) {
+	runtime.LockOSThread() // never unlocked: the thread ends with its network
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal(err)
+		}
+		t.Skipf("a network of its own: %v; run as root", err)
+	}
+	reach := func() error {
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		return unix.Connect(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: echoPort})
+	}
+	if err := reach(); !errors.Is(err, unix.ENETUNREACH) {
+		t.Errorf("before: got %v from 127.0.0.1; want ENETUNREACH", err)
+	}
+	if err := takeUp("lo"); err != nil {
+		t.Error(err)
+	}
+	if err := reach(); err != nil {
+		t.Errorf("got %v from 127.0.0.1; want it reached", err)
+	}
+	if err := takeUp("nothing"); !errors.Is(err, unix.ENODEV) {
+		t.Errorf("an interface that does not exist: got %v; want ENODEV", err)
 	}
 }
 
