@@ -17,6 +17,19 @@ func stamped(raw syscall.RawConn) error {
 	return errors.Join(err, set)
 }
 
+// socketBuffer, in bytes, is what the kernel keeps for one who reads late: else
+// what it drops would count as lost on the way.
+const socketBuffer = 16 << 20
+
+// patient has the kernel keep that much. It needs CAP_NET_ADMIN.
+func patient(raw syscall.RawConn) error {
+	var set error
+	err := raw.Control(func(fd uintptr) {
+		set = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, socketBuffer)
+	})
+	return errors.Join(err, set)
+}
+
 // arrival is when a packet came, by the control messages that came with it. The
 // kernel tells it by CLOCK_REALTIME.
 func arrival(oob []byte) stamp {

@@ -15,9 +15,8 @@ import (
 
 // Bounds of a Capture.
 const (
-	snapLength = 256      // bytes kept of a frame
-	maxFrames  = 1 << 16  // kept; the others are counted
-	captureBuf = 16 << 20 // bytes that the kernel keeps until they are read
+	snapLength = 256     // bytes kept of a frame
+	maxFrames  = 1 << 16 // kept; the others are counted
 )
 
 // Frame is an Ethernet frame that passed a link.
@@ -66,7 +65,7 @@ func (c *Capture) open(link string) error {
 	raw, err := c.file.SyscallConn()
 	if err == nil {
 		all := binary.BigEndian.Uint16(binary.NativeEndian.AppendUint16(nil, unix.ETH_P_ALL))
-		err = errors.Join(stamped(raw), unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, captureBuf),
+		err = errors.Join(stamped(raw), patient(raw),
 			unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: all, Ifindex: on.Index}))
 	}
 	if err != nil {

@@ -3,6 +3,7 @@ package lab
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -79,7 +80,7 @@ func (s *pingSocket) open(over Protocol, to netip.Addr) (err error) {
 		}
 	}
 	if err == nil {
-		err = stamped(raw)
+		err = errors.Join(stamped(raw), patient(raw))
 	}
 	if err != nil {
 		s.conn.Close()
