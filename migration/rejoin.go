@@ -75,9 +75,7 @@ func (s *sender) rejoin(ctx context.Context) sourceInput {
 	s.ctl, s.bulk, s.urgentOut = l.out, newOutlet(s.Bulk), newOutlet(s.urgent)
 	s.rejoins++
 	s.mu.Unlock()
-	s.readFrom(l)
-	s.server = s.newServer()
-	return sourceInput{event: onRejoined}
+	return sourceInput{event: onRejoined} // what comes over the link is read from doServe on
 }
 
 // dialled are connections by what they are for.

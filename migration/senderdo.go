@@ -345,6 +345,10 @@ func (e *extentSource) Next(runs []guestmem.Run) (int, error) {
 
 // serve sends what is left by itself, unless it is to stay here.
 func (s *sender) serve() {
+	if s.server == nil { // after a rejoin: what the target says next, it says to a source that serves
+		s.readFrom(s.link)
+		s.server = s.newServer()
+	}
 	s.link.setSilence(pullSilence)
 	if s.Mode == Remote && !s.fetched {
 		s.report(PhaseServe)

@@ -134,7 +134,7 @@ func TestSwitchAndBridgeLearn(t *testing.T) {
 	n := newNetWorld(t)
 	trip := bootNet(t, ctx, n, "")
 	c := asked(t, ctx, n, drive.NetGuest)
-	mac := guestMAC(t, ctx, n.Sites[0])
+	mac := macOf(t, ctx, n.Sites[0])
 	outside, err := n.Lab.Forwarding(mac)
 	if err != nil {
 		t.Fatal(err)
@@ -184,7 +184,7 @@ func gratuitous(f []byte, operation byte) bool {
 }
 
 // guestMAC is the address of the guest's first network device.
-func guestMAC(t *testing.T, ctx context.Context, s *drive.Site) net.HardwareAddr {
+func macOf(t *testing.T, ctx context.Context, s *drive.Site) net.HardwareAddr {
 	t.Helper()
 	info, err := s.Info(ctx, "alpha")
 	if err != nil {
