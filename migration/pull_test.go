@@ -243,6 +243,32 @@ func TestRejoin(t *testing.T) {
 	t.Logf("%+v", e.sent)
 }
 
+// TestFetchWhileTheLinkIsLost: what a target asks for meanwhile it says over the next link, right behind what it is missing.
+func TestFetchWhileTheLinkIsLost(t *testing.T) {
+	b := newBench(t, 0)
+	w := b.pulls(t)
+	b.send.Mode = migration.Remote
+	fetch := make(chan struct{})
+	b.recv.Fetch = fetch
+	var served, mended sync.Once
+	b.send.Progress = func(p migration.Progress) {
+		switch {
+		case p.Serving != nil:
+			served.Do(func() {
+				w.cut(true)
+				close(fetch)
+			})
+		case p.Phase == migration.PhaseRejoin:
+			mended.Do(w.mend)
+		}
+	}
+	e := b.run(t, within(t, 30*time.Second))
+	if e.sentErr != nil || e.receivedErr != nil {
+		t.Fatalf("got %v, %v; want it moved", e.sentErr, e.receivedErr)
+	}
+	b.wantMoved(t)
+}
+
 // TestNoPull: a target without userfaultfd refuses the modes that need it, and
 // takes the others.
 func TestNoPull(t *testing.T) {
