@@ -14,6 +14,8 @@ const (
 	// echoTime is how long the source waits instead where the target's announcement is to come round,
 	// behind all of them: long enough for busy hosts. Where it does not come the move ends so much later; the guest runs.
 	echoTime = 500 * time.Millisecond
+	// overtaken is how long packets are waited for that the announcement has overtaken: a host with several processors may let it.
+	overtaken = time.Millisecond
 	// lastBatches bounds what is forwarded when that time is over.
 	lastBatches = 64
 )
@@ -114,6 +116,12 @@ func (f *forwarder) forward(s step) step {
 		s = f.step(f.waiting)
 		if last > 0 && s.packets == 0 {
 			break
+		}
+	}
+	if s.err == nil && s.barrier {
+		after(f.link, overtaken)
+		for n := 0; n < lastBatches && s.err == nil && (n == 0 || s.packets > 0); n++ {
+			s = f.step(f.link)
 		}
 	}
 	if s.err == nil {

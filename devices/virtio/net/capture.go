@@ -133,17 +133,18 @@ func (c *Capture) read(queue, most int) (more, barrier bool) {
 
 // take keeps a packet, unless it is in the guest's own name: then whoever runs the guest sent it, which
 // nobody does before the commit. So a frame of its own that a network sends back late is not taken for the barrier.
-// What comes behind the barrier the network sends to the other host, too, if not only there.
+// What comes behind the barrier is forwarded if it is for the guest alone: a network whose parts work side by side lets
+// single frames be overtaken, and sends them to one host only.
 func (c *Capture) take(queue int, packet []byte) (own bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.committed && [6]byte(packet[headerSize+6:]) == c.mac {
 		return true
 	}
-	if !c.keep || c.barrier {
+	forward := c.forwards(packet)
+	if !c.keep || c.barrier && !forward {
 		return false
 	}
-	forward := c.forwards(packet)
 	if !c.room.take(len(packet)) {
 		if forward {
 			c.dropped++
