@@ -52,7 +52,7 @@ func pullAtOnce(t *testing.T, m *guestmem.Memory) {
 		} else {
 			n, err = p.pull.Fill(gpaOf(i), content(i))
 		}
-		if err != nil {
+		if err != nil && !(errors.Is(err, guestmem.ErrClosed) && p.pull.Missing() == 0) { // nothing is missing: this one comes too late
 			t.Error(err)
 		}
 		filled.Add(n)
