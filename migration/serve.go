@@ -98,12 +98,13 @@ func (v *server) answer() {
 				err = fmt.Errorf("%w: pages are wanted again and again", ErrProtocol)
 			} else if v.s.owed.claim(gpa) {
 				v.window.hurry()
-				// Alone: the next one is not to wait for it.
-				if err = out.add(gpa, guestmem.PageSize); err == nil {
-					err = out.send(0)
-				}
+				// Alone: the next one is not to wait for it. Counted first: with the last page the move is over.
+				err = out.add(gpa, guestmem.PageSize)
 				v.s.urgentPages.Add(1)
 				v.s.tally(&out.counts)
+				if err == nil {
+					err = out.send(0)
+				}
 				v.cursor.Store(gpa + guestmem.PageSize)
 			}
 		}
@@ -154,11 +155,11 @@ func (v *server) pushAll() error {
 		if !ok {
 			return nil
 		}
+		v.s.pushedPages.Add(gathered / guestmem.PageSize)
+		v.s.tally(&out.counts)
 		if err := out.send(flags); err != nil {
 			return err
 		}
-		v.s.pushedPages.Add(gathered / guestmem.PageSize)
-		v.s.tally(&out.counts)
 		if time.Since(shown) >= reportEvery {
 			shown = time.Now()
 			v.s.report(PhasePull)
