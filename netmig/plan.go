@@ -202,11 +202,12 @@ func (l *Link) carries(n NIC) error {
 }
 
 // TapAddress is the address of a tap that is made for a guest's device: not the guest's, and the same on
-// each host. It is high, since a bridge takes the lowest address of its ports for itself.
+// each host. It is the highest that can be, since a bridge takes the lowest address of its ports for itself: one that
+// changes is not found by its neighbours for seconds, and one of 64 random addresses of other ports begins with 0xfe, too.
 func TapAddress(guest MAC) MAC {
-	if guest[0] == 0xfe {
-		guest[5] ^= 1
+	own := MAC{0xfe, 0xff, guest[1] ^ guest[2], guest[3], guest[4], guest[5]}
+	if own == guest {
+		own[5] ^= 1
 	}
-	guest[0] = 0xfe
-	return guest
+	return own
 }

@@ -12,7 +12,7 @@ import (
 
 var (
 	someMAC = MAC{0x52, 0x54, 0, 0, 0, 7}
-	ownMAC  = MAC{0xfe, 0x54, 0, 0, 0, 7}
+	ownMAC  = MAC{0xfe, 0xff, 0x54, 0, 0, 7}
 	four    = netip.MustParseAddr("10.0.0.5")
 	six     = netip.MustParseAddr("fd00::5")
 )

@@ -1,6 +1,7 @@
 package link
 
 import (
+	"bytes"
 	"errors"
 	"net"
 	"os"
@@ -126,6 +127,24 @@ func mustClose(t *testing.T, p *Port) {
 
 // nic is a device with some queues.
 func nic(queues int) netmig.NIC { return netmig.Spec{ID: "eth", Queues: queues}.NIC() }
+
+// TestBridgeKeepsItsAddress on a host whose own port has a high address: one in 64 that are chosen at random begins so.
+func TestBridgeKeepsItsAddress(t *testing.T) {
+	inHost(t)
+	veth := &netlink.Veth{LinkAttrs: attrs("own"), PeerName: "peer"}
+	veth.HardwareAddr = net.HardwareAddr{0xfe, 0xee, 1, 2, 3, 4}
+	if err := errors.Join(netlink.LinkAdd(veth), netlink.LinkSetMaster(veth, mustFind(t, "br0"))); err != nil {
+		t.Fatal(err)
+	}
+	before := mustFind(t, "br0").Attrs().HardwareAddr
+	p := mustOpen(t, netmig.Attachment{Bridge: "br0"}, nic(1))
+	if got := mustFind(t, "br0").Attrs().HardwareAddr; !bytes.Equal(got, before) {
+		t.Errorf("the bridge had the address %v, and has %v with the tap; want the same", before, got)
+	}
+	if err := errors.Join(p.Close(), netlink.LinkDel(veth)); err != nil {
+		t.Error(err)
+	}
+}
 
 func TestBridge(t *testing.T) {
 	inHost(t)
