@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"net"
+	"net/netip"
 )
 
 // MAC is the address of an Ethernet device.
@@ -29,6 +30,14 @@ func ParseMAC(s string) (MAC, error) {
 	}
 	m := MAC(hw)
 	return m, m.Check()
+}
+
+// Broadcast is the address of all devices of a network.
+var Broadcast = MAC{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
+
+// LinkLocal is the address of IPv6 that most systems make of that of their device (RFC 4291, appendix A).
+func (m MAC) LinkLocal() netip.Addr {
+	return netip.AddrFrom16([16]byte{0xfe, 0x80, 8: m[0] ^ 2, 9: m[1], 10: m[2], 11: 0xff, 12: 0xfe, 13: m[3], 14: m[4], 15: m[5]})
 }
 
 // Check tells whether a device can have the address.

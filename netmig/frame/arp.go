@@ -35,3 +35,12 @@ func ParseARP(b []byte) (a ARP, ok bool) {
 		TargetMAC: netmig.MAC(b[18:]), Target: netip.AddrFrom4([4]byte(b[24:])),
 	}, true
 }
+
+// Append adds the packet.
+func (a ARP) Append(b []byte) []byte {
+	sender, target := a.Sender.As4(), a.Target.As4()
+	b = append(b, 0, 1, 8, 0, 6, 4) // of IPv4 on Ethernet, with their lengths
+	b = binary.BigEndian.AppendUint16(b, a.Operation)
+	b = append(append(b, a.SenderMAC[:]...), sender[:]...)
+	return append(append(b, a.TargetMAC[:]...), target[:]...)
+}

@@ -30,6 +30,16 @@ type Ethernet struct {
 	Type                uint16 // of what is behind the tags
 }
 
+// AppendEthernet adds a header, with a tag unless vlan is 0.
+func AppendEthernet(b []byte, to, from netmig.MAC, vlan, kind uint16) []byte {
+	b = append(append(b, to[:]...), from[:]...)
+	if vlan != 0 {
+		b = binary.BigEndian.AppendUint16(b, TypeVLAN)
+		b = binary.BigEndian.AppendUint16(b, vlan)
+	}
+	return binary.BigEndian.AppendUint16(b, kind)
+}
+
 // ParseEthernet reads the header of a frame, and returns what is behind it. It
 // is false for what ends within the header, or has more than two tags.
 func ParseEthernet(b []byte) (e Ethernet, payload []byte, ok bool) {

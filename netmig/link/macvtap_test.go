@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ferryvmm/ferry/netmig"
+	"github.com/ferryvmm/ferry/netmig/frame"
 )
 
 // pair makes a veth pair in the namespace of the test, both up, for its time.
@@ -80,12 +81,12 @@ func TestMacvtap(t *testing.T) {
 			t.Errorf("%s: got an MTU of %d and %d queues; want 1500 and 2", mode, p.MTU, len(p.Queues))
 		}
 		far := listener(t, "far")
-		sent := arp(opRequest, n.MAC, netip4, netip4)
+		sent := request(n.MAC, netip4, netip4)
 		if err := p.send(sent); err != nil {
 			t.Fatal(err)
 		}
 		waitFrame(t, far, 0, mode+": from the guest", func(b []byte) bool { return string(b) == string(sent) })
-		answer := ether(60, n.MAC, netmig.MAC{2, 0, 0, 0, 0, 1}, typeARP)
+		answer := append(frame.AppendEthernet(nil, n.MAC, netmig.MAC{2, 0, 0, 0, 0, 1}, 0, frame.TypeARP), make([]byte, 60-frame.HeaderSize)...)
 		if err := unix.Sendto(far, answer, 0, &unix.SockaddrLinklayer{Ifindex: mustFind(t, "far").Attrs().Index}); err != nil {
 			t.Fatal(err)
 		}

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ferryvmm/ferry/netmig"
+	"github.com/ferryvmm/ferry/netmig/frame"
 )
 
 // When a new guest's addresses are asked for, and how long an answer may take, from
@@ -28,7 +29,7 @@ var (
 func (p *Port) Probe(ctx context.Context, nic netmig.NIC, given bool) error {
 	ips := nic.IPs()
 	if given { // whoever has the address of the device most likely has this one
-		ips = append(ips, linkLocal(nic.MAC))
+		ips = append(ips, nic.MAC.LinkLocal())
 	}
 	if len(ips) == 0 || p.plan.Routes != nil { // behind a tap that is routed there is nobody
 		return nil
@@ -54,8 +55,8 @@ func (p *Port) Probe(ctx context.Context, nic netmig.NIC, given bool) error {
 }
 
 // send writes a frame to the network.
-func (p *Port) send(frame []byte) error {
-	_, err := p.Queues[0].Write(append(make([]byte, headerSize), frame...))
+func (p *Port) send(b []byte) error {
+	_, err := p.Queues[0].Write(append(make([]byte, headerSize), b...))
 	return err
 }
 
@@ -63,15 +64,15 @@ func (p *Port) send(frame []byte) error {
 func (p *Port) listen(ctx context.Context, until time.Time, from netmig.MAC, nic netmig.NIC, ips []netip.Addr, given bool) error {
 	buf := make([]byte, headerSize+ndSize) // the rest of a longer frame says nothing
 	for ctx.Err() == nil {
-		frame, err := p.receive(buf, until)
-		if err != nil || frame == nil {
+		b, err := p.receive(buf, until)
+		if err != nil || b == nil {
 			return err
 		}
-		if given && len(frame) >= etherSize && netmig.MAC(frame[6:]) == nic.MAC && nic.MAC != from {
+		if given && len(b) >= frame.HeaderSize && netmig.MAC(b[6:]) == nic.MAC && nic.MAC != from {
 			return taken(nic.ID, "MAC address "+nic.MAC.String(), nic.MAC)
 		}
 		for _, a := range ips {
-			if who, yes := has(frame, from, a); yes {
+			if who, yes := has(b, from, a); yes {
 				return taken(nic.ID, "IP address "+a.String(), who)
 			}
 		}

@@ -122,7 +122,7 @@ func TestRouted(t *testing.T) {
 		return netmig.MAC(b) == n.MAC && bytes.HasSuffix(b, []byte("hello"))
 	})
 	// The host answers the guest for whatever it looks for.
-	if err := p.send(arp(opRequest, n.MAC, netip4, netip.MustParseAddr("10.99.0.77"))); err != nil {
+	if err := p.send(request(n.MAC, netip4, netip.MustParseAddr("10.99.0.77"))); err != nil {
 		t.Fatal(err)
 	}
 	waitFrame(t, int(descriptor(p.Queues[0])), headerSize, "the answer of the proxy", func(b []byte) bool {

@@ -27,14 +27,9 @@ func NewGuard(n netmig.NIC) *Guard {
 	}
 	g := &Guard{mac: n.MAC, ips: n.IPs()}
 	if g.ips != nil {
-		g.ips = append(g.ips, linkLocal(n.MAC))
+		g.ips = append(g.ips, n.MAC.LinkLocal())
 	}
 	return g
-}
-
-// linkLocal is the address of the link that a MAC stands for.
-func linkLocal(m netmig.MAC) netip.Addr {
-	return netip.AddrFrom16([16]byte{0xfe, 0x80, 0, 0, 0, 0, 0, 0, m[0] ^ 2, m[1], m[2], 0xff, 0xfe, m[3], m[4], m[5]})
 }
 
 // Pass tells whether a frame that the guest sends may pass, and counts it. What
