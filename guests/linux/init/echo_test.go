@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"errors"
+	"io"
 	"os"
 	"testing"
 
@@ -32,25 +33,19 @@ func TestStreamComesBack(t *testing.T) {
 	if _, err := rand.Read(want); err != nil {
 		t.Fatal(err)
 	}
+	stream := os.NewFile(uintptr(ours), "stream") // for both ways: a file forgotten is closed
+	defer stream.Close()
 	wrote := make(chan error, 1)
 	go func() {
-		f := os.NewFile(uintptr(ours), "stream")
-		_, err := f.Write(want)
+		_, err := stream.Write(want)
 		wrote <- errors.Join(err, unix.Shutdown(ours, unix.SHUT_WR))
 	}()
-	var got bytes.Buffer
-	for b := make([]byte, 4096); ; {
-		n, err := unix.Read(ours, b)
-		if n <= 0 || err != nil {
-			break
-		}
-		got.Write(b[:n])
-	}
-	if err := <-wrote; err != nil {
+	got, err := io.ReadAll(stream)
+	if err := errors.Join(err, <-wrote); err != nil {
 		t.Error(err)
 	}
 	<-ended
-	if !bytes.Equal(got.Bytes(), want) {
-		t.Errorf("got %d bytes, other than the %d sent", got.Len(), len(want))
+	if !bytes.Equal(got, want) {
+		t.Errorf("got %d bytes, other than the %d sent", len(got), len(want))
 	}
 }
