@@ -1,15 +1,12 @@
 package supervisor
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -115,11 +112,8 @@ func (f *fencing) run() error {
 	}
 	ctx, cancel := context.WithTimeout(f.ctx, fenceWithin)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, f.hook)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(append(in, '\n')), f.out, f.out
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // what it starts ends with it
-	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGKILL) }
-	cmd.WaitDelay = time.Second
+	cmd := hookCommand(ctx, f.hook, in)
+	cmd.Stdout, cmd.Stderr = f.out, f.out
 	f.d.log.Info("fencing the target", "move", f.d.query.Move, "hook", f.hook)
 	err = cmd.Run()
 	if ctx.Err() != nil {

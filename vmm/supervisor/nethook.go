@@ -8,11 +8,9 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -114,7 +112,7 @@ func (h *netHooks) run(call hookCall) error {
 	defer cancel()
 	for _, path := range hooks {
 		h.log.Info("running a network hook", "event", call.Event, "hook", path)
-		if words, err := h.runOne(ctx, path, append(in, '\n')); err != nil {
+		if words, err := h.runOne(ctx, path, in); err != nil {
 			if ctx.Err() != nil {
 				err = fmt.Errorf("it was ended after %v", h.within)
 			}
@@ -173,12 +171,9 @@ func ours(path string, st *unix.Stat_t) error {
 // runOne runs a hook, and returns the beginning of what it said last if it fails.
 func (h *netHooks) runOne(ctx context.Context, path string, in []byte) (words string, err error) {
 	said := &tail{}
-	cmd := exec.CommandContext(ctx, path)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(in), h.out, said
+	cmd := hookCommand(ctx, path, in)
+	cmd.Stdout, cmd.Stderr = h.out, said
 	cmd.Dir, cmd.Env = "/", []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // what it starts ends with it
-	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGKILL) }
-	cmd.WaitDelay = time.Second
 	if err = cmd.Run(); err == nil {
 		return "", nil
 	}
