@@ -109,20 +109,16 @@ type step struct {
 
 // forward goes on from a first step, and says at the end that there are no more packets. It returns the last step.
 func (f *forwarder) forward(s step) step {
-	for last := 0; s.err == nil && !s.barrier && last < lastBatches; {
-		if f.waiting.Err() != nil {
-			last++ // what comes from here on comes too late
-		}
+	for s.err == nil && !s.barrier && f.waiting.Err() == nil {
 		s = f.step(f.waiting)
-		if last > 0 && s.packets == 0 {
-			break
-		}
 	}
 	if s.err == nil && s.barrier {
 		after(f.link, overtaken)
-		for n := 0; n < lastBatches && s.err == nil && (n == 0 || s.packets > 0); n++ {
-			s = f.step(f.link)
-		}
+		f.enough()
+	}
+	// What is there by now; what comes from here on comes too late.
+	for n := 0; n < lastBatches && s.err == nil && (n == 0 || s.packets > 0); n++ {
+		s = f.step(f.waiting)
 	}
 	if s.err == nil {
 		s = step{err: f.out.frame(header{Type: frameDrained}, nil)}
