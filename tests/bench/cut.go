@@ -46,16 +46,11 @@ func (b bench) cuts(ctx context.Context, into *results) error {
 		}
 		all = append(all, one)
 	}
-	of := func(f func(cut) float64) float64 {
-		var list []float64
-		for _, c := range all {
-			list = append(list, f(c))
-		}
-		return median(list)
-	}
 	c := &cuts{
 		Samples: len(all), CutMS: milliseconds(cutFor),
-		FaultingMS: of(func(c cut) float64 { return c.faulting }), OthersMS: of(func(c cut) float64 { return c.others }), PauseMS: of(func(c cut) float64 { return c.pause }),
+		FaultingMS: medianOf(all, func(c cut) float64 { return c.faulting }),
+		OthersMS:   medianOf(all, func(c cut) float64 { return c.others }),
+		PauseMS:    medianOf(all, func(c cut) float64 { return c.pause }),
 	}
 	fmt.Printf("the link cut for %v in the middle of a pull, medians of %d: the vCPU that needs pages stood still for %.0f ms, goal: at most the cut and %d: %s; the other for %.1f, goal: at most %d: %s; pause answered in %.1f\n",
 		cutFor, c.Samples, c.FaultingMS, faultingGoal, verdict(c.FaultingMS <= c.CutMS+faultingGoal), c.OthersMS, othersGoal, verdict(c.OthersMS <= othersGoal), c.PauseMS)

@@ -73,17 +73,10 @@ func (b bench) memory(ctx context.Context, r *results) error {
 }
 
 func (o *overhead) summarize() {
-	pick := func(all []footprint, of func(footprint) float64) float64 {
-		var list []float64
-		for _, f := range all {
-			list = append(list, of(f)/1024)
-		}
-		return median(list)
-	}
-	private, pss := func(f footprint) float64 { return f.private }, func(f footprint) float64 { return f.pss }
+	private, pss := func(f footprint) float64 { return f.private / 1024 }, func(f footprint) float64 { return f.pss / 1024 }
 	o.Samples = len(o.ready)
-	o.Ready, o.ReadyPSS = pick(o.ready, private), pick(o.ready, pss)
-	o.Moved, o.MovedPSS = pick(o.moved, private), pick(o.moved, pss)
+	o.Ready, o.ReadyPSS = medianOf(o.ready, private), medianOf(o.ready, pss)
+	o.Moved, o.MovedPSS = medianOf(o.moved, private), medianOf(o.moved, pss)
 }
 
 // tapped gives each host a tap on a bridge.

@@ -85,19 +85,12 @@ func (b bench) netmove(ctx context.Context, r *results) error {
 }
 
 func (m *netmove) summarize() {
-	pick := func(of func(netmoved) float64) float64 {
-		var values []float64
-		for _, one := range m.all {
-			values = append(values, of(one))
-		}
-		return median(values)
-	}
 	m.Samples = len(m.all)
-	m.SilenceMS = pick(func(n netmoved) float64 { return milliseconds(n.seen.Silence) })
-	m.ReportedMS = pick(func(n netmoved) float64 { return n.reported })
-	m.BeyondMS = pick(func(n netmoved) float64 { return milliseconds(n.seen.Silence) - n.reported })
-	m.SwitchMS = pick(func(n netmoved) float64 { return n.toSwitch })
-	m.BridgeMS = pick(func(n netmoved) float64 { return n.toPort })
+	m.SilenceMS = medianOf(m.all, func(n netmoved) float64 { return milliseconds(n.seen.Silence) })
+	m.ReportedMS = medianOf(m.all, func(n netmoved) float64 { return n.reported })
+	m.BeyondMS = medianOf(m.all, func(n netmoved) float64 { return milliseconds(n.seen.Silence) - n.reported })
+	m.SwitchMS = medianOf(m.all, func(n netmoved) float64 { return n.toSwitch })
+	m.BridgeMS = medianOf(m.all, func(n netmoved) float64 { return n.toPort })
 	for _, one := range m.all {
 		m.Lost += one.seen.Lost
 		m.Duplicated += one.seen.Duplicated

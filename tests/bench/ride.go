@@ -111,15 +111,6 @@ func nextStat(ctx context.Context, o *lab.Observer) (lab.Stat, error) {
 // dirtied is how much the guest wrote in the second before the move, in MiB/s.
 func (r rode) dirtied() float64 { return r.before.Values["write_mib_s"] }
 
-// medianOf is the median of something about rides.
-func medianOf(all []rode, of func(rode) float64) float64 {
-	var list []float64
-	for _, r := range all {
-		list = append(list, of(r))
-	}
-	return median(list)
-}
-
 func (r rode) gapMS() float64      { return r.gap }
 func (r rode) totalMS() float64    { return r.total }
 func (r rode) downtimeMS() float64 { return r.downtime }
