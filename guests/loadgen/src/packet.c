@@ -6,7 +6,6 @@
 #define TYPE_IP 0x0800
 #define TYPE_ARP 0x0806
 #define PROTOCOL_ICMP 1
-#define PROTOCOL_UDP 17
 #define PORT_ECHO 7
 
 struct ether {
@@ -30,10 +29,6 @@ struct ip {
 	u8 ttl, protocol;
 	u16 sum;
 	u32 from, to;
-} __attribute__((packed));
-
-struct udp {
-	u16 from, to, len, sum;
 } __attribute__((packed));
 
 struct icmp {
@@ -123,6 +118,15 @@ static enum verdict answer_icmp(struct icmp *m, const struct frame *f, u32 at, u
 	return ANSWER;
 }
 
+enum verdict packet_echo(struct udp *u)
+{
+	if (u->to != swap16(PORT_ECHO) || u->from == swap16(PORT_ECHO)) /* two echoes would never end */
+		return DROP;
+	u->to = u->from; /* both ends swapped: the sum stays */
+	u->from = swap16(PORT_ECHO);
+	return ANSWER;
+}
+
 static enum verdict answer_udp(struct udp *u, const struct ip *ip, const struct frame *f, u32 at, u32 n)
 {
 	u32 len = swap16(u->len);
@@ -133,11 +137,7 @@ static enum verdict answer_udp(struct udp *u, const struct ip *ip, const struct 
 		if (packet_fold(sum + swap16(PROTOCOL_UDP) + u->len) != 0xffff)
 			return BROKEN;
 	}
-	if (u->to != swap16(PORT_ECHO) || u->from == swap16(PORT_ECHO)) /* two echoes would never end */
-		return DROP;
-	u->to = u->from; /* both ends swapped: the sum stays */
-	u->from = swap16(PORT_ECHO);
-	return ANSWER;
+	return packet_echo(u);
 }
 
 static enum verdict answer_ip(struct ether *e, struct frame *f)

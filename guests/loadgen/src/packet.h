@@ -10,7 +10,16 @@ enum verdict {
 	ANSWER, /* the frame has become its own answer */
 };
 
+#define PROTOCOL_UDP 17
+
+struct udp {
+	u16 from, to, len, sum;
+} __attribute__((packed));
+
 enum verdict packet_answer(struct frame *f);
+
+/* Sends back what is for the echo port. */
+enum verdict packet_echo(struct udp *u);
 
 /* The sum of RFC 1071 over bytes, not yet complemented, added to sum. offset: where in the whole the bytes begin. */
 u32 packet_sum(u32 sum, const void *bytes, u32 n, u32 offset);

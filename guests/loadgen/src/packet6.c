@@ -1,9 +1,7 @@
 #include "packet6.h"
 #include "option.h"
 
-#define PROTOCOL_UDP 17
 #define PROTOCOL_ICMP6 58
-#define PORT_ECHO 7
 
 /* ICMPv6 (RFC 4443) and neighbour discovery (RFC 4861). */
 enum { ECHO_REQUEST = 128, ECHO_REPLY = 129, SOLICITATION = 135, ADVERTISEMENT = 136 };
@@ -14,10 +12,6 @@ struct ip6 {
 	u32 version_class_flow;
 	u16 len;
 	u8 next, hops, from[16], to[16];
-} __attribute__((packed));
-
-struct udp {
-	u16 from, to, len, sum;
 } __attribute__((packed));
 
 struct icmp6 {
@@ -67,11 +61,7 @@ static enum verdict answer_udp(struct udp *u, u32 n)
 {
 	if (n < sizeof(*u) || swap16(u->len) != n || !u->sum)
 		return BROKEN;
-	if (u->to != swap16(PORT_ECHO) || u->from == swap16(PORT_ECHO)) /* two echoes would never end */
-		return DROP;
-	u->to = u->from; /* both ends swapped: the sum stays */
-	u->from = swap16(PORT_ECHO);
-	return ANSWER;
+	return packet_echo(u);
 }
 
 static enum verdict answer_icmp(struct icmp6 *m)
