@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sync/atomic"
 	"time"
+
+	"github.com/ferryvmm/ferry/internal/direct"
 )
 
 const (
@@ -85,6 +87,7 @@ func (f *forwarder) stop() {
 
 func (f *forwarder) run(first step) {
 	defer close(f.done)
+	direct.Thread()
 	last := f.forward(first)
 	if last.err != nil {
 		f.failed(linkError(last.err))
