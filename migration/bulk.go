@@ -43,7 +43,7 @@ func (b *bulkReader) handle(h header) (round Round, ended bool, err error) {
 			}
 		}
 		now := time.Now()
-		round = Round{Pages: t.pages(), Bytes: t.bytes(), MS: milliseconds(now.Sub(b.began))}
+		round = Round{Pages: t.pages(), Bytes: t.payload(), MS: milliseconds(now.Sub(b.began))}
 		b.began = now
 		return round, true, nil
 	}
@@ -53,6 +53,7 @@ func (b *bulkReader) handle(h header) (round Round, ended bool, err error) {
 // readBulk reads the bulk connection up to the end of the last round.
 func (r *receiver) readBulk() {
 	defer r.wg.Done()
+	defer r.bulk.pages.unpack.close()
 	for !r.bulk.pages.done {
 		h, err := r.bulk.in.next()
 		var round Round

@@ -11,9 +11,10 @@ import (
 // The protocol versions that this vmm speaks.
 const (
 	VersionMin = 1
-	VersionMax = 3 // 2: pages after the commit (pull). 3: packets after the commit
+	VersionMax = 4 // 2: pages after the commit (pull). 3: packets after the commit. 4: packed pages
 
 	versionFrames = 3 // from which on packets are forwarded
+	versionPacked = 4 // from which on a target says which codecs it unpacks
 )
 
 // HelloSize is the length of a Hello on the wire, in every version.

@@ -82,7 +82,8 @@ type Result struct {
 	Faults      Faults `json:"faults"`
 	Rejoins     int    `json:"rejoins"` // links lost and made anew in pull
 
-	Network Forwarded `json:"network"`
+	Network  Forwarded  `json:"network"`
+	Compress Compressed `json:"compress"`
 }
 
 // Forwarded counts packets that came for the guest at its source, from its pause on, and could not be given to it there.

@@ -29,6 +29,8 @@ type SendConfig struct {
 	DowntimeLimit time.Duration
 	// Bandwidth limits what Bulk carries while the guest runs, in bits a second. 0: none.
 	Bandwidth uint64
+	// Compress is how pages are made smaller; off if empty. What the target does not unpack is not used.
+	Compress Compression
 	// Throttle is how much the guest, if it is a [Throttler], may be slowed down when rounds do not converge, in percent of its
 	// time from 0, never, to 99.
 	Throttle int

@@ -23,6 +23,7 @@ type sender struct {
 	ctl       *outlet  // the link's, or the file's
 	bulk      *outlet  // of Bulk, or the file's
 	pages     *pageWriter
+	packing   *packing      // nil: nothing is packed
 	limit     *limiter      // of bulk while the guest runs; nil: none
 	urgent    net.Conn      // nil: the mode does not pull
 	urgentOut *outlet       // of urgent
@@ -47,12 +48,14 @@ type sender struct {
 	urgentPages            atomic.Uint64 // sent because they were waited for
 	pushedPages            atomic.Uint64 // sent by the server else
 	pulledData, pulledZero atomic.Uint64 // pages of either, by their kind
+	pulledSaved            atomic.Uint64 // bytes that packing them has saved
 
 	mu         sync.Mutex // guards all below
 	machine    source
 	queue      []sourceAction
 	wake       chan struct{} // holds one token when queue may have grown
 	wanted     map[string]bool
+	codecs     []string // that the target unpacks
 	target     string
 	times      switchover
 	round      Round

@@ -37,6 +37,19 @@ func lineRate(conn net.Conn) float64 {
 	return 0
 }
 
+// linkRate is how fast the link is just now for pages that are sent, in bytes a second: as the kernel has seen them to be delivered, or as it is
+// limited while the guest runs; 0: unknown.
+func (s *sender) linkRate(final bool) float64 {
+	rate := 0.0
+	if info := tcpInfo(s.Bulk); info != nil {
+		rate = float64(info.Delivery_rate)
+	}
+	if limit := float64(s.Bandwidth) / 8; limit > 0 && !final && (rate == 0 || limit < rate) {
+		return limit
+	}
+	return rate
+}
+
 // minRoundTrip is the shortest round trip that the kernel has seen on a connection
 // (tcpi_min_rtt); 0 if that is not known.
 func minRoundTrip(conn net.Conn) time.Duration {

@@ -6,6 +6,8 @@ const (
 	// gain is how much longer sending as it is must take than sending packed for that to be worth it: estimates err, and the
 	// other host has to unpack.
 	gain = 1.25
+	// slowLink is where copying a page and comparing it with its copy takes less than a quarter of what its sending does, in bytes a second.
+	slowLink = 300e6
 	// forget is the share by which what was measured of a codec fades with each choice: guests change, and one that looked bad
 	// once is tried again.
 	forget = 1.0 / 64
@@ -55,6 +57,15 @@ func (c *Chooser) begin() {
 		c.known, c.costs = true, priors
 	}
 }
+
+// Cost is what a codec takes: how many bytes a second it packs, and which share of them is left.
+func (c *Chooser) Cost(codec Codec) (speed, ratio float64) {
+	c.begin()
+	return 1 / c.costs[codec].perByte, c.costs[codec].ratio
+}
+
+// Slow says whether the link is so slow that looking at each page costs nothing.
+func (c *Chooser) Slow() bool { return c.link > 0 && c.link < slowLink }
 
 // Choose says which codec to use for the next pages.
 func (c *Chooser) Choose() Codec {

@@ -1,9 +1,12 @@
 package pack
 
+import "sync"
+
 // History keeps copies of pages as they were sent last, within a bound: page n has one place, n modulo the number of places, and
-// whoever comes there later may turn it out. A nil History keeps nothing. One goroutine uses it.
+// whoever comes there later may turn it out. A nil History keeps nothing.
 type History struct {
-	owner []uint64 // by place: the page's number and one; 0: nobody's
+	mu    sync.Mutex // guards all below
+	owner []uint64   // by place: the page's number and one; 0: nobody's
 	pages []byte
 	used  int // places that are somebody's
 }
@@ -20,37 +23,38 @@ func (h *History) place(gpa uint64) (place, owner uint64) {
 	return n % uint64(len(h.owner)), n + 1
 }
 
-// Get returns the copy of the page at gpa, nil if there is none. It is valid until the next Put.
-func (h *History) Get(gpa uint64) []byte {
+// Swap appends to dst what makes a page out of its copy, as AppendDelta does, and keeps the page in place of that. It is false, with
+// nothing appended, if there is no copy, or the difference takes more than limit bytes. Where another page is kept that is turned
+// out, unless the newcomer is to be humble.
+func (h *History) Swap(dst []byte, gpa uint64, page []byte, limit int, humble bool) (_ []byte, ok bool) {
 	if h == nil {
-		return nil
+		return dst, false
 	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	place, owner := h.place(gpa)
-	if h.owner[place] != owner {
-		return nil
-	}
-	return h.pages[place*pageSize : (place+1)*pageSize]
-}
-
-// Put keeps a copy of the page at gpa. Where another page is kept that is turned out, unless the newcomer is to be humble.
-func (h *History) Put(gpa uint64, page []byte, humble bool) {
-	if h == nil {
-		return
-	}
-	place, owner := h.place(gpa)
+	kept := h.pages[place*pageSize : (place+1)*pageSize]
 	switch old := h.owner[place]; {
+	case old == owner:
+		dst, ok = AppendDelta(dst, kept, page, limit)
 	case old == 0:
 		h.used++
-	case old != owner && humble:
-		return
+	case humble:
+		return dst, false
 	}
 	h.owner[place] = owner
-	copy(h.pages[place*pageSize:(place+1)*pageSize], page)
+	copy(kept, page)
+	return dst, ok
 }
 
 // Drop forgets the pages in a range of addresses: what was sent of them is not what was kept.
 func (h *History) Drop(gpa, size uint64) {
-	if h == nil || h.used == 0 {
+	if h == nil {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.used == 0 {
 		return
 	}
 	if n := uint64(len(h.owner)); size/pageSize >= n {

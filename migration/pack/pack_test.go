@@ -152,33 +152,39 @@ func TestDense(t *testing.T) {
 func TestHistory(t *testing.T) {
 	h := NewHistory(4 * pageSize)
 	a, b := textPage(1), textPage(2)
-	h.Put(0, a, true)
-	h.Put(4*pageSize, b, true) // the same place
-	if got := h.Get(4 * pageSize); got != nil || !bytes.Equal(h.Get(0), a) {
+	// kept says whether the copy of a page is there, and this one.
+	kept := func(n uint64, page []byte) bool {
+		d, ok := h.Swap(nil, n*pageSize, page, 0, true)
+		return ok && len(d) == 0
+	}
+	h.Swap(nil, 0, a, 0, true)
+	h.Swap(nil, 4*pageSize, b, 0, true) // the same place
+	if kept(4, b) || !kept(0, a) {
 		t.Error("a humble page has turned another out")
 	}
-	h.Put(4*pageSize, b, false)
-	if got := h.Get(0); got != nil || !bytes.Equal(h.Get(4*pageSize), b) {
+	h.Swap(nil, 4*pageSize, b, 0, false)
+	if !kept(4, b) || kept(0, a) {
 		t.Error("a page was not turned out")
 	}
-	h.Put(pageSize, a, true)
+	h.Swap(nil, pageSize, a, 0, true)
 	h.Drop(5*pageSize, pageSize)
-	if h.Get(pageSize) == nil {
+	if !kept(1, a) {
 		t.Error("page 1 was dropped with page 5")
 	}
+	if d, ok := h.Swap(nil, pageSize, b, pageSize, false); ok && ApplyDelta(a, d) != nil || ok && !bytes.Equal(a, b) {
+		t.Error("the difference does not make the new page")
+	}
 	h.Drop(0, 64*pageSize)
-	if h.Get(pageSize) != nil || h.Get(4*pageSize) != nil || h.used != 0 {
+	if h.used != 0 || kept(4, b) {
 		t.Errorf("got %d pages after all were dropped; want 0", h.used)
 	}
-	h.Put(2*pageSize, a, true)
-	h.Drop(2*pageSize, pageSize)
-	if h.Get(2*pageSize) != nil || h.used != 0 {
+	h.Drop(4*pageSize, pageSize) // which kept has put back
+	if h.used != 0 {
 		t.Errorf("got %d pages; want 0", h.used)
 	}
 	var none *History
-	none.Put(0, a, false)
 	none.Drop(0, pageSize)
-	if none.Get(0) != nil {
+	if _, ok := none.Swap(nil, 0, a, pageSize, false); ok {
 		t.Error("no history keeps a page")
 	}
 }

@@ -1,0 +1,251 @@
+package migration
+
+import (
+	"encoding/binary"
+	"hash/crc32"
+	"time"
+
+	"github.com/ferryvmm/ferry/guestmem"
+	"github.com/ferryvmm/ferry/migration/pack"
+)
+
+// gatherer takes runs into the frame that it gathers. There is room for them: see packer.full.
+type gatherer interface {
+	// put adds runs, of which the last has data.
+	put(runs []run, data []byte)
+}
+
+// packer packs pages for the frames of one connection. A page of a running guest is copied before anything else, and only the copy is
+// looked at, compressed, summed, kept and sent: a page that is torn in it is dirty again. One goroutine uses it; it
+// allocates with its first page, and nothing afterwards. A nil packer does nothing.
+type packer struct {
+	all   *packing
+	pull  bool     // pages of a stopped guest that follow it: the target has none of them
+	using packWays // for the frame that is gathered
+	first bool     // the first round: most of what it sends is not sent again
+
+	codec  pack.Packer
+	arena  []byte // what the frame sends of ours; its address does not change
+	block  []byte // pages to be compressed together
+	runs   []run  // theirs
+	one    [1]run
+	counts [pack.Codecs]CodecCount // of the frame
+}
+
+// packWays is what is done to pages.
+type packWays struct {
+	words, deltas, sample bool
+	block                 pack.Codec // Raw: none
+}
+
+// arenaBytes is room for all that a frame gets before it is full, and for what is still held back then.
+const arenaBytes = batchBytes + pack.MaxBlock + pack.MaxPacked + 2*guestmem.PageSize
+
+// begin begins a round of a push.
+func (k *packer) begin(round uint32, final bool) {
+	if k == nil {
+		return
+	}
+	k.first = round == 0
+	k.all.round(final)
+	k.choose()
+}
+
+// choose decides how the next frame is packed.
+func (k *packer) choose() {
+	k.using = k.all.ways()
+	if k.pull {
+		k.using.deltas = false
+	}
+	if k.active() && k.arena == nil {
+		k.arena = make([]byte, 0, arenaBytes)
+		k.block, k.runs = make([]byte, 0, pack.MaxBlock), make([]run, 0, maxBlockRuns)
+	}
+}
+
+// active says whether pages of this frame are to come by page.
+func (k *packer) active() bool { return k != nil && k.using != packWays{} }
+
+// held is how many runs are held back.
+func (k *packer) held() int {
+	if k == nil {
+		return 0
+	}
+	return len(k.runs)
+}
+
+// flag is that of a frame whose pages may be packed.
+func (k *packer) flag() uint8 {
+	if k.active() {
+		return flagPacked
+	}
+	return 0
+}
+
+// forget is told of pages that are sent otherwise.
+func (k *packer) forget(gpa, size uint64) {
+	if k != nil && !k.pull {
+		k.all.history.Drop(gpa, size)
+	}
+}
+
+// page packs one page. What it puts may be earlier pages, together with this one.
+//
+// Precondition: active; fewer than batchBytes are in the frame.
+func (k *packer) page(g gatherer, gpa uint64, live []byte) {
+	dense := k.using.sample && pack.Dense(live)
+	compress := k.using.block != pack.Raw && !dense
+	if !k.using.deltas && !compress {
+		k.raw(g, gpa, live)
+		return
+	}
+	start := len(k.arena)
+	page := append(k.arena, live...)[start:]
+	packed := k.arena[:start+guestmem.PageSize][start+guestmem.PageSize:]
+	sum := binary.LittleEndian.AppendUint32(packed, crc32.Checksum(page, castagnoli))
+	if k.using.deltas {
+		if d, ok := k.all.history.Swap(sum, gpa, page, guestmem.PageSize/2, k.first); ok {
+			k.alone(g, pack.Delta, gpa, d)
+			return
+		}
+	}
+	if k.using.words && !dense {
+		if w, ok := pack.AppendWords(sum, page); ok {
+			k.alone(g, pack.Words, gpa, w)
+			return
+		}
+	}
+	if !compress {
+		k.arena = k.arena[:start+guestmem.PageSize]
+		k.raw(g, gpa, page)
+		return
+	}
+	k.block = append(k.block, page...)
+	k.runs = appendRun(k.runs, run{gpa: gpa, size: guestmem.PageSize, kind: wireKind(k.using.block)})
+	if len(k.block) == pack.MaxBlock {
+		k.finish(g)
+	}
+}
+
+// alone puts a page that is packed by itself. Its bytes stand in the arena behind its copy, and take the place of that.
+func (k *packer) alone(g gatherer, c pack.Codec, gpa uint64, packed []byte) {
+	start := len(k.arena)
+	k.arena = append(k.arena, packed...)
+	k.one[0] = run{gpa: gpa, size: guestmem.PageSize, kind: wireKind(c), packed: uint32(len(packed))}
+	k.count(c, guestmem.PageSize, len(packed))
+	g.put(k.one[:], k.arena[start:])
+}
+
+// raw puts pages as they are.
+func (k *packer) raw(g gatherer, gpa uint64, pages []byte) {
+	k.one[0] = run{gpa: gpa, size: uint64(len(pages)), kind: wireData}
+	g.put(k.one[:], pages)
+}
+
+// finish puts what is held back.
+func (k *packer) finish(g gatherer) {
+	if k == nil || len(k.runs) == 0 {
+		return
+	}
+	c := k.runs[0].codec()
+	sum := binary.LittleEndian.AppendUint32(k.arena[len(k.arena):], crc32.Checksum(k.block, castagnoli))
+	began := time.Now()
+	packed, ok := k.codec.Append(sum, c, k.block)
+	out := len(k.block)
+	if ok {
+		out = len(packed)
+	}
+	k.all.note(c, len(k.block), out, time.Since(began))
+	if ok {
+		k.arena = k.arena[:len(k.arena)+len(packed)]
+		k.runs[len(k.runs)-1].packed = uint32(len(packed))
+		k.count(c, len(k.block), len(packed))
+		g.put(k.runs, packed)
+	} else {
+		start := len(k.arena)
+		k.arena = append(k.arena, k.block...)
+		for _, r := range k.runs {
+			k.raw(g, r.gpa, k.arena[start:start+int(r.size)])
+			start += int(r.size)
+		}
+	}
+	k.block, k.runs = k.block[:0], k.runs[:0]
+}
+
+// count counts pages that were packed.
+func (k *packer) count(c pack.Codec, in, out int) {
+	k.counts[c].Pages += uint64(in) / guestmem.PageSize
+	k.counts[c].InBytes += uint64(in)
+	k.counts[c].OutBytes += uint64(out)
+}
+
+// sent is told that the frame has been written, and that the next one is gathered.
+func (k *packer) sent() {
+	if k == nil {
+		return
+	}
+	k.all.add(&k.counts)
+	k.arena = k.arena[:0]
+	k.choose()
+}
+
+// appendRun appends a run, or makes the last one longer.
+func appendRun(runs []run, r run) []run {
+	if n := len(runs); n > 0 && runs[n-1].gpa+runs[n-1].size == r.gpa {
+		runs[n-1].size += r.size
+		return runs
+	}
+	return append(runs, r)
+}
+
+// pack adds a run of data page by page.
+func (w *pageWriter) pack(r guestmem.Run) error {
+	for left := r.Bytes; len(left) > 0; left = left[guestmem.PageSize:] {
+		if !w.packer.active() { // from a frame on
+			r.GPA, r.Size, r.Bytes = r.GPA+r.Size-uint64(len(left)), uint64(len(left)), left
+			return w.add(r)
+		}
+		w.packer.page(w, r.GPA+r.Size-uint64(len(left)), left[:guestmem.PageSize])
+		if w.bytes >= batchBytes || len(w.table)+2*maxBlockRuns*runSize > cap(w.table) {
+			if err := w.flush(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// put implements gatherer.
+func (w *pageWriter) put(runs []run, data []byte) {
+	w.bytes += uint64(len(data))
+	w.table, w.data = appendRuns(w.table, w.data, &w.totals, runs, data)
+}
+
+// appendRuns adds runs, of which the last has data, to a frame, and counts them. Where data goes on in memory as in the guest, its run is made
+// longer.
+func appendRuns(table []byte, all [][]byte, t *roundTotals, runs []run, data []byte) ([]byte, [][]byte) {
+	for _, r := range runs {
+		t.add(r.kind, r.size)
+		if r.kind >= wirePacked {
+			t.Saved += r.size
+		}
+	}
+	if last := runs[len(runs)-1]; last.kind >= wirePacked {
+		t.Saved -= uint64(len(data))
+	} else if n, m := len(table), len(all); n > 0 && m > 0 {
+		before, bytes := parseRun(table[n-runSize:]), all[m-1]
+		if before.kind == wireData && before.gpa+before.size == last.gpa && cap(bytes) >= len(bytes)+len(data) &&
+			&bytes[:len(bytes)+1][len(bytes)] == &data[0] {
+			before.size += last.size
+			before.put(table[n-runSize:])
+			all[m-1] = bytes[:len(bytes)+len(data)]
+			return table, all
+		}
+	}
+	for _, r := range runs {
+		n := len(table)
+		table = table[:n+runSize]
+		r.put(table[n:])
+	}
+	return table, append(all, data)
+}
