@@ -38,8 +38,12 @@ type packWays struct {
 	block                 pack.Codec // Raw: none
 }
 
-// arenaBytes is room for all that a frame gets before it is full, and for what is still held back then.
-const arenaBytes = batchBytes + pack.MaxBlock + pack.MaxPacked + 2*guestmem.PageSize
+const (
+	// packedBytes is after how many bytes a frame with packed pages is sent: packing the next goes on while the network takes this one.
+	packedBytes = 256 << 10
+	// arenaBytes is room for all that a frame gets until then, and for what is still held back.
+	arenaBytes = packedBytes + pack.MaxBlock + pack.MaxPacked + 2*guestmem.PageSize
+)
 
 // begin begins a round of a push.
 func (k *packer) begin(round uint32, final bool) {
@@ -91,7 +95,7 @@ func (k *packer) forget(gpa, size uint64) {
 
 // page packs one page. What it puts may be earlier pages, together with this one.
 //
-// Precondition: active; fewer than batchBytes are in the frame.
+// Precondition: active; fewer than packedBytes are in the frame.
 func (k *packer) page(g gatherer, gpa uint64, live []byte) {
 	dense := k.using.sample && pack.Dense(live)
 	compress := k.using.block != pack.Raw && !dense
@@ -206,7 +210,7 @@ func (w *pageWriter) pack(r guestmem.Run) error {
 			return w.add(r)
 		}
 		w.packer.page(w, r.GPA+r.Size-uint64(len(left)), left[:guestmem.PageSize])
-		if w.bytes >= batchBytes || len(w.table)+2*maxBlockRuns*runSize > cap(w.table) {
+		if w.bytes >= packedBytes || len(w.table)+2*maxBlockRuns*runSize > cap(w.table) {
 			if err := w.flush(); err != nil {
 				return err
 			}

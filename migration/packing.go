@@ -31,6 +31,7 @@ type packing struct {
 	final   bool
 	chooser pack.Chooser
 	looked  time.Time
+	pushed  float64 // how fast the link was while the guest ran, in bytes a second; 0: unknown
 	counts  [pack.Codecs]CodecCount
 }
 
@@ -61,6 +62,7 @@ func (a *packing) packer(pull bool) *packer {
 	}
 	k := &packer{all: a, pull: pull}
 	if pull {
+		a.round(false) // no downtime
 		k.choose()
 	}
 	return k
@@ -92,8 +94,11 @@ func (a *packing) ways() packWays {
 	if now := time.Now(); now.Sub(a.looked) >= lookEvery {
 		a.looked = now
 		a.chooser.Link(a.rate(a.final))
+		if rate := a.chooser.Rate(); !a.final || a.pushed == 0 {
+			a.pushed = rate
+		}
 	}
-	if !a.chooser.Slow() {
+	if !pack.Slow(a.chooser.Rate()) {
 		return packWays{}
 	}
 	w := packWays{words: a.knows[pack.Words], deltas: a.knows[pack.Delta], sample: true}
@@ -181,12 +186,11 @@ func (a *packing) reason() string {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	rate := a.chooser.Rate()
-	if rate == 0 {
+	if a.pushed == 0 {
 		return "the speed of the link was not known"
 	}
-	link := fmt.Sprintf("the link takes about %.3g Gbit/s", rate*8/1e9)
-	if !a.chooser.Slow() {
+	link := fmt.Sprintf("the link takes about %.3g Gbit/s", a.pushed*8/1e9)
+	if !pack.Slow(a.pushed) {
 		return link + ": to pack takes longer"
 	}
 	var does []string

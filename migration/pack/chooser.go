@@ -10,9 +10,11 @@ const (
 	slowLink = 300e6
 	// forget is the share by which what was measured of a codec fades with each choice: guests change, and one that looked bad
 	// once is tried again.
-	forget = 1.0 / 64
+	forget = 1.0 / 32
 	// learn is the share that a new measurement has.
 	learn = 1.0 / 4
+	// outlier is how many times as long as expected packing may take to be believed: somebody else had the CPU.
+	outlier = 3
 )
 
 // cost is what a codec takes.
@@ -48,7 +50,7 @@ func (c *Chooser) Rate() float64 { return c.link }
 func (c *Chooser) Note(codec Codec, in, out int, took time.Duration) {
 	c.begin()
 	k := &c.costs[codec]
-	k.perByte += learn * (took.Seconds()/float64(in) - k.perByte)
+	k.perByte += learn * (min(took.Seconds()/float64(in), outlier*k.perByte) - k.perByte)
 	k.ratio += learn * (float64(out)/float64(in) - k.ratio)
 }
 
@@ -64,8 +66,8 @@ func (c *Chooser) Cost(codec Codec) (speed, ratio float64) {
 	return 1 / c.costs[codec].perByte, c.costs[codec].ratio
 }
 
-// Slow says whether the link is so slow that looking at each page costs nothing.
-func (c *Chooser) Slow() bool { return c.link > 0 && c.link < slowLink }
+// Slow says whether a link with so many bytes a second is so slow that looking at each page costs nothing. One of which nothing is known is not.
+func Slow(link float64) bool { return link > 0 && link < slowLink }
 
 // Choose says which codec to use for the next pages.
 func (c *Chooser) Choose() Codec {

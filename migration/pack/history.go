@@ -7,14 +7,13 @@ import "sync"
 type History struct {
 	mu    sync.Mutex // guards all below
 	owner []uint64   // by place: the page's number and one; 0: nobody's
-	pages []byte
-	used  int // places that are somebody's
+	pages []byte     // nil before the first
+	used  int        // places that are somebody's
 }
 
 // NewHistory keeps as many pages as fit into some bytes, at least one. Memory is used as pages come.
 func NewHistory(bytes uint64) *History {
-	n := max(bytes/pageSize, 1)
-	return &History{owner: make([]uint64, n), pages: make([]byte, n*pageSize)}
+	return &History{owner: make([]uint64, max(bytes/pageSize, 1))}
 }
 
 // place is where a page may be kept.
@@ -32,6 +31,9 @@ func (h *History) Swap(dst []byte, gpa uint64, page []byte, limit int, humble bo
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.pages == nil {
+		h.pages = make([]byte, len(h.owner)*pageSize)
+	}
 	place, owner := h.place(gpa)
 	kept := h.pages[place*pageSize : (place+1)*pageSize]
 	switch old := h.owner[place]; {
