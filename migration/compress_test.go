@@ -99,7 +99,7 @@ func TestCorruptPackedPage(t *testing.T) {
 	b.text(t)
 	b.send.Compress = migration.CompressZstd
 	b.recv.Hello.VersionMax = migration.VersionMax
-	b.recv.Bulk = &altered{Conn: b.recv.Bulk, at: 4*mib + 150_000}
+	b.recv.Bulk = &altered{Conn: b.recv.Bulk, at: 4*mib + 20_000}
 	e := b.run(t, within(t, 30*time.Second))
 	if !errors.Is(e.receivedErr, migration.ErrCorrupt) || e.sent.Outcome != migration.OutcomeFailed {
 		t.Errorf("got %v, %s; want it failed, ErrCorrupt at the target", e.receivedErr, e.sent.Outcome)
