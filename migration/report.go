@@ -120,6 +120,9 @@ func (s *sender) sum(o Outcome) (Result, error) {
 	r.Network = s.forwarded()
 	r.Phases, r.Pages, r.Forecast = s.phases(), s.pageCounts(), s.expected
 	r.Throttle = s.throttled
+	if s.link != nil && s.Mode != Local {
+		r.Channels = s.channels.carried()
+	}
 	err := m.cause
 	if err == nil {
 		r.TargetName = s.target
@@ -190,7 +193,7 @@ func (s *sender) done() Mode {
 func (s *sender) sentBytes() uint64 {
 	n := s.sentBefore + s.ctl.sent.Load()
 	if s.bulk != s.ctl {
-		n += s.bulk.sent.Load()
+		n += s.bulk.sent.Load() + s.channels.sent()
 	}
 	if s.urgentOut != nil {
 		n += s.urgentOut.sent.Load()

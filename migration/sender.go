@@ -24,6 +24,7 @@ type sender struct {
 	bulk      *outlet  // of Bulk, or the file's
 	pages     *pageWriter
 	limit     *limiter      // of bulk while the guest runs; nil: none
+	channels  *channels     // beside bulk
 	urgent    net.Conn      // nil: the mode does not pull
 	urgentOut *outlet       // of urgent
 	reader    chan struct{} // closed when nobody reads the link any more
@@ -53,6 +54,7 @@ type sender struct {
 	queue      []sourceAction
 	wake       chan struct{} // holds one token when queue may have grown
 	wanted     map[string]bool
+	branches   bool // the target takes channels beside bulk
 	target     string
 	times      switchover
 	round      Round
@@ -95,6 +97,7 @@ func newSender(c SendConfig, keep bool) *sender {
 	if c.Dial == nil && c.Mode == Auto {
 		s.machine.mode = Precopy
 	}
+	s.channels = &channels{s: s}
 	s.interrupted, s.interrupt = context.WithCancel(context.Background())
 	return s
 }
@@ -125,6 +128,7 @@ func send(ctx context.Context, c SendConfig) (Result, error) {
 	if s.server != nil {
 		s.server.close()
 	}
+	s.channels.close()
 	s.Bulk.Close()
 	if s.urgent != nil {
 		s.urgent.Close()
@@ -246,6 +250,7 @@ func (s *sender) postLocked(in sourceInput) {
 			if s.Bulk != nil {
 				s.Bulk.SetDeadline(time.Unix(1, 0))
 			}
+			s.channels.interrupt()
 			if s.urgent != nil {
 				s.urgent.SetDeadline(time.Unix(1, 0))
 			}

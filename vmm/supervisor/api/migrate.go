@@ -25,6 +25,8 @@ type MigrateRequest struct {
 	TimeoutMS       float64 `json:"timeout_ms"` // 0: none
 	// BandwidthBitsPerS limits the sending of memory while the guest runs. 0: no limit.
 	BandwidthBitsPerS uint64 `json:"bandwidth_bits_per_s,omitempty"`
+	// Channels is how many connections carry memory side by side, 1 to 16. 0: as many as are seen to be of use.
+	Channels int `json:"channels,omitempty"`
 	// ThrottlePercent is how much of its time the guest may stand still, so that it writes no faster than the link takes, 0 to 99. 0: never.
 	ThrottlePercent int  `json:"throttle_percent,omitempty"`
 	Insecure        bool `json:"insecure"` // needed when the target is not a loopback address
@@ -88,6 +90,12 @@ type Result struct {
 	Forecast Forecast  `json:"forecast"`
 	Throttle Throttled `json:"throttle"`
 	Network  Forwarded `json:"network"`
+	Channels []Channel `json:"channels,omitempty"` // the connections that carried memory; none of a snapshot
+}
+
+// Channel is what one connection carried.
+type Channel struct {
+	SentBytes uint64 `json:"sent_bytes"`
 }
 
 // Forwarded counts packets that came for the guest at the source from its pause on.
