@@ -43,7 +43,7 @@ const (
 
 	// Bulk.
 	framePages    frameType = 20 // run table, then the bytes of its data runs
-	frameRoundEnd frameType = 21 // roundTotals
+	frameRoundEnd frameType = 21 // roundTotals, of this connection; on bulk, Count other channels carry some of the round
 	frameBlob     frameType = 22 // bytes of the blob with index Count
 
 	frameTaken frameType = 23 // target to source, of pulled pages: nothing; Count bytes are in place
@@ -110,7 +110,7 @@ type header struct {
 	Type   frameType
 	Flags  uint8
 	Round  uint32 // Pages, RoundEnd, RoundAck
-	Count  uint32 // Pages: runs. Blob: its index. Taken: bytes
+	Count  uint32 // Pages: runs. Blob: its index. Taken: bytes. RoundEnd: other channels
 	Length uint32 // of the payload in bytes
 	Sum    uint32 // CRC-32C of the payload; of Pages: of the run table
 	// DataSum is the CRC-32C of the pages if flagSummed says so. Pages of a

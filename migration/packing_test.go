@@ -101,7 +101,7 @@ func newPacked(how Compression, to ram, guest uint64) *packed {
 	x.w = newPageWriter(newOutlet(&x.wire))
 	x.packer = newPacking(how, ourCodecs(), guest, slowly)
 	x.w.packer = x.packer.packer(false)
-	x.r = newPageReader(newInlet(&x.wire, bulkBuffer), to, guestmem.Layout{{GPA: 0, Size: uint64(len(to))}})
+	x.r = newPageReader(newInlet(&x.wire, bulkBuffer), to, guestmem.Layout{{GPA: 0, Size: uint64(len(to))}}, newGate())
 	x.r.unpack = &unpacker{base: to}
 	return x
 }
@@ -115,7 +115,7 @@ func TestPacking(t *testing.T) {
 			from, to := make(ram, pages*guestmem.PageSize), make(ram, pages*guestmem.PageSize)
 			x := newPacked(how, to, uint64(len(to)))
 			defer x.r.unpack.close()
-			all := make(map[int]bool)
+			all, bytesSent := make(map[int]bool), uint64(0)
 			for n := range pages {
 				all[n] = true
 				content(from.page(n), r.IntN(4), r)
@@ -144,7 +144,8 @@ func TestPacking(t *testing.T) {
 				if err != nil {
 					t.Fatalf("round %d: %v", round, err)
 				}
-				if got != sent || sent.payload() > sent.bytes() {
+				bytesSent += got.Bytes
+				if got.Pages != sent.pages() || got.Bytes != sent.payload() || sent.payload() > sent.bytes() {
 					t.Errorf("round %d: got %+v; want %+v", round, got, sent)
 				}
 				if !bytes.Equal(from, to) {
@@ -157,8 +158,8 @@ func TestPacking(t *testing.T) {
 			if how == CompressOff {
 				return
 			}
-			if x.r.bytes == 0 || x.r.bytes > pages*guestmem.PageSize*3/2 {
-				t.Errorf("got %d bytes of payload", x.r.bytes)
+			if bytesSent == 0 || bytesSent > pages*guestmem.PageSize*3/2 {
+				t.Errorf("got %d bytes of payload", bytesSent)
 			}
 			for c := pack.Words; c < pack.Codecs; c++ {
 				some := x.packer.counts[c].Pages > 0
@@ -194,7 +195,7 @@ func TestPackedPagesAreSummed(t *testing.T) {
 				from.page(n)[77]++
 			}
 		}
-		round, seq := x.r.round, x.r.in.seq
+		round, seq := x.r.next, x.r.in.seq
 		if _, err := x.w.round(round, false, dirty(from, all)); err != nil {
 			t.Fatal(err)
 		}
@@ -205,8 +206,8 @@ func TestPackedPagesAreSummed(t *testing.T) {
 			at := r.IntN(len(bad))
 			bad[at] ^= 1 << r.IntN(8)
 			target := ram(bytes.Clone(before))
-			p := newPageReader(newInlet(bytes.NewReader(bad), bulkBuffer), target, x.r.layout)
-			p.unpack, p.round, p.in.seq = &unpacker{base: target}, round, seq
+			p := newPageReader(newInlet(bytes.NewReader(bad), bulkBuffer), target, x.r.layout, newGate())
+			p.unpack, p.gate.round, p.in.seq = &unpacker{base: target}, round, seq
 			_, err := readRound(p)
 			p.unpack.close()
 			if err == nil && bytes.Equal(target, from) { // bits that mean nothing
@@ -379,7 +380,7 @@ func FuzzUnpack(f *testing.F) {
 			return
 		}
 		to := make(ram, pack.MaxBlock+2*guestmem.PageSize)
-		p := newPageReader(newInlet(&wire, bulkBuffer), to, guestmem.Layout{{GPA: 0, Size: uint64(len(to))}})
+		p := newPageReader(newInlet(&wire, bulkBuffer), to, guestmem.Layout{{GPA: 0, Size: uint64(len(to))}}, newGate())
 		p.unpack = &unpacker{base: to}
 		defer p.unpack.close()
 		got, err := p.in.next()

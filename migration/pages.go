@@ -35,6 +35,8 @@ type pageWriter struct {
 	after func()
 	// cut ends the round early: what was not sent stays pending.
 	cut atomic.Bool
+	// others, if set, lets no other channel join the round, which is about to end, and returns how many have.
+	others func() int
 	// leave, if set, is called with data instead of sending it: it is left for
 	// the target to pull.
 	leave func(gpa, size uint64)
@@ -86,6 +88,9 @@ func (w *pageWriter) round(n uint32, final bool, src pageSource) (roundTotals, e
 func (w *pageWriter) end() error {
 	w.packer.finish(w)
 	h := header{Type: frameRoundEnd, Round: w.header.Round, Flags: w.header.Flags & flagFinal}
+	if w.others != nil {
+		h.Count = uint32(w.others())
+	}
 	if len(w.table) == 0 {
 		w.totals.put(w.tail[:])
 		return w.out.frame(h, w.tail[:])

@@ -71,6 +71,7 @@ func (r *receiver) execute(a targetAction) (outcome targetInput, ok bool) {
 		if r.Bulk != nil {
 			r.Bulk.SetDeadline(time.Unix(1, 0))
 		}
+		r.stopBranches()
 		r.pull.hangUp()
 	}
 	return targetInput{}, false

@@ -121,6 +121,9 @@ func (s *sender) sum(o Outcome) (Result, error) {
 	r.Phases, r.Pages, r.Forecast = s.phases(), s.pageCounts(), s.expected
 	r.Throttle = s.throttled
 	r.Compress = s.compressed(r.Pages.Data)
+	if s.link != nil && s.Mode != Local {
+		r.Channels = s.channels.carried()
+	}
 	err := m.cause
 	if err == nil {
 		r.TargetName = s.target
@@ -191,7 +194,7 @@ func (s *sender) done() Mode {
 func (s *sender) sentBytes() uint64 {
 	n := s.sentBefore + s.ctl.sent.Load()
 	if s.bulk != s.ctl {
-		n += s.bulk.sent.Load()
+		n += s.bulk.sent.Load() + s.channels.sent()
 	}
 	if s.urgentOut != nil {
 		n += s.urgentOut.sent.Load()

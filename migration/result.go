@@ -84,6 +84,13 @@ type Result struct {
 
 	Network  Forwarded  `json:"network"`
 	Compress Compressed `json:"compress"`
+	// Channels are the connections that carried pages, bulk first; none of a copy to a file.
+	Channels []Channel `json:"channels"`
+}
+
+// Channel is what one connection carried.
+type Channel struct {
+	SentBytes uint64 `json:"sent_bytes"` // pages, and all that is written with them
 }
 
 // Forwarded counts packets that came for the guest at its source, from its pause on, and could not be given to it there.

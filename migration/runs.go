@@ -130,6 +130,15 @@ func (t *roundTotals) add(kind uint16, size uint64) {
 	}
 }
 
+// sum adds what another channel carried.
+func (t *roundTotals) sum(u roundTotals) {
+	t.Frames += u.Frames
+	t.DataPages += u.DataPages
+	t.ZeroPages += u.ZeroPages
+	t.HolePages += u.HolePages
+	t.Saved += u.Saved
+}
+
 func (t roundTotals) pages() uint64 { return t.DataPages + t.ZeroPages + t.HolePages }
 func (t roundTotals) bytes() uint64 { return t.DataPages * guestmem.PageSize }
 

@@ -25,6 +25,7 @@ type sender struct {
 	pages     *pageWriter
 	packing   *packing      // nil: nothing is packed
 	limit     *limiter      // of bulk while the guest runs; nil: none
+	channels  *channels     // beside bulk
 	urgent    net.Conn      // nil: the mode does not pull
 	urgentOut *outlet       // of urgent
 	reader    chan struct{} // closed when nobody reads the link any more
@@ -56,6 +57,7 @@ type sender struct {
 	wake       chan struct{} // holds one token when queue may have grown
 	wanted     map[string]bool
 	codecs     []string // that the target unpacks
+	branches   bool     // the target takes channels beside bulk
 	target     string
 	times      switchover
 	round      Round
@@ -98,6 +100,7 @@ func newSender(c SendConfig, keep bool) *sender {
 	if c.Dial == nil && c.Mode == Auto {
 		s.machine.mode = Precopy
 	}
+	s.channels = &channels{s: s}
 	s.interrupted, s.interrupt = context.WithCancel(context.Background())
 	return s
 }
@@ -128,6 +131,7 @@ func send(ctx context.Context, c SendConfig) (Result, error) {
 	if s.server != nil {
 		s.server.close()
 	}
+	s.channels.close()
 	s.Bulk.Close()
 	if s.urgent != nil {
 		s.urgent.Close()
@@ -249,6 +253,7 @@ func (s *sender) postLocked(in sourceInput) {
 			if s.Bulk != nil {
 				s.Bulk.SetDeadline(time.Unix(1, 0))
 			}
+			s.channels.interrupt()
 			if s.urgent != nil {
 				s.urgent.SetDeadline(time.Unix(1, 0))
 			}

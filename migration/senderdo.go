@@ -66,6 +66,9 @@ func (s *sender) execute(ctx context.Context, a sourceAction) (sourceInput, erro
 		return sourceInput{}, err
 	case doOffer:
 		s.agree()
+		if err := s.channels.prepare(); err != nil {
+			return sourceInput{}, err
+		}
 		return sourceInput{event: onOffered}, s.offer()
 	case doCount:
 		return s.count()
@@ -306,7 +309,11 @@ func (s *sender) push(event sourceEvent, final bool, src pageSource) (sourceInpu
 	default:
 		s.bulk.through(s.limit)
 	}
-	t, err := s.pages.round(n, final, src)
+	pages := uint64(0) // alone: what is left is to be in order
+	if s.pages.leave == nil && s.tracker != nil {
+		pages = s.tracker.Pending()
+	}
+	t, err := s.channels.round(n, final, src, pages)
 	if err != nil {
 		var broken *net.OpError
 		if s.interrupted.Err() != nil || errors.As(err, &broken) {
@@ -376,6 +383,7 @@ func (s *sender) serve() {
 func (s *sender) inPush() {
 	s.showPush()
 	s.sample()
+	s.channels.adapt()
 }
 
 // showPush reports from within a round, now and then.

@@ -40,14 +40,19 @@ func lineRate(conn net.Conn) float64 {
 // linkRate is how fast the link is just now for pages that are sent, in bytes a second: as the kernel has seen them to be delivered, or as it is
 // limited while the guest runs; 0: unknown.
 func (s *sender) linkRate(final bool) float64 {
-	rate := 0.0
-	if info := tcpInfo(s.Bulk); info != nil {
-		rate = float64(info.Delivery_rate)
-	}
+	rate := deliveryRate(s.Bulk) + s.channels.rate()
 	if limit := float64(s.Bandwidth) / 8; limit > 0 && !final && (rate == 0 || limit < rate) {
 		return limit
 	}
 	return rate
+}
+
+// deliveryRate is how fast the kernel has seen bytes to be delivered over a connection (tcpi_delivery_rate), in bytes a second; 0 if that is not known.
+func deliveryRate(conn net.Conn) float64 {
+	if info := tcpInfo(conn); info != nil {
+		return float64(info.Delivery_rate)
+	}
+	return 0
 }
 
 // minRoundTrip is the shortest round trip that the kernel has seen on a connection

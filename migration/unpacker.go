@@ -88,7 +88,6 @@ func (p *pageReader) block(h header, r run, sum *uint32) error {
 	if err != nil {
 		return err
 	}
-	p.bytes += uint64(r.packed)
 	p.totals.Saved += uint64(len(pages)) - uint64(r.packed)
 	for _, r := range runs {
 		if err := p.place(r.gpa, pages[:r.size]); err != nil {

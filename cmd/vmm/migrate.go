@@ -19,6 +19,7 @@ func (a *app) migrateCommand() *cobra.Command {
 	var timeout duration
 	var bandwidth bandwidth
 	var throttle throttle
+	var channels channels
 	var insecure, wait bool
 	var report string
 	var orders orders
@@ -54,6 +55,7 @@ Exit code: 0 completed; 1 failed or cancelled, the guest runs here; 2 usage; 3 i
 	f.Var(&limit, "downtime-limit", "the guest is not stopped while a longer pause is forecast (precopy)")
 	f.Var(&timeout, "timeout", "cancel a move that has not come to its switchover by then; auto and hybrid switch instead (default none)")
 	f.Var(&bandwidth, "bandwidth", "send memory no faster while the guest runs, in bits/s with k, M or G (default no limit)")
+	f.Var(&channels, "channels", "connections that carry memory side by side, 1 to 16; auto adds one while that makes it faster")
 	f.Var(&throttle, "throttle", "slow a guest that writes faster than the link takes, by up to so much of its time (auto, precopy)")
 	f.Var(&compress, "compress", "make pages smaller: auto does where that is faster, and chooses for each page")
 	f.BoolVar(&insecure, "insecure", false, "send to an address that is not this host's own, without encryption")
@@ -84,7 +86,7 @@ Exit code: 0 completed; 1 failed or cancelled, the guest runs here; 2 usage; 3 i
 		return a.move(cmd.Context(), args[0], api.MigrateRequest{
 			Target: address.String(), Mode: mode.word, DowntimeLimitMS: api.Milliseconds(limit.d),
 			TimeoutMS: api.Milliseconds(timeout.d), Insecure: insecure,
-			BandwidthBitsPerS: uint64(bandwidth), Compress: compress.word, ThrottlePercent: int(throttle), PauseBeforeSwitchover: wait,
+			BandwidthBitsPerS: uint64(bandwidth), Channels: int(channels), Compress: compress.word, ThrottlePercent: int(throttle), PauseBeforeSwitchover: wait,
 		}, report)
 	})
 	return cmd

@@ -107,10 +107,21 @@ type Move struct {
 		FramesDropped   uint64 `json:"frames_dropped"`
 		FramesLate      uint64 `json:"frames_late"`
 	} `json:"network"`
+	Channels []Channel `json:"channels"`
+	Phases   struct {
+		ReserveMS float64 `json:"reserve_ms"`
+		PushMS    float64 `json:"push_ms"`
+		StopMS    float64 `json:"stop_ms"`
+	} `json:"phases"`
 	Error *Failure `json:"error"`
 
 	// Code is the exit code.
 	Code int `json:"-"`
+}
+
+// Channel is one connection that carried pages.
+type Channel struct {
+	SentBytes uint64 `json:"sent_bytes"`
 }
 
 // Round is one round of a move.

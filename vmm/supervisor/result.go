@@ -35,6 +35,9 @@ func toResult(o vmm.Outcome) api.Result {
 	for i, c := range r.Compress.Codecs {
 		out.Compress.Codecs[i] = api.CodecCount(c)
 	}
+	for _, c := range r.Channels {
+		out.Channels = append(out.Channels, api.Channel(c))
+	}
 	for _, b := range r.Faults.Histogram {
 		out.Faults.Histogram = append(out.Faults.Histogram, api.FaultBucket(b))
 	}

@@ -37,6 +37,8 @@ type MigrateRequest struct {
 	TimeoutMS       float64 `json:"timeout_ms"` // 0: none
 	// BandwidthBitsPerS limits the sending of memory while the guest runs. 0: no limit.
 	BandwidthBitsPerS uint64 `json:"bandwidth_bits_per_s,omitempty"`
+	// Channels is how many connections carry memory side by side, 1 to 16. 0: as many as are seen to be of use.
+	Channels int `json:"channels,omitempty"`
 	// Compress is one of Compressions; empty: off.
 	Compress string `json:"compress,omitempty"`
 	// ThrottlePercent is how much of its time the guest may stand still, so that it writes no faster than the link takes, 0 to 99. 0: never.
@@ -102,6 +104,7 @@ type Result struct {
 	Forecast Forecast  `json:"forecast"`
 	Throttle Throttled `json:"throttle"`
 	Network  Forwarded `json:"network"`
+	Channels []Channel `json:"channels,omitempty"` // the connections that carried memory; none of a snapshot
 
 	Compress Compressed `json:"compress"`
 }
@@ -119,6 +122,11 @@ type CodecCount struct {
 	Pages    uint64 `json:"pages"`
 	InBytes  uint64 `json:"in_bytes"`
 	OutBytes uint64 `json:"out_bytes"`
+}
+
+// Channel is what one connection carried.
+type Channel struct {
+	SentBytes uint64 `json:"sent_bytes"`
 }
 
 // Forwarded counts packets that came for the guest at the source from its pause on.
