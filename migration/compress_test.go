@@ -59,6 +59,23 @@ func TestCompress(t *testing.T) {
 	}
 }
 
+// TestCompressOverChannels: what one channel sent is what another's differences are made from.
+func TestCompressOverChannels(t *testing.T) {
+	b := newBench(t, 4000)
+	b.pulls(t) // for its connections
+	b.text(t)
+	b.send.Mode, b.send.Compress, b.send.Channels, b.send.Bandwidth = migration.Precopy, migration.CompressAuto, 3, 800e6
+	b.recv.Hello.VersionMax = migration.VersionMax
+	e := b.run(t, within(t, 30*time.Second))
+	if e.sentErr != nil || e.receivedErr != nil {
+		t.Fatalf("got %v, %v; want it moved", e.sentErr, e.receivedErr)
+	}
+	b.wantMoved(t)
+	if r := e.sent; len(r.Channels) != 3 || r.PageBytes != e.received.PageBytes || r.PageBytes > r.Pages.Data*4096*3/4 {
+		t.Errorf("got %d channels, %d bytes of pages, %d at the target, for %d pages", len(r.Channels), r.PageBytes, e.received.PageBytes, r.Pages.Data)
+	}
+}
+
 // TestCompressedPull moves a guest whose memory follows it, packed.
 func TestCompressedPull(t *testing.T) {
 	for _, how := range []migration.Compression{migration.CompressAuto, migration.CompressZstd} {

@@ -36,6 +36,7 @@ type results struct {
 	Faults     []faults     `json:"faults,omitempty"`
 	Auto       []choice     `json:"auto,omitempty"`
 	Gap        []gaps       `json:"gap,omitempty"`
+	Compress   []compressed `json:"compress,omitempty"`
 	Cut        *cuts        `json:"cut,omitempty"`
 	Memory     []overhead   `json:"memory,omitempty"`
 	Network    []comparison `json:"net,omitempty"`
@@ -55,6 +56,7 @@ var benchmarks = []struct {
 	{"faults", bench.faults},
 	{"auto", bench.auto},
 	{"gap", bench.gap},
+	{"compress", bench.compress},
 	{"cut", bench.cuts},
 	{"memory", bench.memory},
 	{"net", bench.network},
