@@ -15,6 +15,7 @@ const MaxChannels = 16
 // channel is a connection that carries pages of the push beside bulk.
 type channel struct {
 	conn  net.Conn
+	line  line // guarded by mu of channels
 	out   *outlet
 	pages *pageWriter
 }
@@ -278,7 +279,7 @@ func (c *channels) rate() (sum float64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, ch := range c.others[:c.live] {
-		sum += deliveryRate(ch.conn)
+		sum += ch.line.rate(ch.conn)
 	}
 	return sum
 }

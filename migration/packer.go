@@ -20,30 +20,29 @@ type gatherer interface {
 // allocates with its first page, and nothing afterwards. A nil packer does nothing.
 type packer struct {
 	all   *packing
-	pull  bool     // pages of a stopped guest that follow it: the target has none of them
+	pull  bool     // pages of a stopped guest that follow it: the target has none of them, or writes them
 	using packWays // for the frame that is gathered
 	first bool     // the first round: most of what it sends is not sent again
 
-	codec  pack.Packer
-	arena  []byte // what the frame sends of ours; its address does not change
-	block  []byte // pages to be compressed together
-	runs   []run  // theirs
+	print  *pack.Printer
+	copies pack.Copies // of the pages of this round that were sent from here
+	arena  []byte      // what the frame sends of ours; its address does not change
+	lanes  []lane      // blocks that are compressed at once
+	at     int         // the lane that is filled
 	one    [1]run
 	counts [pack.Codecs]CodecCount // of the frame
 }
 
 // packWays is what is done to pages.
 type packWays struct {
-	words, deltas, sample bool
-	block                 pack.Codec // Raw: none
+	words, deltas, copies, sample bool
+	block                         pack.Codec // Raw: none
 }
 
-const (
-	// packedBytes is after how many bytes a frame with packed pages is sent: packing the next goes on while the network takes this one.
-	packedBytes = 256 << 10
-	// arenaBytes is room for all that a frame gets until then, and for what is still held back.
-	arenaBytes = packedBytes + pack.MaxBlock + pack.MaxPacked + 2*guestmem.PageSize
-)
+// packedBytes is after how many bytes a frame with packed pages is sent: packing the next goes on while the network takes this one.
+const packedBytes = 256 << 10
+
+var noSum [blockSum]byte
 
 // begin begins a round of a push.
 func (k *packer) begin(round uint32, final bool) {
@@ -51,6 +50,7 @@ func (k *packer) begin(round uint32, final bool) {
 		return
 	}
 	k.first = round == 0
+	k.copies.Forget()
 	k.all.round(final)
 	k.choose()
 }
@@ -59,11 +59,12 @@ func (k *packer) begin(round uint32, final bool) {
 func (k *packer) choose() {
 	k.using = k.all.ways()
 	if k.pull {
-		k.using.deltas = false
+		k.using.deltas, k.using.copies = false, false
 	}
 	if k.active() && k.arena == nil {
-		k.arena = make([]byte, 0, arenaBytes)
-		k.block, k.runs = make([]byte, 0, pack.MaxBlock), make([]run, 0, maxBlockRuns)
+		k.lanes = newLanes()
+		// Room for all that a frame gets before it is sent, and for what the lanes still hold then.
+		k.arena = make([]byte, 0, packedBytes+(len(k.lanes)+2)*pack.MaxBlock)
 	}
 }
 
@@ -71,11 +72,14 @@ func (k *packer) choose() {
 func (k *packer) active() bool { return k != nil && k.using != packWays{} }
 
 // held is how many runs are held back.
-func (k *packer) held() int {
+func (k *packer) held() (n int) {
 	if k == nil {
 		return 0
 	}
-	return len(k.runs)
+	for i := range k.lanes {
+		n += len(k.lanes[i].runs)
+	}
+	return n
 }
 
 // flag is that of a frame whose pages may be packed.
@@ -99,14 +103,14 @@ func (k *packer) forget(gpa, size uint64) {
 func (k *packer) page(g gatherer, gpa uint64, live []byte) {
 	dense := k.using.sample && pack.Dense(live)
 	compress := k.using.block != pack.Raw && !dense
-	if !k.using.deltas && !compress {
+	if !k.using.deltas && !k.using.copies && !compress {
 		k.raw(g, gpa, live)
 		return
 	}
 	start := len(k.arena)
 	page := append(k.arena, live...)[start:]
 	packed := k.arena[:start+guestmem.PageSize][start+guestmem.PageSize:]
-	sum := binary.LittleEndian.AppendUint32(packed, crc32.Checksum(page, castagnoli))
+	sum := append(packed, noSum[:]...)
 	if k.using.deltas {
 		if d, ok := k.all.history.Swap(sum, gpa, page, guestmem.PageSize/2, k.first); ok {
 			k.alone(g, pack.Delta, gpa, d)
@@ -119,14 +123,29 @@ func (k *packer) page(g gatherer, gpa uint64, live []byte) {
 			return
 		}
 	}
+	var print pack.Print
+	if k.using.copies {
+		print = k.print.Print(page)
+		if from, ok := k.copies.Find(print); ok {
+			k.alone(g, pack.Copy, gpa, binary.LittleEndian.AppendUint64(append(sum, print[:]...), from))
+			return
+		}
+	}
 	if !compress {
 		k.arena = k.arena[:start+guestmem.PageSize]
 		k.raw(g, gpa, page)
+		if k.using.copies {
+			k.copies.Add(print, gpa)
+		}
 		return
 	}
-	k.block = append(k.block, page...)
-	k.runs = appendRun(k.runs, run{gpa: gpa, size: guestmem.PageSize, kind: wireKind(k.using.block)})
-	if len(k.block) == pack.MaxBlock {
+	l := &k.lanes[k.at]
+	l.codec = k.using.block
+	l.add(gpa, page, print)
+	if !l.full() {
+		return
+	}
+	if k.at++; k.at == len(k.lanes) {
 		k.finish(g)
 	}
 }
@@ -134,6 +153,7 @@ func (k *packer) page(g gatherer, gpa uint64, live []byte) {
 // alone puts a page that is packed by itself. Its bytes stand in the arena behind its copy, and take the place of that.
 func (k *packer) alone(g gatherer, c pack.Codec, gpa uint64, packed []byte) {
 	start := len(k.arena)
+	binary.LittleEndian.PutUint32(packed, crc32.Checksum(k.arena[start:start+guestmem.PageSize], castagnoli))
 	k.arena = append(k.arena, packed...)
 	k.one[0] = run{gpa: gpa, size: guestmem.PageSize, kind: wireKind(c), packed: uint32(len(packed))}
 	k.count(c, guestmem.PageSize, len(packed))
@@ -148,32 +168,43 @@ func (k *packer) raw(g gatherer, gpa uint64, pages []byte) {
 
 // finish puts what is held back.
 func (k *packer) finish(g gatherer) {
-	if k == nil || len(k.runs) == 0 {
+	if k == nil || len(k.lanes) == 0 || len(k.lanes[0].runs) == 0 {
 		return
 	}
-	c := k.runs[0].codec()
-	sum := binary.LittleEndian.AppendUint32(k.arena[len(k.arena):], crc32.Checksum(k.block, castagnoli))
-	began := time.Now()
-	packed, ok := k.codec.Append(sum, c, k.block)
-	out := len(k.block)
-	if ok {
-		out = len(packed)
+	lanes := k.lanes[:min(k.at+1, len(k.lanes))]
+	if last := len(lanes) - 1; len(lanes[last].runs) == 0 {
+		lanes = lanes[:last]
 	}
-	k.all.note(c, len(k.block), out, time.Since(began))
-	if ok {
-		k.arena = k.arena[:len(k.arena)+len(packed)]
-		k.runs[len(k.runs)-1].packed = uint32(len(packed))
-		k.count(c, len(k.block), len(packed))
-		g.put(k.runs, packed)
-	} else {
+	began := time.Now()
+	compress(lanes)
+	took := time.Since(began)
+	in, out := 0, 0
+	for i := range lanes {
+		l := &lanes[i]
+		in += len(l.block)
+		out += l.size()
 		start := len(k.arena)
-		k.arena = append(k.arena, k.block...)
-		for _, r := range k.runs {
-			k.raw(g, r.gpa, k.arena[start:start+int(r.size)])
-			start += int(r.size)
+		if l.smaller {
+			k.arena = append(k.arena, l.packed...)
+			l.runs[len(l.runs)-1].packed = uint32(len(l.packed))
+			k.count(l.codec, len(l.block), len(l.packed))
+			g.put(l.runs, k.arena[start:])
+		} else {
+			k.arena = append(k.arena, l.block...)
+			for _, r := range l.runs {
+				k.raw(g, r.gpa, k.arena[start:start+int(r.size)])
+				start += int(r.size)
+			}
 		}
 	}
-	k.block, k.runs = k.block[:0], k.runs[:0]
+	k.all.note(lanes[0].codec, in, out, took)
+	for i := range lanes {
+		if k.using.copies { // only what was put can be referred to
+			lanes[i].remember(&k.copies)
+		}
+		lanes[i].reset()
+	}
+	k.at = 0
 }
 
 // count counts pages that were packed.
@@ -210,7 +241,7 @@ func (w *pageWriter) pack(r guestmem.Run) error {
 			return w.add(r)
 		}
 		w.packer.page(w, r.GPA+r.Size-uint64(len(left)), left[:guestmem.PageSize])
-		if w.bytes >= packedBytes || len(w.table)+2*maxBlockRuns*runSize > cap(w.table) {
+		if w.bytes >= packedBytes || len(w.table)+2*maxLanes*maxBlockRuns*runSize > cap(w.table) {
 			if err := w.flush(); err != nil {
 				return err
 			}

@@ -23,6 +23,7 @@ const (
 type packing struct {
 	how     Compression
 	knows   [pack.Codecs]bool // what the target unpacks
+	secret  []byte            // of the move, for fingerprints
 	history *pack.History     // nil: no deltas
 	// rate looks how fast the link is, in bytes a second; 0: unknown. final says that nothing limits it.
 	rate func(final bool) float64
@@ -36,11 +37,11 @@ type packing struct {
 }
 
 // newPacking agrees with a target that unpacks the codecs with these names; nil: nothing is to be packed.
-func newPacking(how Compression, names []string, memory uint64, rate func(final bool) float64) *packing {
+func newPacking(how Compression, names []string, move MoveID, memory uint64, rate func(final bool) float64) *packing {
 	if how == CompressOff || how == "" {
 		return nil
 	}
-	a := &packing{how: how, rate: rate}
+	a := &packing{how: how, secret: move[:], rate: rate}
 	some := false
 	for c := pack.Words; c < pack.Codecs; c++ {
 		a.knows[c] = slices.Contains(names, c.String()) && (how == CompressAuto || string(how) == c.String())
@@ -60,7 +61,7 @@ func (a *packing) packer(pull bool) *packer {
 	if a == nil {
 		return nil
 	}
-	k := &packer{all: a, pull: pull}
+	k := &packer{all: a, pull: pull, print: pack.NewPrinter(a.secret)}
 	if pull {
 		a.round(false) // no downtime
 		k.choose()
@@ -101,7 +102,7 @@ func (a *packing) ways() packWays {
 	if !pack.Slow(a.chooser.Rate()) {
 		return packWays{}
 	}
-	w := packWays{words: a.knows[pack.Words], deltas: a.knows[pack.Delta], sample: true}
+	w := packWays{words: a.knows[pack.Words], deltas: a.knows[pack.Delta], copies: a.knows[pack.Copy], sample: true}
 	if w.block = a.chooser.Choose(); !a.knows[w.block] {
 		w.block = pack.Raw
 	}
@@ -194,7 +195,7 @@ func (a *packing) reason() string {
 		return link + ": to pack takes longer"
 	}
 	var does []string
-	for c := pack.S2; c < pack.Codecs; c++ {
+	for _, c := range []pack.Codec{pack.S2, pack.Zstd} {
 		speed, ratio := a.chooser.Cost(c)
 		does = append(does, fmt.Sprintf("%v %.0f MB/s, to %.0f %%", c, speed/1e6, 100*ratio))
 	}

@@ -174,7 +174,7 @@ func (r *receiver) sayReserved() (targetInput, bool) {
 	}
 	if r.unpacks() {
 		m.Codecs = ourCodecs()
-		r.bulk.pages.unpack = &unpacker{base: r.built.Memory()}
+		r.bulk.pages.unpack = newUnpacker(r.built.Memory(), r.desc.Layout, r.Hello.Move)
 	}
 	r.wg.Add(1)
 	go r.readBulk() // owns bulk, and blobs with it, from here on

@@ -24,6 +24,7 @@ type sender struct {
 	bulk      *outlet  // of Bulk, or the file's
 	pages     *pageWriter
 	packing   *packing      // nil: nothing is packed
+	line      line          // of Bulk; guarded by the mutex of packing
 	limit     *limiter      // of bulk while the guest runs; nil: none
 	channels  *channels     // beside bulk
 	urgent    net.Conn      // nil: the mode does not pull

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/crc32"
 
+	"github.com/ferryvmm/ferry/guestmem"
 	"github.com/ferryvmm/ferry/migration/pack"
 )
 
@@ -15,10 +16,25 @@ type pageBase interface {
 
 // unpacker makes the pages of blocks whole again. One goroutine uses it; it allocates with the first block, and nothing afterwards.
 type unpacker struct {
-	base  pageBase // of deltas; nil: there are none
-	codec pack.Unpacker
-	runs  []run // of the block that goes on
-	room  []byte
+	base   pageBase        // of deltas and copies; nil: there are none
+	layout guestmem.Layout // of base
+	print  *pack.Printer
+	codec  pack.Unpacker
+	runs   []run // of the block that goes on
+	room   []byte
+}
+
+// newUnpacker is for the pages of a push: those that were sent before are in place.
+func newUnpacker(base pageBase, layout guestmem.Layout, move MoveID) *unpacker {
+	return &unpacker{base: base, layout: layout, print: pack.NewPrinter(move[:])}
+}
+
+// beside is one for another channel.
+func (u *unpacker) beside(move MoveID) *unpacker {
+	if u == nil {
+		return nil
+	}
+	return newUnpacker(u.base, u.layout, move)
 }
 
 // take takes the next run of a checked table. whole says that the block ends with it, and its bytes follow.
@@ -53,6 +69,10 @@ func (u *unpacker) unpack(packed []byte) (runs []run, pages []byte, err error) {
 			return nil, nil, &localError{err}
 		}
 		err = pack.ApplyDelta(pages, packed)
+	case pack.Copy:
+		if err := u.copy(pages, first, packed); err != nil {
+			return nil, nil, err
+		}
 	default:
 		err = u.codec.Expand(pages, c, packed)
 	}
@@ -63,6 +83,21 @@ func (u *unpacker) unpack(packed []byte) (runs []run, pages []byte, err error) {
 		return nil, nil, fmt.Errorf("%w: %v of %d bytes of pages at %#x: the sum of the pages is another", ErrCorrupt, c, size, first)
 	}
 	return runs, pages, nil
+}
+
+// copy makes a page that is the same as another.
+func (u *unpacker) copy(page []byte, gpa uint64, packed []byte) error {
+	from := binary.LittleEndian.Uint64(packed[pack.PrintSize:])
+	if u.base == nil || from&pageMask != 0 || !within(u.layout, from, guestmem.PageSize) {
+		return fmt.Errorf("%w: the page at %#x is a copy of one at %#x that is not here", ErrProtocol, gpa, from)
+	}
+	if err := u.base.ReadAt(page, from); err != nil {
+		return &localError{err}
+	}
+	if u.print.Print(page) != pack.Print(packed[:pack.PrintSize]) {
+		return fmt.Errorf("%w: the page at %#x is a copy of one at %#x, where there is another", ErrCorrupt, gpa, from)
+	}
+	return nil
 }
 
 // close gives back what the codecs needed.

@@ -46,13 +46,14 @@ func BenchmarkPage(b *testing.B) {
 	noise, text, few := randomPage(1), textPage(1), wordsPage(16)
 	changed := append([]byte(nil), noise...)
 	changed[100]++
-	dst := make([]byte, 0, 2*pageSize)
+	dst, printer := make([]byte, 0, 2*pageSize), NewPrinter(nil)
 	for name, f := range map[string]func(){
 		"dense/random": func() { Dense(noise) },
 		"words/random": func() { AppendWords(dst, noise) },
 		"words/text":   func() { AppendWords(dst, text) },
 		"words/16":     func() { AppendWords(dst, few) },
 		"delta/1":      func() { AppendDelta(dst, noise, changed, pageSize/2) },
+		"print":        func() { printer.Print(noise) },
 		"delta/all":    func() { AppendDelta(dst, noise, text, pageSize/2) },
 	} {
 		b.Run(name, func(b *testing.B) {

@@ -20,6 +20,7 @@ const (
 	Delta              // delta
 	S2                 // s2
 	Zstd               // zstd
+	Copy               // copy: the address of another page, and its Print
 
 	Codecs = iota // their number
 )

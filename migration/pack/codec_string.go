@@ -13,11 +13,12 @@ func _() {
 	_ = x[Delta-2]
 	_ = x[S2-3]
 	_ = x[Zstd-4]
+	_ = x[Copy-5]
 }
 
-const _Codec_name = "rawwordsdeltas2zstd"
+const _Codec_name = "rawwordsdeltas2zstdcopy: the address of another page, and its Print"
 
-var _Codec_index = [...]uint8{0, 3, 8, 13, 15, 19}
+var _Codec_index = [...]uint8{0, 3, 8, 13, 15, 19, 67}
 
 func (i Codec) String() string {
 	idx := int(i) - 0

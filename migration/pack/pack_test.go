@@ -189,6 +189,30 @@ func TestHistory(t *testing.T) {
 	}
 }
 
+func TestCopies(t *testing.T) {
+	p, other := NewPrinter([]byte("move")), NewPrinter([]byte("another move"))
+	a, b := randomPage(1), randomPage(2)
+	if p.Print(a) != p.Print(bytes.Clone(a)) || p.Print(a) == p.Print(b) || p.Print(a) == other.Print(a) {
+		t.Error("prints tell pages and moves apart, and nothing else")
+	}
+	var c Copies
+	if _, ok := c.Find(p.Print(a)); ok {
+		t.Error("got a copy of nothing")
+	}
+	c.Add(p.Print(a), 0)
+	c.Add(p.Print(b), 2*pageSize)
+	if from, ok := c.Find(p.Print(a)); !ok || from != 0 {
+		t.Errorf("got %#x, %v; want page 0", from, ok)
+	}
+	if from, ok := c.Find(p.Print(b)); !ok || from != 2*pageSize {
+		t.Errorf("got %#x, %v; want page 2", from, ok)
+	}
+	c.Forget()
+	if _, ok := c.Find(p.Print(a)); ok {
+		t.Error("got a copy of what was forgotten")
+	}
+}
+
 func TestChooser(t *testing.T) {
 	var c Chooser
 	choices := map[string]Codec{"unknown": c.Choose()}

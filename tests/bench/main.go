@@ -72,7 +72,7 @@ func main() {
 	}
 	flag.StringVar(&b.vmm, "vmm", "bin/vmm", "the command to measure, a `file`")
 	flag.IntVar(&b.samples, "samples", 5, "how often each thing is measured")
-	flag.StringVar(&b.loads, "loads", "", "of the network and the disk, measure loads whose name contains this `text`")
+	flag.StringVar(&b.loads, "loads", "", "of the network, the disk and compress, measure loads whose name contains this `text`")
 	sample := flag.Bool("quick", false, "a sample of all that concerns bulk moves, as ratios, in under a minute")
 	only := flag.String("only", strings.Join(names, ","), "what to measure, a `list` of these with commas")
 	flag.Parse()
