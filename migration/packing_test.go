@@ -430,3 +430,37 @@ func FuzzUnpack(f *testing.F) {
 		}
 	})
 }
+
+// BenchmarkPack sends and places pages of several contents; an operation is a page there and back.
+func BenchmarkPack(b *testing.B) {
+	const pages = 2048
+	for _, how := range compressions {
+		b.Run(string(how), func(b *testing.B) {
+			r := rand.New(rand.NewPCG(3, 3))
+			from, to, all := make(ram, pages*guestmem.PageSize), make(ram, pages*guestmem.PageSize), make(map[int]bool)
+			for n := range pages {
+				all[n] = true
+				content(from.page(n), 1+n%3, r)
+			}
+			x := newPacked(how, to, 64<<20)
+			defer x.r.unpack.close()
+			src, runs, round := *dirty(from, all), script(nil), uint32(0)
+			b.SetBytes(guestmem.PageSize)
+			b.ReportAllocs()
+			b.ResetTimer()
+			for n := 0; n < b.N; n += pages {
+				runs = src
+				if _, err := x.w.round(round, false, &runs); err != nil {
+					b.Fatal(err)
+				}
+				if _, err := readRound(x.r); err != nil {
+					b.Fatal(err)
+				}
+				round++
+				for n := range pages {
+					from.page(n)[8]++
+				}
+			}
+		})
+	}
+}

@@ -48,7 +48,8 @@ func (s *sender) linkRate(final bool) float64 {
 }
 
 // line measures how fast a connection delivers bytes while there are any: those that were confirmed (tcpi_bytes_acked) by the time during which
-// some were under way (tcpi_busy_time), so that it does not matter how fast they are made.
+// some were under way (tcpi_busy_time) and the target's host had room for them (tcpi_rwnd_limited). So it does not matter how fast they are made, and a target
+// that is slow makes no slow line: it would only get more to do by packed pages.
 type line struct {
 	acked, busy uint64 // bytes and microseconds, when it was measured last
 	last        float64
@@ -63,7 +64,7 @@ func (l *line) rate(conn net.Conn) float64 {
 	if info == nil {
 		return 0
 	}
-	acked, busy := info.Bytes_acked, info.Busy_time
+	acked, busy := info.Bytes_acked, info.Busy_time-min(info.Rwnd_limited, info.Busy_time)
 	if acked < l.acked || busy < l.busy { // another connection
 		*l = line{}
 	}

@@ -7,7 +7,7 @@ const (
 	// other host has to unpack.
 	gain = 1.25
 	// slowLink is where copying a page and comparing it with its copy takes less than a quarter of what its sending does, in bytes a second.
-	slowLink = 300e6
+	slowLink = 200e6
 	// forget is the share by which what was measured of a codec fades with each choice: guests change, and one that looked bad
 	// once is tried again.
 	forget = 1.0 / 32

@@ -118,7 +118,7 @@ type Compressed struct {
 
 // CodecCount is what one codec made of pages.
 type CodecCount struct {
-	Codec    string `json:"codec"` // words, delta, s2, zstd; raw: as they were
+	Codec    string `json:"codec"` // words, delta, copy, s2, zstd; raw: as they were
 	Pages    uint64 `json:"pages"`
 	InBytes  uint64 `json:"in_bytes"`
 	OutBytes uint64 `json:"out_bytes"`
