@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 )
 
 // Registrar makes memory known to what reads it by itself: io_uring's fixed buffers, or a network card's keys (RDMA). Its methods are called by whoever
@@ -25,8 +26,7 @@ type Piece struct {
 const MaxExtent = 1 << 30
 
 // Registration registers extents of data as they are first sent. To register is to fault in and to pin: so no hole ever is, and before a hole is punched
-// what has pages there is retired, for a pinned page outlives the punch, and would be sent with its old content. One goroutine calls Acquire, Release and
-// Close; Release may be called with mu of nobody held.
+// what has pages there is retired, for a pinned page outlives the punch, and would be sent with its old content. One goroutine calls its methods.
 type Registration struct {
 	m  *Memory
 	by Registrar
@@ -117,6 +117,13 @@ func (g *Registration) acquire(r *region, off, size, limit uint64) (Piece, bool,
 	return Piece{Key: uint32(free), Offset: off - first*PageSize, Length: size}, true, nil
 }
 
+// Hold keeps a piece that is acquired once more: each Hold wants a Release.
+func (g *Registration) Hold(p Piece) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.extents[p.Key].flying++
+}
+
 // Release says that a piece is not read any more.
 func (g *Registration) Release(p Piece) {
 	g.mu.Lock()
@@ -140,8 +147,12 @@ func (g *Registration) Close() {
 	g.m.registrations = slices.DeleteFunc(g.m.registrations, func(one *Registration) bool { return one == g })
 }
 
-// retire ends the use of what is registered within a range of a region, waits until nothing of it is being sent, and lets nothing be registered until the
-// function that it returns is called.
+// retireWithin is how long a hole waits for what is being sent from there: a peer that takes nothing is not to hold the guest up. What is still under way then
+// brings the old bytes, and the hole, which is dirty, comes behind them.
+const retireWithin = 50 * time.Millisecond
+
+// retire ends the use of what is registered within a range of a region, waits until nothing of it is being sent, retireWithin at most, and lets nothing be
+// registered until the function that it returns is called.
 func (m *Memory) retire(r *region, off, size uint64) (punched func()) {
 	m.sharing.Lock()
 	all := slices.Clone(m.registrations)
@@ -162,13 +173,21 @@ func (g *Registration) retire(r *region, first, end uint64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.barred++
+	late := false
+	timer := time.AfterFunc(retireWithin, func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		late = true
+		g.idle.Broadcast()
+	})
+	defer timer.Stop()
 	for key := range g.extents {
 		e := &g.extents[key]
 		if e.region != r || e.first >= end || first >= e.end {
 			continue
 		}
 		e.retired = true
-		for generation := e.generation; e.flying > 0 && e.generation == generation && !g.closed; {
+		for generation := e.generation; e.flying > 0 && e.generation == generation && !g.closed && !late; {
 			g.idle.Wait()
 		}
 	}

@@ -122,6 +122,7 @@ func (s *sender) sum(o Outcome) (Result, error) {
 	r.Throttle = s.throttled
 	if s.link != nil && s.Mode != Local {
 		r.Channels = s.channels.carried()
+		r.Path, r.PathReason = s.channels.path()
 	}
 	err := m.cause
 	if err == nil {
