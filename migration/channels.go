@@ -18,6 +18,7 @@ type channel struct {
 	line  line // guarded by mu of channels
 	out   *outlet
 	pages *pageWriter
+	zero  *zeroCopy // nil: it copies
 }
 
 // channels spreads the rounds of a push over bulk and the channels beside it. Each takes the next runs of pages when it has written those that it had, so
@@ -26,6 +27,7 @@ type channels struct {
 	s *sender
 
 	mu      sync.Mutex // guards all below
+	zero    *zeroCopy  // of bulk; nil: it copies
 	others  []*channel // in the order in which they were made
 	live    int        // of these: the first so many carry rounds
 	work    *work      // the round under way; nil: none that could be joined
@@ -88,6 +90,8 @@ func (c *channels) round(n uint32, final bool, src pageSource, pages uint64) (ro
 	c.endJoining()
 	if w.note(t, err); err != nil {
 		c.interrupt() // those that are stuck
+	} else if c.zero != nil && !final {
+		c.zero.settle()
 	}
 	w.wg.Wait()
 	return w.totals, w.err
@@ -98,8 +102,12 @@ func (c *channels) begin(ch *channel) {
 	w := c.work
 	w.joined++
 	switch {
-	case c.s.limit != nil && !w.final:
+	case w.final:
+		ch.out.through(ch.conn)
+	case c.s.limit != nil:
 		ch.out.through(c.s.limit.beside(ch.conn))
+	case ch.zero != nil:
+		ch.out.through(ch.zero)
 	default:
 		ch.out.through(ch.conn)
 	}
@@ -109,6 +117,8 @@ func (c *channels) begin(ch *channel) {
 		if w.note(t, err); err != nil {
 			c.interrupt()
 			c.s.Bulk.SetDeadline(time.Unix(1, 0))
+		} else if ch.zero != nil && !w.final {
+			ch.zero.settle()
 		}
 	})
 }
@@ -130,6 +140,7 @@ func (c *channels) prepare() error {
 	c.s.mu.Lock()
 	takes := c.s.branches
 	c.s.mu.Unlock()
+	c.zero = c.zeroCopy(c.s.Bulk)
 	if !takes || c.s.Dial == nil || c.s.Mode == Local || c.s.Mode == Postcopy || c.s.Mode == Remote {
 		return nil
 	}
@@ -154,12 +165,12 @@ func (c *channels) open() error {
 		return linkError(err)
 	}
 	out := newOutlet(conn)
-	ch := &channel{conn: conn, out: out, pages: newPageWriter(out)}
+	ch := &channel{conn: conn, out: out, pages: newPageWriter(out), zero: c.zeroCopy(conn)}
 	ch.pages.packer = c.s.packing.packer(false)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
-		conn.Close()
+		ch.close()
 		return nil
 	}
 	c.others = append(c.others, ch)
@@ -247,8 +258,14 @@ func (c *channels) interrupt() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.closed = true
+	if c.zero != nil {
+		c.zero.interrupt()
+	}
 	for _, ch := range c.others {
 		ch.conn.SetDeadline(time.Unix(1, 0))
+		if ch.zero != nil {
+			ch.zero.interrupt()
+		}
 	}
 }
 
@@ -257,19 +274,29 @@ func (c *channels) close() {
 	c.mu.Lock()
 	c.closed = true
 	for _, ch := range c.others {
-		ch.conn.Close()
+		ch.close()
+	}
+	if c.zero != nil {
+		c.zero.close()
 	}
 	c.mu.Unlock()
 	c.wg.Wait()
 }
 
+func (ch *channel) close() {
+	if ch.zero != nil {
+		ch.zero.close()
+	}
+	ch.conn.Close()
+}
+
 // carried is what went over each channel, bulk first; its sum is that of the push.
 func (c *channels) carried() []Channel {
-	all := []Channel{{SentBytes: c.s.bulk.sent.Load()}}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	all := []Channel{c.zero.count(c.s.bulk)}
 	for _, ch := range c.others {
-		all = append(all, Channel{SentBytes: ch.out.sent.Load()})
+		all = append(all, ch.zero.count(ch.out))
 	}
 	return all
 }
@@ -282,6 +309,37 @@ func (c *channels) rate() (sum float64) {
 		sum += ch.line.rate(ch.conn)
 	}
 	return sum
+}
+
+// path is how memory left, and if it was copied why.
+func (c *channels) path() (path DataPath, why string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all := []*zeroCopy{c.zero}
+	for _, ch := range c.others {
+		all = append(all, ch.zero)
+	}
+	for _, z := range all {
+		if z == nil {
+			continue
+		}
+		if z.sent.Load() > 0 || z.insist && z.registered.Load() > 0 {
+			return PathZeroCopy, ""
+		}
+		if text := z.why.Load(); text != nil {
+			why = *text
+		}
+	}
+	return PathCopy, why
+}
+
+// zeroCopy is what writes to a connection without copying; nil: nothing does.
+func (c *channels) zeroCopy(conn net.Conn) *zeroCopy {
+	s := c.s
+	if s.DataPath == PathCopy || s.limit != nil || s.Mode.atOnce() {
+		return nil
+	}
+	return newZeroCopy(conn, s.Memory, s.DataPath == PathZeroCopy)
 }
 
 // sent is how much went over the channels beside bulk, in bytes.

@@ -123,6 +123,7 @@ func (s *sender) sum(o Outcome) (Result, error) {
 	r.Compress = s.compressed(r.Pages.Data)
 	if s.link != nil && s.Mode != Local {
 		r.Channels = s.channels.carried()
+		r.Path, r.PathReason = s.channels.path()
 	}
 	err := m.cause
 	if err == nil {

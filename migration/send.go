@@ -29,6 +29,8 @@ type SendConfig struct {
 	DowntimeLimit time.Duration
 	// Bandwidth limits what all channels together carry while the guest runs, in bits a second. 0: none.
 	Bandwidth uint64
+	// DataPath is how memory leaves while the guest runs. Where it cannot be what is asked for it is PathCopy; PathZeroCopy goes on where the kernel is seen to copy.
+	DataPath DataPath
 	// Channels is how many connections carry pages of the push side by side, from 1 to MaxChannels; 0: more than one from where that is seen to be faster.
 	// Where Dial is nil, or the target knows of no more, it is one.
 	Channels int

@@ -303,11 +303,13 @@ func (s *sender) push(event sourceEvent, final bool, src pageSource) (sourceInpu
 		s.pages.after = s.inPush
 	}
 	switch {
-	case s.limit == nil:
-	case final: // every millisecond of it is downtime
+	case s.link == nil:
+	case final: // without a limit, every millisecond of it is downtime
 		s.bulk.through(s.Bulk)
-	default:
+	case s.limit != nil:
 		s.bulk.through(s.limit)
+	case s.channels.zero != nil:
+		s.bulk.through(s.channels.zero)
 	}
 	pages := uint64(0) // alone: what is left is to be in order
 	if s.pages.leave == nil && s.tracker != nil {

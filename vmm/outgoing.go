@@ -82,6 +82,9 @@ func (p *process) migrate(r *ipc.Request) (ipc.Reply, error) {
 		},
 	}))
 	result.ModeRequested = q.Mode
+	if result.PathReason != "" {
+		m.log.Info("memory was copied on its way to the network", "why", result.PathReason)
+	}
 	outcome := v.outcome(result, err)
 	switch result.Outcome {
 	case migration.OutcomeCompleted:

@@ -35,6 +35,7 @@ func toResult(o vmm.Outcome) api.Result {
 	for i, c := range r.Compress.Codecs {
 		out.Compress.Codecs[i] = api.CodecCount(c)
 	}
+	out.Path, out.PathReason = string(r.Path), r.PathReason
 	for _, c := range r.Channels {
 		out.Channels = append(out.Channels, api.Channel(c))
 	}

@@ -105,6 +105,9 @@ type Result struct {
 	Throttle Throttled `json:"throttle"`
 	Network  Forwarded `json:"network"`
 	Channels []Channel `json:"channels,omitempty"` // the connections that carried memory; none of a snapshot
+	// Path is how memory left while the guest ran: zero-copy or copy, and then PathReason may say why.
+	Path       string `json:"path,omitempty"`
+	PathReason string `json:"path_reason,omitempty"`
 
 	Compress Compressed `json:"compress"`
 }
@@ -126,7 +129,9 @@ type CodecCount struct {
 
 // Channel is what one connection carried.
 type Channel struct {
-	SentBytes uint64 `json:"sent_bytes"`
+	SentBytes       uint64 `json:"sent_bytes"`
+	RegisteredBytes uint64 `json:"registered_bytes"` // of them: by zero-copy sends
+	ZeroCopyBytes   uint64 `json:"zero_copy_bytes"`  // of these: the kernel has not copied them either
 }
 
 // Forwarded counts packets that came for the guest at the source from its pause on.
