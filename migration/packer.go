@@ -9,7 +9,7 @@ import (
 	"github.com/ferryvmm/ferry/migration/pack"
 )
 
-// gatherer takes runs into the frame that it gathers. There is room for them: see packer.full.
+// gatherer takes runs into the frame that it gathers. There is room for them: who calls page sees to that.
 type gatherer interface {
 	// put adds runs, of which the last has data.
 	put(runs []run, data []byte)
@@ -37,6 +37,7 @@ type packer struct {
 type packWays struct {
 	words, deltas, copies, sample bool
 	block                         pack.Codec // Raw: none
+	probe                         bool       // nothing, in small frames: the link is to be known soon
 }
 
 // packedBytes is after how many bytes a frame with packed pages is sent: packing the next goes on while the network takes this one.
@@ -61,7 +62,7 @@ func (k *packer) choose() {
 	if k.pull {
 		k.using.deltas, k.using.copies = false, false
 	}
-	if k.active() && k.arena == nil {
+	if k.active() && !k.using.probe && k.arena == nil {
 		k.lanes = newLanes()
 		// Room for all that a frame gets before it is sent, and for what the lanes still hold then.
 		k.arena = make([]byte, 0, packedBytes+(len(k.lanes)+2)*pack.MaxBlock)
@@ -104,6 +105,7 @@ func (k *packer) page(g gatherer, gpa uint64, live []byte) {
 	dense := k.using.sample && pack.Dense(live)
 	compress := k.using.block != pack.Raw && !dense
 	if !k.using.deltas && !k.using.copies && !compress {
+		k.forget(gpa, guestmem.PageSize)
 		k.raw(g, gpa, live)
 		return
 	}

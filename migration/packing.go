@@ -16,7 +16,9 @@ const (
 	historyBytes = 64 << 20
 	historyShare = 4
 	// lookEvery is the least time between two looks at the link.
-	lookEvery = 10 * time.Millisecond
+	lookEvery = lineTime
+	// probeFrames bounds the small frames that are sent to learn how fast the link is.
+	probeFrames = 64
 )
 
 // packing is how the pages of a move are packed: what the packers of all its connections share.
@@ -33,6 +35,7 @@ type packing struct {
 	chooser pack.Chooser
 	looked  time.Time
 	pushed  float64 // how fast the link was while the guest ran, in bytes a second; 0: unknown
+	probes  int     // small frames so far
 	counts  [pack.Codecs]CodecCount
 }
 
@@ -98,6 +101,10 @@ func (a *packing) ways() packWays {
 		if rate := a.chooser.Rate(); !a.final || a.pushed == 0 {
 			a.pushed = rate
 		}
+	}
+	if a.chooser.Rate() == 0 && a.probes < probeFrames {
+		a.probes++
+		return packWays{probe: true}
 	}
 	if !pack.Slow(a.chooser.Rate()) {
 		return packWays{}
