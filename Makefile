@@ -14,7 +14,7 @@ MATRIX ?=
 # ferrypoison: a page that is missing, and read all the same, is no zeros (guestmem/poison.go).
 NO_RACE := /(tests(/.*)?|vcpu|internal/kvm(/.*)?|guests/loadgen|vmm|vmm/supervisor)$$
 
-.PHONY: help demo build test test-full check deps guest guest-fast race soak matrix bench fuzz lint clean
+.PHONY: help demo build test test-full check deps guest guest-fast race soak matrix bench bench-quick fuzz lint clean
 
 help:
 	@echo 'make demo            boot a guest, move it there and back, show what happened'
@@ -24,6 +24,7 @@ help:
 	@echo 'make soak [MOVES=N] [GUEST=linux|net|netlinux] [MODES=auto,postcopy]  move one busy guest back and forth in every mode, everything verified; net, netlinux: and no packet lost'
 	@echo 'make matrix          every fault at every message of a move, in every mode; MATRIX="-mode hybrid -sample 50 -v"'
 	@echo 'make bench           boot, downtime, faults, the choice of a mode, memory, network, moves under a client and disk, beside QEMU and gokvm; BENCH="-samples 1 -only net,disk"'
+	@echo 'make bench-quick     a sample of it for bulk moves in under a minute: ratios, Ferry over the other, as one JSON object (docs/cli.md)'
 	@echo 'make guest           build the Linux guest, both variants, into a cache; last two lines: vmlinux, initramfs'
 	@echo 'make fuzz [TIME=1h]  fuzz every decoder, TIME in all'
 	@echo 'make lint            gofmt, vet, staticcheck, generated files'
@@ -72,6 +73,9 @@ matrix: build
 bench: deps guest-fast build
 	CGO_ENABLED=0 $(GO) test -run '^$$' -bench Pause -benchtime 300x ./vcpu
 	CGO_ENABLED=0 $(GO) run ./tests/bench -vmm $(BIN) $(BENCH)
+
+bench-quick: deps build
+	@CGO_ENABLED=0 $(GO) run ./tests/bench -vmm $(BIN) -quick
 
 fuzz:
 	tests/fuzz $(TIME)

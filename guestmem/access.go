@@ -49,6 +49,7 @@ func (m *Memory) Punch(gpa, size uint64) error {
 			return err
 		}
 	}
+	defer m.retire(r, off, size)()
 	// A tracker between looking at its present bits and reading the pages would allocate them again.
 	m.mu.Lock()
 	defer m.mu.Unlock()

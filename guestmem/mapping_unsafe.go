@@ -45,6 +45,17 @@ func (m *mapping) resident(off uint64, out []byte) error {
 	return nil
 }
 
+// offset is where in the mapping p begins, if p is a part of it.
+func (m *mapping) offset(p []byte) (off uint64, ok bool) {
+	// SAFETY: the address is compared with that of a mapping, which no Go object is in, and never made a pointer again.
+	start := unsafe.Pointer(unsafe.SliceData(p))
+	at := uintptr(start)
+	if len(p) == 0 || at < m.address || at-m.address >= uintptr(len(m.bytes)) {
+		return 0, false
+	}
+	return uint64(at - m.address), true
+}
+
 // unmap does nothing for what is not mapped.
 func (m *mapping) unmap() error {
 	if m.bytes == nil {

@@ -45,6 +45,9 @@ type Memory struct {
 	// pull is there while pages may be missing: who looks at memory asks it first.
 	pull atomic.Pointer[Pull]
 
+	sharing       sync.Mutex // guards the next
+	registrations []*Registration
+
 	// mu guards the fields below and the regions' present bits. It is held for at most one chunk's worth of work.
 	mu      sync.Mutex
 	vm      Slots

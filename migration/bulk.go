@@ -2,71 +2,69 @@ package migration
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/ferryvmm/ferry/guestmem"
 )
 
-// bulkReader reads the bulk frames of a move.
+// bulkReader reads the frames of one channel of a push.
 type bulkReader struct {
 	in    *inlet
 	pages *pageReader
-	blobs *blobs
-	began time.Time // the round
+	blobs *blobs // nil: a channel beside bulk
 }
 
 func (b *bulkReader) begin(m *guestmem.Memory, layout guestmem.Layout, wanted *blobs) {
-	b.pages = newPageReader(b.in, m, layout)
+	b.pages = newPageReader(b.in, m, layout, newGate())
 	b.blobs = wanted
-	b.began = time.Now()
 }
 
-// handle takes one bulk frame. ended says that it ended a round, of which round tells.
+// handle takes one bulk frame. ended says that a round is whole with it, of which round tells.
 func (b *bulkReader) handle(h header) (round Round, ended bool, err error) {
-	switch h.Type {
-	case framePages:
+	switch {
+	case h.Type == framePages:
 		return Round{}, false, b.pages.pages(h)
-	case frameBlob:
+	case h.Type == frameBlob && b.blobs != nil:
 		p, err := b.in.payload(h)
 		if err != nil {
 			return Round{}, false, err
 		}
 		return Round{}, false, b.blobs.take(h, p)
-	case frameRoundEnd:
-		t, err := b.pages.roundEnd(h)
-		if err != nil {
-			return Round{}, false, err
-		}
-		if b.pages.done {
+	case h.Type == frameRoundEnd:
+		if b.blobs != nil && h.Flags&flagFinal != 0 {
 			if err := b.blobs.complete(); err != nil {
 				return Round{}, false, err
 			}
 		}
-		now := time.Now()
-		round = Round{Pages: t.pages(), Bytes: t.bytes(), MS: milliseconds(now.Sub(b.began))}
-		b.began = now
-		return round, true, nil
+		return b.pages.roundEnd(h)
 	}
 	return Round{}, false, fmt.Errorf("%w: %v on the bulk connection", ErrProtocol, h.Type)
+}
+
+// read takes frames up to the end of the last round.
+func (b *bulkReader) read(ended func(Round)) error {
+	defer b.pages.unpack.close()
+	for !b.pages.done {
+		h, err := b.in.next()
+		if err != nil {
+			return err
+		}
+		round, whole, err := b.handle(h)
+		if err != nil {
+			return err
+		}
+		if whole {
+			ended(round)
+		}
+	}
+	return nil
 }
 
 // readBulk reads the bulk connection up to the end of the last round.
 func (r *receiver) readBulk() {
 	defer r.wg.Done()
-	for !r.bulk.pages.done {
-		h, err := r.bulk.in.next()
-		var round Round
-		var ended bool
-		if err == nil {
-			round, ended, err = r.bulk.handle(h)
-		}
-		if err != nil {
-			r.fail(bulkError(err))
-			return
-		}
-		if ended {
-			r.roundEnded(round)
-		}
+	if err := r.bulk.read(r.roundEnded); err != nil {
+		r.fail(bulkError(err))
+		return
 	}
 	if len(r.bulk.pages.missing) > 0 {
 		r.pull.take(r.link, r.Bulk, r.bulk.in)
@@ -76,7 +74,7 @@ func (r *receiver) readBulk() {
 // roundEnded brings in that a round is in place.
 func (r *receiver) roundEnded(round Round) {
 	event := gotRoundEnd
-	if r.bulk.pages.done {
+	if r.bulk.pages.gate.whole() {
 		event = gotAllPages
 	}
 	r.mu.Lock()

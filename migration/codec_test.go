@@ -205,13 +205,13 @@ func TestPagesRoundTrip(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := new(sink)
-		p := newPageReader(newInlet(&wire, bulkBuffer), s, testLayout)
+		p := newPageReader(newInlet(&wire, bulkBuffer), s, testLayout, newGate())
 		got, err := readRound(p)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("totals (-want +got):\n%s", diff)
+		if got.Pages != want.pages() || got.Bytes != want.bytes() {
+			t.Errorf("got %+v; want %+v", got, want)
 		}
 		if s.placed != 4096+9<<20 || s.holes != 8192+32<<20 || p.done != final || want.pages() != 2305+2+8192 {
 			t.Errorf("got %+v, done %v, %d pages", s, p.done, want.pages())
@@ -220,17 +220,18 @@ func TestPagesRoundTrip(t *testing.T) {
 }
 
 // readRound reads frames to the end of a round.
-func readRound(p *pageReader) (roundTotals, error) {
+func readRound(p *pageReader) (Round, error) {
 	for {
 		h, err := p.in.next()
 		if err != nil {
-			return roundTotals{}, err
+			return Round{}, err
 		}
 		if h.Type == frameRoundEnd {
-			return p.roundEnd(h)
+			round, _, err := p.roundEnd(h)
+			return round, err
 		}
 		if err := p.pages(h); err != nil {
-			return roundTotals{}, err
+			return Round{}, err
 		}
 	}
 }
@@ -244,7 +245,7 @@ func TestFinalPagesAreSummed(t *testing.T) {
 	}
 	b := wire.Bytes()
 	b[headerSize+runSize+1000] ^= 1
-	if _, err := readRound(newPageReader(newInlet(&wire, bulkBuffer), new(sink), testLayout)); !errors.Is(err, ErrCorrupt) {
+	if _, err := readRound(newPageReader(newInlet(&wire, bulkBuffer), new(sink), testLayout, newGate())); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("got %v; want ErrCorrupt", err)
 	}
 }
@@ -281,7 +282,7 @@ func TestHostilePages(t *testing.T) {
 			t.Fatal(err)
 		}
 		in.take(streamHeaderSize)
-		p := newPageReader(in, new(sink), testLayout)
+		p := newPageReader(in, new(sink), testLayout, newGate())
 		var err error
 		for range tc.frames {
 			var h header
@@ -289,7 +290,7 @@ func TestHostilePages(t *testing.T) {
 				break
 			}
 			if h.Type == frameRoundEnd {
-				_, err = p.roundEnd(h)
+				_, _, err = p.roundEnd(h)
 			} else {
 				err = p.pages(h)
 			}
@@ -341,11 +342,11 @@ func TestPagesAllocateNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := bytes.NewReader(nil)
-	p := newPageReader(newInlet(r, bulkBuffer), new(sink), testLayout)
+	p := newPageReader(newInlet(r, bulkBuffer), new(sink), testLayout, newGate())
 	seq := w.out.seq
 	got = testing.AllocsPerRun(10, func() {
 		r.Reset(wire.Bytes())
-		p.in.seq, p.round, p.done, p.final = seq-17, 0, false, false
+		p.in.seq, p.next, p.done, *p.gate = seq-17, 0, false, gate{others: -1}
 		if _, err := readRound(p); err != nil {
 			t.Fatal(err)
 		}

@@ -43,7 +43,7 @@ const (
 
 	// Bulk.
 	framePages    frameType = 20 // run table, then the bytes of its data runs
-	frameRoundEnd frameType = 21 // roundTotals
+	frameRoundEnd frameType = 21 // roundTotals, of this connection; on bulk, Count other channels carry some of the round
 	frameBlob     frameType = 22 // bytes of the blob with index Count
 
 	frameTaken frameType = 23 // target to source, of pulled pages: nothing; Count bytes are in place
@@ -61,6 +61,7 @@ const (
 	flagLast               // Blob: its last bytes. Missing: the last runs
 	flagReply              // Ping: answers one
 	flagFrames             // Commit: what comes for the guest is forwarded, up to Drained
+	flagPacked             // Pages: some of them are packed
 )
 
 const (
@@ -109,7 +110,7 @@ type header struct {
 	Type   frameType
 	Flags  uint8
 	Round  uint32 // Pages, RoundEnd, RoundAck
-	Count  uint32 // Pages: runs. Blob: its index. Taken: bytes
+	Count  uint32 // Pages: runs. Blob: its index. Taken: bytes. RoundEnd: other channels
 	Length uint32 // of the payload in bytes
 	Sum    uint32 // CRC-32C of the payload; of Pages: of the run table
 	// DataSum is the CRC-32C of the pages if flagSummed says so. Pages of a
@@ -163,7 +164,7 @@ func parseHeader(b []byte, seq uint32) (header, error) {
 		return h, fmt.Errorf("%w: frame type %d", ErrProtocol, h.Type)
 	case h.Length > limit:
 		return h, fmt.Errorf("%w: %v of %d bytes, more than %d", ErrProtocol, h.Type, h.Length, limit)
-	case h.Flags&^(flagSummed|flagFinal|flagLast|flagReply|flagFrames) != 0:
+	case h.Flags&^(flagSummed|flagFinal|flagLast|flagReply|flagFrames|flagPacked) != 0:
 		return h, fmt.Errorf("%w: %v with flags %#x", ErrProtocol, h.Type, h.Flags)
 	}
 	return h, nil

@@ -111,7 +111,7 @@ func FuzzBulk(f *testing.F) {
 			t.Fatal(err)
 		}
 		in.take(streamHeaderSize)
-		r := bulkReader{in: in, pages: newPageReader(in, bounded{t}, testLayout), blobs: new(blobs)}
+		r := bulkReader{in: in, pages: newPageReader(in, bounded{t}, testLayout, newGate()), blobs: new(blobs)}
 		for range frames {
 			h, err := in.next()
 			if err == nil {

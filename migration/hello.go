@@ -11,9 +11,11 @@ import (
 // The protocol versions that this vmm speaks.
 const (
 	VersionMin = 1
-	VersionMax = 3 // 2: pages after the commit (pull). 3: packets after the commit
+	VersionMax = 4 // 2: pages after the commit (pull). 3: packets after the commit. 4: channels beside bulk, packed pages
 
-	versionFrames = 3 // from which on packets are forwarded
+	versionFrames   = 3 // from which on packets are forwarded
+	versionChannels = 4 // from which on there are channels beside bulk
+	versionPacked   = 4 // from which on a target says which codecs it unpacks
 )
 
 // HelloSize is the length of a Hello on the wire, in every version.
@@ -32,6 +34,7 @@ const (
 	RoleUrgent  // pages that the guest waits for at its target
 	RoleRejoin  // a control connection anew, while pages are missing at the target
 	RoleBereave // the source's supervisor: its machine is dead; answered like an ask
+	RoleChannel // carries pages of the push beside bulk
 )
 
 // Hello is the first thing on every connection, said by the side that dialled.
@@ -82,7 +85,7 @@ func DecodeHello(b []byte) (Hello, error) {
 	if _, err := h.Version(); err != nil {
 		return h, err
 	}
-	if h.Role < RoleControl || h.Role > RoleBereave {
+	if h.Role < RoleControl || h.Role > RoleChannel {
 		return h, fmt.Errorf("%w: role %d", ErrProtocol, h.Role)
 	}
 	return h, nil

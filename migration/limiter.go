@@ -3,6 +3,7 @@ package migration
 import (
 	"io"
 	"os"
+	"sync"
 	"time"
 )
 
@@ -14,22 +15,32 @@ const (
 	minBurst = 2 * 1448
 )
 
-// limiter writes no faster than its rate: a token bucket. One goroutine uses it.
+// limiter writes no faster than its bucket lets it.
 type limiter struct {
-	w     io.Writer
-	rate  float64 // bytes a second
-	burst float64 // what the bucket holds, in bytes
-	level float64 // what is in it
-	at    time.Time
-	timer *time.Timer     // nil before the first wait
+	w io.Writer
+	*bucket
+}
+
+// bucket is a token bucket, of one writer or of several together.
+type bucket struct {
+	rate  float64         // bytes a second
+	burst float64         // what it holds, in bytes
 	done  <-chan struct{} // ends a wait, and the Write with it
+
+	mu    sync.Mutex // guards what follows, and is held while somebody waits
+	level float64    // what is in it, in bytes
+	at    time.Time
+	timer *time.Timer // nil before the first wait
 }
 
 // newLimiter limits w to bits a second.
 func newLimiter(w io.Writer, bits uint64, done <-chan struct{}) *limiter {
 	rate := float64(bits) / 8
-	return &limiter{w: w, rate: rate, burst: max(rate*burstTime.Seconds(), minBurst), at: time.Now(), done: done}
+	return &limiter{w: w, bucket: &bucket{rate: rate, burst: max(rate*burstTime.Seconds(), minBurst), at: time.Now(), done: done}}
 }
+
+// beside limits w, together with what l writes.
+func (l *limiter) beside(w io.Writer) *limiter { return &limiter{w: w, bucket: l.bucket} }
 
 // Write writes p in pieces as they may go. When done is closed it is as if the
 // connection's deadline were over.
@@ -37,12 +48,12 @@ func (l *limiter) Write(p []byte) (int, error) {
 	written := 0
 	for len(p) > 0 {
 		// Half a bucket at a time: what a timer is late is made up for with the other half.
-		if err := l.await(min(float64(len(p)), l.burst/2)); err != nil {
+		may, err := l.take(min(float64(len(p)), l.burst/2), len(p))
+		if err != nil {
 			return written, err
 		}
-		n, err := l.w.Write(p[:min(len(p), int(l.level))])
+		n, err := l.w.Write(p[:may])
 		written += n
-		l.level -= float64(n)
 		if err != nil {
 			return written, err
 		}
@@ -51,27 +62,31 @@ func (l *limiter) Write(p []byte) (int, error) {
 	return written, nil
 }
 
-// await waits until the bucket holds so many bytes.
-func (l *limiter) await(bytes float64) error {
+// take waits until the bucket holds so many bytes, and takes what it holds, most at the most.
+func (b *bucket) take(bytes float64, most int) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	for {
 		now := time.Now()
-		l.level = min(l.level+l.rate*now.Sub(l.at).Seconds(), l.burst)
-		l.at = now
-		if l.level >= bytes {
-			return nil
+		b.level = min(b.level+b.rate*now.Sub(b.at).Seconds(), b.burst)
+		b.at = now
+		if b.level >= bytes {
+			n := min(most, int(b.level))
+			b.level -= float64(n)
+			return n, nil
 		}
 		// A nanosecond more, for the division rounds down.
-		wait := time.Duration((bytes-l.level)/l.rate*float64(time.Second)) + 1
-		if l.timer == nil {
-			l.timer = time.NewTimer(wait)
+		wait := time.Duration((bytes-b.level)/b.rate*float64(time.Second)) + 1
+		if b.timer == nil {
+			b.timer = time.NewTimer(wait)
 		} else {
-			l.timer.Reset(wait)
+			b.timer.Reset(wait)
 		}
 		select {
-		case <-l.timer.C:
-		case <-l.done:
-			l.timer.Stop()
-			return os.ErrDeadlineExceeded
+		case <-b.timer.C:
+		case <-b.done:
+			b.timer.Stop()
+			return 0, os.ErrDeadlineExceeded
 		}
 	}
 }

@@ -36,6 +36,8 @@ func (r *receiver) join(j Joined) {
 	switch s := r.machine.state; {
 	case r.machine.done():
 		j.Conn.Close()
+	case j.Role == RoleChannel:
+		r.branch(j.Conn)
 	case j.Role == RoleUrgent && r.pull == nil && s < targetRestoring:
 		// The reservation decides whether it is needed.
 		r.keep(j)

@@ -29,42 +29,33 @@ type pageReader struct {
 	sink   pageSink
 	layout guestmem.Layout
 	table  []byte
-	pull   pullSink // nil: no page may be missing
+	pull   pullSink  // nil: no page may be missing
+	unpack *unpacker // nil: no page may be packed
 	// missing, in ascending order, is what the source left for the target to pull.
 	missing []guestmem.Range
 
-	round  uint32 // that is due
-	final  bool   // its frames say that the guest is stopped
-	done   bool   // the final round has ended
+	gate   *gate  // of all channels
+	branch bool   // a channel beside bulk: it leaves nothing to be pulled
+	next   uint32 // the first round that this channel has not ended
+	done   bool   // it has ended the final round
 	totals roundTotals
-	bytes  uint64 // page payload of all rounds
 }
 
-func newPageReader(in *inlet, sink pageSink, layout guestmem.Layout) *pageReader {
-	return &pageReader{in: in, sink: sink, layout: layout, table: make([]byte, 0, maxRuns*runSize)}
-}
-
-// due checks that a bulk frame belongs to the round that is due.
-func (p *pageReader) due(h header) error {
-	if p.done || h.Round != p.round {
-		return fmt.Errorf("%w: %v of round %d in round %d", ErrProtocol, h.Type, h.Round, p.round)
-	}
-	final := h.Flags&flagFinal != 0
-	if p.final && !final || final && !p.final && p.totals.Frames > 0 {
-		return fmt.Errorf("%w: %v: round %d changes its kind", ErrProtocol, h.Type, h.Round)
-	}
-	p.final = final
-	return nil
+func newPageReader(in *inlet, sink pageSink, layout guestmem.Layout, g *gate) *pageReader {
+	return &pageReader{in: in, sink: sink, layout: layout, table: make([]byte, 0, maxRuns*runSize), gate: g}
 }
 
 // pages places one Pages frame.
 func (p *pageReader) pages(h header) error {
-	if err := p.due(h); err != nil {
+	if err := p.gate.pass(h, p.next); err != nil {
 		return err
 	}
 	var err error
 	if p.table, err = p.in.runTable(h, p.table, p.layout); err != nil {
 		return err
+	}
+	if h.Flags&flagPacked != 0 && p.unpack == nil {
+		return fmt.Errorf("%w: packed pages, which were not agreed on", ErrProtocol)
 	}
 	sum := uint32(0)
 	for t := p.table; len(t) > 0; t = t[runSize:] {
@@ -72,6 +63,12 @@ func (p *pageReader) pages(h header) error {
 		p.totals.add(r.kind, r.size)
 		if r.kind == wireMissing {
 			if err := p.miss(r); err != nil {
+				return err
+			}
+			continue
+		}
+		if r.kind >= wirePacked {
+			if err := p.block(h, r, &sum); err != nil {
 				return err
 			}
 			continue
@@ -90,16 +87,10 @@ func (p *pageReader) pages(h header) error {
 			if h.Flags&flagSummed != 0 {
 				sum = crc32.Update(sum, castagnoli, b)
 			}
-			if err := p.sink.Place(r.gpa, b); err != nil {
-				return &localError{err}
-			}
-			if p.pull != nil {
-				if err := p.pull.Map(r.gpa, uint64(len(b))); err != nil {
-					return &localError{err}
-				}
+			if err := p.place(r.gpa, b); err != nil {
+				return err
 			}
 			r.gpa, r.size = r.gpa+uint64(len(b)), r.size-uint64(len(b))
-			p.bytes += uint64(len(b))
 		}
 	}
 	if h.Flags&flagSummed != 0 && sum != h.DataSum {
@@ -109,9 +100,22 @@ func (p *pageReader) pages(h header) error {
 	return nil
 }
 
+// place puts pages in place.
+func (p *pageReader) place(gpa uint64, b []byte) error {
+	if err := p.sink.Place(gpa, b); err != nil {
+		return &localError{err}
+	}
+	if p.pull != nil {
+		if err := p.pull.Map(gpa, uint64(len(b))); err != nil {
+			return &localError{err}
+		}
+	}
+	return nil
+}
+
 // miss notes a run that is to be pulled. Ascending order bounds their number.
 func (p *pageReader) miss(r run) error {
-	if p.pull == nil {
+	if p.pull == nil || p.branch {
 		return fmt.Errorf("%w: pages are left to pull, which was not agreed on", ErrProtocol)
 	}
 	n := len(p.missing)
@@ -126,24 +130,29 @@ func (p *pageReader) miss(r run) error {
 	return nil
 }
 
-// roundEnd checks a RoundEnd frame against what came.
-func (p *pageReader) roundEnd(h header) (roundTotals, error) {
-	if err := p.due(h); err != nil {
-		return roundTotals{}, err
+// roundEnd checks a RoundEnd frame against what came over this channel. whole says that the round is whole with it, over
+// all channels.
+func (p *pageReader) roundEnd(h header) (round Round, whole bool, err error) {
+	if err := p.gate.pass(h, p.next); err != nil {
+		return Round{}, false, err
 	}
 	b, err := p.in.payload(h)
 	if err != nil {
-		return roundTotals{}, err
+		return Round{}, false, err
 	}
 	want, err := parseRoundTotals(b)
 	if err != nil {
-		return roundTotals{}, err
+		return Round{}, false, err
 	}
-	if p.totals != want {
-		return roundTotals{}, fmt.Errorf("%w: round %d: %+v came of %+v", ErrProtocol, h.Round, p.totals, want)
+	if want.Saved = p.totals.Saved; p.totals != want {
+		return Round{}, false, fmt.Errorf("%w: round %d: %+v came of %+v", ErrProtocol, h.Round, p.totals, want)
 	}
-	p.round++
-	p.done = p.final
+	p.next = h.Round + 1
+	p.done = h.Flags&flagFinal != 0
 	p.totals = roundTotals{}
-	return want, nil
+	others := -1
+	if !p.branch {
+		others = int(min(h.Count, MaxChannels))
+	}
+	return p.gate.end(others, want)
 }

@@ -41,6 +41,7 @@ type receiver struct {
 	acked    uint32   // rounds
 	rounds   rounds
 	down     Downtime
+	branches []net.Conn        // channels beside bulk
 	joining  map[Role]net.Conn // connections that came after a link was lost
 	reader   chan struct{}     // closed when nobody reads the link any more
 }
@@ -73,6 +74,7 @@ func receive(ctx context.Context, c ReceiveConfig) (Result, error) {
 	}
 	r.link.close(r.reader)
 	r.courier.drop()
+	r.closeBranches()
 	r.Bulk.Close()
 	return r.result()
 }

@@ -34,6 +34,7 @@ func (s *sender) part() {
 		s.server.close()
 		s.server = nil
 	}
+	s.channels.close()
 	s.link.drop(s.reader)
 	s.Bulk.Close()
 	if s.urgent != nil {

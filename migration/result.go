@@ -82,7 +82,20 @@ type Result struct {
 	Faults      Faults `json:"faults"`
 	Rejoins     int    `json:"rejoins"` // links lost and made anew in pull
 
-	Network Forwarded `json:"network"`
+	Network  Forwarded  `json:"network"`
+	Compress Compressed `json:"compress"`
+	// Channels are the connections that carried pages, bulk first; none of a copy to a file.
+	Channels []Channel `json:"channels"`
+	// Path is how their pages left while the guest ran; PathReason is why they were copied, if that is not as it should be.
+	Path       DataPath `json:"path"`
+	PathReason string   `json:"path_reason"`
+}
+
+// Channel is what one connection carried.
+type Channel struct {
+	SentBytes       uint64 `json:"sent_bytes"`       // pages, and all that is written with them
+	RegisteredBytes uint64 `json:"registered_bytes"` // of them: from where they are, by zero-copy sends
+	ZeroCopyBytes   uint64 `json:"zero_copy_bytes"`  // of these: the kernel says that it has not copied them either
 }
 
 // Forwarded counts packets that came for the guest at its source, from its pause on, and could not be given to it there.

@@ -14,11 +14,12 @@ func _() {
 	_ = x[RoleUrgent-4]
 	_ = x[RoleRejoin-5]
 	_ = x[RoleBereave-6]
+	_ = x[RoleChannel-7]
 }
 
-const _Role_name = "ControlBulkAskUrgentRejoinBereave"
+const _Role_name = "ControlBulkAskUrgentRejoinBereaveChannel"
 
-var _Role_index = [...]uint8{0, 7, 11, 14, 20, 26, 33}
+var _Role_index = [...]uint8{0, 7, 11, 14, 20, 26, 33, 40}
 
 func (i Role) String() string {
 	idx := int(i) - 1

@@ -27,8 +27,15 @@ type SendConfig struct {
 	Mode    Mode // Precopy if empty
 	// DowntimeLimit bounds the forecast at which precopy stops the guest. 50 ms if 0.
 	DowntimeLimit time.Duration
-	// Bandwidth limits what Bulk carries while the guest runs, in bits a second. 0: none.
+	// Bandwidth limits what all channels together carry while the guest runs, in bits a second. 0: none.
 	Bandwidth uint64
+	// DataPath is how memory leaves while the guest runs. Where it cannot be what is asked for it is PathCopy; PathZeroCopy goes on where the kernel is seen to copy.
+	DataPath DataPath
+	// Channels is how many connections carry pages of the push side by side, from 1 to MaxChannels; 0: more than one from where that is seen to be faster.
+	// Where Dial is nil, or the target knows of no more, it is one.
+	Channels int
+	// Compress is how pages are made smaller; off if empty. What the target does not unpack is not used.
+	Compress Compression
 	// Throttle is how much the guest, if it is a [Throttler], may be slowed down when rounds do not converge, in percent of its
 	// time from 0, never, to 99.
 	Throttle int
@@ -42,8 +49,8 @@ type SendConfig struct {
 	// the calls. An error means the same as Unknown. If nil, a move that is in doubt stays so.
 	Ask func(context.Context) (Answer, error)
 	// Dial makes a further connection to the target, to which nothing has been
-	// written. It is called for modes that may pull, and again when the link is lost in a
-	// pull. If nil, there is no pull.
+	// written. It is called for modes that may pull, for further channels, and again when the link is lost in a
+	// pull. If nil, there is none of these.
 	Dial func(context.Context) (net.Conn, error)
 	// Cancel, when closed, cancels the move if the commit did not leave yet.
 	// After that it does nothing. It may be nil.

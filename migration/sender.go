@@ -23,7 +23,10 @@ type sender struct {
 	ctl       *outlet  // the link's, or the file's
 	bulk      *outlet  // of Bulk, or the file's
 	pages     *pageWriter
+	packing   *packing      // nil: nothing is packed
+	line      line          // of Bulk; guarded by the mutex of packing
 	limit     *limiter      // of bulk while the guest runs; nil: none
+	channels  *channels     // beside bulk
 	urgent    net.Conn      // nil: the mode does not pull
 	urgentOut *outlet       // of urgent
 	reader    chan struct{} // closed when nobody reads the link any more
@@ -47,12 +50,15 @@ type sender struct {
 	urgentPages            atomic.Uint64 // sent because they were waited for
 	pushedPages            atomic.Uint64 // sent by the server else
 	pulledData, pulledZero atomic.Uint64 // pages of either, by their kind
+	pulledSaved            atomic.Uint64 // bytes that packing them has saved
 
 	mu         sync.Mutex // guards all below
 	machine    source
 	queue      []sourceAction
 	wake       chan struct{} // holds one token when queue may have grown
 	wanted     map[string]bool
+	codecs     []string // that the target unpacks
+	branches   bool     // the target takes channels beside bulk
 	target     string
 	times      switchover
 	round      Round
@@ -95,6 +101,7 @@ func newSender(c SendConfig, keep bool) *sender {
 	if c.Dial == nil && c.Mode == Auto {
 		s.machine.mode = Precopy
 	}
+	s.channels = &channels{s: s}
 	s.interrupted, s.interrupt = context.WithCancel(context.Background())
 	return s
 }
@@ -125,6 +132,7 @@ func send(ctx context.Context, c SendConfig) (Result, error) {
 	if s.server != nil {
 		s.server.close()
 	}
+	s.channels.close()
 	s.Bulk.Close()
 	if s.urgent != nil {
 		s.urgent.Close()
@@ -246,6 +254,7 @@ func (s *sender) postLocked(in sourceInput) {
 			if s.Bulk != nil {
 				s.Bulk.SetDeadline(time.Unix(1, 0))
 			}
+			s.channels.interrupt()
 			if s.urgent != nil {
 				s.urgent.SetDeadline(time.Unix(1, 0))
 			}

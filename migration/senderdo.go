@@ -65,6 +65,10 @@ func (s *sender) execute(ctx context.Context, a sourceAction) (sourceInput, erro
 		}
 		return sourceInput{}, err
 	case doOffer:
+		s.agree()
+		if err := s.channels.prepare(); err != nil {
+			return sourceInput{}, err
+		}
 		return sourceInput{event: onOffered}, s.offer()
 	case doCount:
 		return s.count()
@@ -182,6 +186,18 @@ func (s *sender) reserve() error {
 	return nil
 }
 
+// agree settles how pages are packed, once it is known what the target unpacks.
+func (s *sender) agree() {
+	if s.link == nil || s.Mode == Local {
+		return
+	}
+	s.mu.Lock()
+	names := s.codecs
+	s.mu.Unlock()
+	s.packing = newPacking(s.Compress, names, s.Move, s.Memory.Size(), s.linkRate)
+	s.pages.packer = s.packing.packer(false)
+}
+
 // offer sends the blobs that the target wants.
 func (s *sender) offer() error {
 	buf := make([]byte, maxBlobData)
@@ -287,13 +303,19 @@ func (s *sender) push(event sourceEvent, final bool, src pageSource) (sourceInpu
 		s.pages.after = s.inPush
 	}
 	switch {
-	case s.limit == nil:
-	case final: // every millisecond of it is downtime
+	case s.link == nil:
+	case final: // without a limit, every millisecond of it is downtime
 		s.bulk.through(s.Bulk)
-	default:
+	case s.limit != nil:
 		s.bulk.through(s.limit)
+	case s.channels.zero != nil:
+		s.bulk.through(s.channels.zero)
 	}
-	t, err := s.pages.round(n, final, src)
+	pages := uint64(0) // alone: what is left is to be in order
+	if s.pages.leave == nil && s.tracker != nil {
+		pages = s.tracker.Pending()
+	}
+	t, err := s.channels.round(n, final, src, pages)
 	if err != nil {
 		var broken *net.OpError
 		if s.interrupted.Err() != nil || errors.As(err, &broken) {
@@ -303,7 +325,7 @@ func (s *sender) push(event sourceEvent, final bool, src pageSource) (sourceInpu
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.round.Pages, s.round.Bytes = t.pages(), t.bytes()
+	s.round.Pages, s.round.Bytes = t.pages(), t.payload()
 	s.counted.DataPages += t.DataPages
 	s.counted.ZeroPages += t.ZeroPages
 	s.counted.HolePages += t.HolePages
@@ -363,6 +385,7 @@ func (s *sender) serve() {
 func (s *sender) inPush() {
 	s.showPush()
 	s.sample()
+	s.channels.adapt()
 }
 
 // showPush reports from within a round, now and then.

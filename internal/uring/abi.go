@@ -9,14 +9,20 @@ const (
 	opWritev      = 2
 	opFsync       = 3
 	opPollAdd     = 6
+	opSendmsg     = 9
 	opAsyncCancel = 14
 	opFallocate   = 17
+	opSendZC      = 47
 )
 
 // Flags of operations.
 const (
 	fsyncDatasync = 1 << 0
 	pollMulti     = 1 << 0
+
+	sqeLink         = 1 << 2 // sqe.flags
+	sendFixedBuf    = 1 << 2 // sqe.ioprio
+	sendReportUsage = 1 << 3
 )
 
 // Flags of io_uring_setup.
@@ -43,10 +49,27 @@ const (
 
 // Flags and operations of the other two system calls.
 const (
-	enterGetEvents      = 1 << 0
-	registerEnableRings = 12
-	cqeMore             = 1 << 1
+	enterGetEvents        = 1 << 0
+	registerEnableRings   = 12
+	registerBuffers2      = 15
+	registerBuffersUpdate = 16
+	rsrcSparse            = 1 << 0
+	cqeMore               = 1 << 1
+	cqeNotif              = 1 << 3
 )
+
+// rsrcRegister is struct io_uring_rsrc_register.
+type rsrcRegister struct {
+	nr, flags         uint32
+	resv2, data, tags uint64
+}
+
+// rsrcUpdate2 is struct io_uring_rsrc_update2.
+type rsrcUpdate2 struct {
+	offset, resv uint32
+	data, tags   uint64
+	nr, resv2    uint32
+}
 
 // Where the mappings begin, as file offsets.
 const (

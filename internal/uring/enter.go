@@ -12,7 +12,8 @@ import (
 type Completion struct {
 	Token  uint64
 	Result int32 // not negative, or a negative error number
-	More   bool  // a Poll goes on
+	More   bool  // a Poll goes on; of a SendFixed, a completion with Notify will follow
+	Notify bool  // of a SendFixed: its buffer is not read any more
 }
 
 // Enter submits what was prepared, lets completions in, and, if wait is set,
@@ -41,7 +42,7 @@ func (r *Ring) Next() (Completion, bool) {
 		return Completion{}, false
 	}
 	e := &r.cqes[head&r.cqMask]
-	c := Completion{Token: e.userData, Result: e.res, More: e.flags&cqeMore != 0}
+	c := Completion{Token: e.userData, Result: e.res, More: e.flags&cqeMore != 0, Notify: e.flags&cqeNotif != 0}
 	atomic.StoreUint32(r.cqHead, head+1)
 	return c, true
 }

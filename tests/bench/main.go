@@ -36,6 +36,7 @@ type results struct {
 	Faults     []faults     `json:"faults,omitempty"`
 	Auto       []choice     `json:"auto,omitempty"`
 	Gap        []gaps       `json:"gap,omitempty"`
+	Compress   []compressed `json:"compress,omitempty"`
 	Cut        *cuts        `json:"cut,omitempty"`
 	Memory     []overhead   `json:"memory,omitempty"`
 	Network    []comparison `json:"net,omitempty"`
@@ -55,6 +56,7 @@ var benchmarks = []struct {
 	{"faults", bench.faults},
 	{"auto", bench.auto},
 	{"gap", bench.gap},
+	{"compress", bench.compress},
 	{"cut", bench.cuts},
 	{"memory", bench.memory},
 	{"net", bench.network},
@@ -70,7 +72,8 @@ func main() {
 	}
 	flag.StringVar(&b.vmm, "vmm", "bin/vmm", "the command to measure, a `file`")
 	flag.IntVar(&b.samples, "samples", 5, "how often each thing is measured")
-	flag.StringVar(&b.loads, "loads", "", "of the network and the disk, measure loads whose name contains this `text`")
+	flag.StringVar(&b.loads, "loads", "", "of the network, the disk and compress, measure loads whose name contains this `text`")
+	sample := flag.Bool("quick", false, "a sample of all that concerns bulk moves, as ratios, in under a minute")
 	only := flag.String("only", strings.Join(names, ","), "what to measure, a `list` of these with commas")
 	flag.Parse()
 	if b.samples < 1 {
@@ -84,7 +87,15 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	r, err := b.run(ctx, chosen)
+	var r any
+	err := b.inFolder(func() (err error) {
+		if *sample {
+			r, err = b.quick(ctx)
+		} else {
+			r, err = b.run(ctx, chosen)
+		}
+		return err
+	})
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
 		os.Exit(1)
@@ -101,21 +112,26 @@ func usage(message string) {
 	os.Exit(2)
 }
 
-func (b bench) run(ctx context.Context, chosen []string) (r results, err error) {
+// inFolder has do run with what all benchmarks need.
+func (b *bench) inFolder(do func() error) error {
 	dir, err := os.MkdirTemp("", "ferry-bench-")
 	if err != nil {
-		return r, err
+		return err
 	}
 	defer os.RemoveAll(dir)
 	b.kernel = filepath.Join(dir, "loadgen.elf")
 	if err := os.WriteFile(b.kernel, loadgen.ELF(), 0o600); err != nil {
-		return r, err
+		return err
 	}
 	if b.qemu, err = qemu.Find(); err != nil && os.Getenv("CI") == "true" {
-		return r, err
+		return err
 	} else if err != nil {
 		fmt.Fprintf(os.Stderr, "bench: measuring without a comparison: %v\n", err)
 	}
+	return do()
+}
+
+func (b bench) run(ctx context.Context, chosen []string) (r results, err error) {
 	for _, m := range benchmarks {
 		if !slices.Contains(chosen, m.name) {
 			continue

@@ -92,15 +92,36 @@ type Move struct {
 		MaxPercent int     `json:"max_percent"`
 		MS         float64 `json:"ms"`
 	} `json:"throttle"`
+	Compress struct {
+		Requested string `json:"requested"`
+		Reason    string `json:"reason"`
+		Codecs    []struct {
+			Codec    string `json:"codec"`
+			Pages    uint64 `json:"pages"`
+			InBytes  uint64 `json:"in_bytes"`
+			OutBytes uint64 `json:"out_bytes"`
+		} `json:"codecs"`
+	} `json:"compress"`
 	Network struct {
 		FramesForwarded uint64 `json:"frames_forwarded"`
 		FramesDropped   uint64 `json:"frames_dropped"`
 		FramesLate      uint64 `json:"frames_late"`
 	} `json:"network"`
+	Channels []Channel `json:"channels"`
+	Phases   struct {
+		ReserveMS float64 `json:"reserve_ms"`
+		PushMS    float64 `json:"push_ms"`
+		StopMS    float64 `json:"stop_ms"`
+	} `json:"phases"`
 	Error *Failure `json:"error"`
 
 	// Code is the exit code.
 	Code int `json:"-"`
+}
+
+// Channel is one connection that carried pages.
+type Channel struct {
+	SentBytes uint64 `json:"sent_bytes"`
 }
 
 // Round is one round of a move.

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/ferryvmm/ferry/internal/lab"
 )
@@ -109,6 +110,11 @@ func (p *Process) watch(o *lab.Observer, stream string, r *os.File) {
 
 // PID is the supervisor's process.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
+
+// CPU is what it has used, with the processes that it waited for, once Wait has returned.
+func (p *Process) CPU() time.Duration {
+	return p.cmd.ProcessState.UserTime() + p.cmd.ProcessState.SystemTime()
+}
 
 // Stderr is what it has said to people so far.
 func (p *Process) Stderr() string { return p.stderr.String() }

@@ -91,7 +91,7 @@ func otherVersion(t *testing.T, ctx context.Context) string {
 	}
 	dir := t.TempDir()
 	changed := filepath.Join(dir, "hello.go")
-	ours := []byte("\tVersionMin = 1\n\tVersionMax = 3 ")
+	ours := []byte("\tVersionMin = 1\n\tVersionMax = 4 ")
 	if bytes.Count(text, ours) != 1 {
 		t.Fatalf("got %s without %q; want the versions there", source, ours)
 	}

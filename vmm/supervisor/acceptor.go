@@ -131,7 +131,7 @@ func (a *acceptor) sort(conn stream) {
 		err = a.join(hello, conn)
 	case migration.RoleBereave:
 		err = a.obituary(hello, conn)
-	case migration.RoleUrgent, migration.RoleRejoin:
+	case migration.RoleUrgent, migration.RoleRejoin, migration.RoleChannel:
 		err = a.pass(hello, conn)
 	case migration.RoleAsk:
 		q := migration.Query{Move: hello.Move, Epoch: hello.Epoch}

@@ -1,0 +1,89 @@
+package lab
+
+import (
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// Sink is what the far end of a pump does with what arrives. All but Discard
+// put it into fresh pages of a memfd: what the path and the kernel's page allocation together allow, the limit of a migration.
+type Sink string
+
+const (
+	Discard  Sink = "discard"  // receive into one hot buffer: what the path carries
+	Place    Sink = "pwrite"   // receive into one hot buffer, and write that to the file
+	Map      Sink = "mapping"  // receive straight into a mapping of the file, whose pages fault in
+	Populate Sink = "populate" // likewise, but each piece is faulted in at once ahead (MADV_POPULATE_WRITE)
+	Allocate Sink = "allocate" // as Place, into pages that are allocated ahead (fallocate)
+)
+
+// Placing are the sinks that place.
+var Placing = []Sink{Place, Map, Populate, Allocate}
+
+// drain is a sink of one stream.
+type drain struct {
+	sink   Sink
+	buffer []byte // hot; nil: received into the mapping
+	fd     int    // -1: nothing is placed
+	memory []byte
+}
+
+func (s Sink) open(pieces uint64) (d drain, err error) {
+	d = drain{sink: s, fd: -1}
+	if s == Discard || s == Place || s == Allocate {
+		d.buffer = make([]byte, pumpPiece)
+	}
+	if s == Discard {
+		return d, nil
+	}
+	if d.fd, err = unix.MemfdCreate("ferry-pump", unix.MFD_CLOEXEC); err != nil {
+		return d, fmt.Errorf("lab: make a memfd to pump into: %w", err)
+	}
+	if err := unix.Ftruncate(d.fd, int64(pieces*pumpPiece)); err != nil {
+		return d, errors.Join(fmt.Errorf("lab: size the memfd to pump into: %w", err), d.close())
+	}
+	if d.buffer == nil {
+		if d.memory, err = unix.Mmap(d.fd, 0, int(pieces*pumpPiece), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED); err != nil {
+			return d, errors.Join(fmt.Errorf("lab: map the memfd to pump into: %w", err), d.close())
+		}
+	}
+	return d, nil
+}
+
+// room is where piece i is to be received.
+func (d drain) room(i uint64) ([]byte, error) {
+	if d.buffer != nil {
+		return d.buffer, nil
+	}
+	piece := d.memory[i*pumpPiece : (i+1)*pumpPiece]
+	if d.sink == Populate {
+		return piece, unix.Madvise(piece, unix.MADV_POPULATE_WRITE)
+	}
+	return piece, nil
+}
+
+// place puts piece i where it belongs.
+func (d drain) place(p []byte, i uint64) error {
+	if d.buffer == nil || d.fd < 0 {
+		return nil
+	}
+	if d.sink == Allocate {
+		if err := unix.Fallocate(d.fd, 0, int64(i*pumpPiece), pumpPiece); err != nil {
+			return err
+		}
+	}
+	_, err := unix.Pwrite(d.fd, p, int64(i*pumpPiece))
+	return err
+}
+
+func (d drain) close() (err error) {
+	if d.memory != nil {
+		err = unix.Munmap(d.memory)
+	}
+	if d.fd >= 0 {
+		err = errors.Join(err, unix.Close(d.fd))
+	}
+	return err
+}
