@@ -82,7 +82,7 @@ func DecodeHello(b []byte) (Hello, error) {
 	if _, err := h.Version(); err != nil {
 		return h, err
 	}
-	if h.Role < RoleControl || h.Role > RoleBereave {
+	if h.Role != RoleProbe && (h.Role < RoleControl || h.Role > RoleBereave) {
 		return h, fmt.Errorf("%w: role %d", ErrProtocol, h.Role)
 	}
 	return h, nil

@@ -14,16 +14,26 @@ func _() {
 	_ = x[RoleUrgent-4]
 	_ = x[RoleRejoin-5]
 	_ = x[RoleBereave-6]
+	_ = x[RoleProbe-8]
 }
 
-const _Role_name = "ControlBulkAskUrgentRejoinBereave"
+const (
+	_Role_name_0 = "ControlBulkAskUrgentRejoinBereave"
+	_Role_name_1 = "Probe"
+)
 
-var _Role_index = [...]uint8{0, 7, 11, 14, 20, 26, 33}
+var (
+	_Role_index_0 = [...]uint8{0, 7, 11, 14, 20, 26, 33}
+)
 
 func (i Role) String() string {
-	idx := int(i) - 1
-	if i < 1 || idx >= len(_Role_index)-1 {
+	switch {
+	case 1 <= i && i <= 6:
+		i -= 1
+		return _Role_name_0[_Role_index_0[i]:_Role_index_0[i+1]]
+	case i == 8:
+		return _Role_name_1
+	default:
 		return "Role(" + strconv.FormatInt(int64(i), 10) + ")"
 	}
-	return _Role_name[_Role_index[idx]:_Role_index[idx+1]]
 }
