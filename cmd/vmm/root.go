@@ -40,7 +40,7 @@ func (a *app) root() *cobra.Command {
 	}
 	add(groupStart, a.runCommand(), a.receiveCommand(), a.restoreCommand(), a.demoCommand())
 	add(groupMove, a.migrateCommand(), a.snapshotCommand())
-	add(groupCare, a.psCommand(), a.infoCommand(), a.eventsCommand(), a.dirtyRateCommand(), a.balloonCommand(), a.pauseCommand(), a.resumeCommand(),
+	add(groupCare, a.psCommand(), a.infoCommand(), a.topCommand(), a.eventsCommand(), a.dirtyRateCommand(), a.balloonCommand(), a.pauseCommand(), a.resumeCommand(),
 		a.stopCommand(), a.killCommand(), a.consoleCommand(), a.logsCommand(), a.doctorCommand(), a.cpuCommand(), a.versionCommand())
 	return root
 }

@@ -3,9 +3,11 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -46,6 +48,12 @@ func TestAPI(t *testing.T) {
 	before, err := source.Statistics(ctx)
 	if err != nil || len(before.VCPUs) != 1 || before.VCPUs[0].IOExits == 0 || before.ResidentBytes == 0 || before.ProcessMS == 0 {
 		t.Errorf("got %+v, %v; want counts of a guest that runs", before, err)
+	}
+	if d := exec(t, ctx, w.Sites[0], 0, "top", "--count", "2", "--interval", "200ms", "--json"); !strings.Contains(d.Stdout, `"dirty_mib_s":`) || strings.Contains(d.Stdout, `"dirty_mib_s":null`) {
+		t.Errorf("got %s; want how fast the guest writes", d.Stdout)
+	}
+	if got := scrape(t, source.Socket()); !strings.Contains(got, `ferry_state{machine="alpha",state="running"} 1`) {
+		t.Errorf("got metrics\n%s; want the guest running", got)
 	}
 	if m, err := source.Moving(ctx); err != nil || m != (api.Moving{}) {
 		t.Errorf("got %+v, %v before the first move; want none", m, err)
@@ -141,6 +149,24 @@ func TestSilentClient(t *testing.T) {
 		t.Errorf("got %d heartbeats lost; want none", seen.Lost)
 	}
 	stop(t, ctx, trip)
+}
+
+// scrape reads the metrics of a machine.
+func scrape(t *testing.T, socket string) string {
+	t.Helper()
+	conn, err := net.Dial("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := fmt.Fprintf(conn, "GET %s HTTP/1.0\r\n\r\n", api.PathMetrics); err != nil {
+		t.Fatal(err)
+	}
+	all, err := io.ReadAll(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(all)
 }
 
 // silent sends a request and reads nothing of its answer until the test's end.

@@ -218,6 +218,7 @@ func TestOpenAPIRoutes(t *testing.T) {
 var streamTypes = map[reflect.Type]string{
 	reflect.TypeFor[api.StreamLine](): "application/x-ndjson",
 	reflect.TypeFor[api.Event]():      "text/event-stream",
+	reflect.TypeFor[string]():         metricsType,
 	reflect.TypeFor[nothing]():        "", // the console's: bytes, behind an upgrade
 }
 

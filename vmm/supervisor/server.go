@@ -84,6 +84,7 @@ func (v *server) endpoints() map[string]endpoint {
 		"POST " + api.PathMigrate:  streams[api.MigrateRequest, api.StreamLine](v.migrate),
 		"POST " + api.PathSnapshot: streams[api.SnapshotRequest, api.StreamLine](v.snapshot),
 		"GET " + api.PathEvents:    streams[nothing, api.Event](v.events),
+		"GET " + api.PathMetrics:   streams[nothing, string](v.metrics),
 		"GET " + api.PathConsole:   streams[nothing, nothing](v.console),
 	}
 }

@@ -11,6 +11,7 @@ const (
 	PathKill            = "/v1/machine/kill"             // POST
 	PathStatistics      = "/v1/machine/statistics"       // GET: Statistics
 	PathEvents          = "/v1/machine/events"           // GET: stream of Event
+	PathMetrics         = "/v1/metrics"                  // GET: text for Prometheus
 	PathReceive         = "/v1/machine/receive"          // GET: Receiving, of a machine that waits for a guest
 	PathMigrate         = "/v1/machine/migrate"          // POST MigrateRequest: stream. GET: Moving
 	PathMigrateCancel   = "/v1/machine/migrate/cancel"   // POST
