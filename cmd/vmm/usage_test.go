@@ -128,6 +128,11 @@ var wrong = []string{
 	"balloon ../alpha 128M",
 	"balloon alpha 128",
 	"balloon alpha 15M",
+	"man",
+	"man a b",
+	"inspect alpha",
+	"inspect --cpus 0",
+	"inspect --detach",
 	"events",
 	"events alpha beta",
 	"top alpha",
@@ -222,7 +227,8 @@ func TestUsageErrors(t *testing.T) {
 // TestFlags holds the whole of what is offered: a new flag belongs in docs/cli.md and here.
 func TestFlags(t *testing.T) {
 	want := map[string][]string{
-		"run":        {"name", "memory", "hugepages", "cpus", "cpu", "kernel", "initrd", "cmdline", "clock", "dirty-tracking", "disk", "net", "balloon", "rng", "virtio-console", "vsock", "console", "fence-hook", "shared-records", "detach", "json"},
+		"run":        {"file", "name", "memory", "hugepages", "cpus", "cpu", "kernel", "initrd", "cmdline", "clock", "dirty-tracking", "disk", "net", "balloon", "rng", "virtio-console", "vsock", "console", "fence-hook", "shared-records", "detach", "json"},
+		"inspect":    {"file", "name", "memory", "hugepages", "cpus", "cpu", "kernel", "initrd", "cmdline", "clock", "dirty-tracking", "disk", "net", "balloon", "rng", "virtio-console", "vsock", "console", "fence-hook", "shared-records"},
 		"receive":    {"listen", "name", "insecure", "dirty-tracking", "disk", "net", "console", "fence-hook", "shared-records", "detach", "json"},
 		"restore":    {"dirty-tracking", "disk", "net", "name", "console", "fence-hook", "shared-records", "detach", "json"},
 		"migrate":    {"mode", "downtime-limit", "timeout", "bandwidth", "throttle", "insecure", "pause-before-switchover", "report", "cancel", "continue", "pull", "resolve", "json"},
@@ -241,6 +247,7 @@ func TestFlags(t *testing.T) {
 		"kill":       {"json"},
 		"cpu":        {"json"},
 		"version":    {"json"},
+		"man":        nil,
 		"console":    nil,
 		"logs":       {"follow"},
 	}
