@@ -1,8 +1,16 @@
 package migration
 
 import (
+	"net"
 	"sync"
 	"time"
+)
+
+const (
+	// heldTime is the longest that a guest that runs gets nothing from its host's network.
+	heldTime = 20 * time.Millisecond
+	// unreadTime is the time between two looks whether the source's words are read.
+	unreadTime = 250 * time.Microsecond
 )
 
 // arrivals brings the guest what its source forwards, before anything that this host's network has for it.
@@ -11,13 +19,16 @@ type arrivals struct {
 	network NetworkTarget    // nil: nothing is forwarded, or the guest has no network
 	held    bool             // the guest gets nothing else
 	timer   *time.Timer      // releases it; nil: it has not started
+	last    time.Time        // it is released by then
+	source  net.Conn         // its words
 	counts  deliveredMessage // so far
 }
 
 // hold prepares the network of a guest that is about to start.
-func (a *arrivals) hold(network NetworkTarget) {
+func (a *arrivals) hold(network NetworkTarget, source net.Conn) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.source = source
 	if a.network = network; network != nil {
 		network.Hold()
 		a.held = true
@@ -29,14 +40,20 @@ func (a *arrivals) started() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.held {
+		a.last = time.Now().Add(heldTime)
 		a.timer = time.AfterFunc(drainTime, a.release)
 	}
 }
 
-// release lets through what this host has for the guest.
+// release lets through what this host has for the guest. What the source has forwarded in time, and this host was too busy to
+// read, still comes first.
 func (a *arrivals) release() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.held && unread(a.source) && time.Now().Before(a.last) {
+		a.timer.Reset(unreadTime)
+		return
+	}
 	a.releaseLocked()
 }
 
@@ -47,10 +64,13 @@ func (a *arrivals) releaseLocked() {
 	}
 }
 
-// deliver gives packets to the guest.
+// deliver gives packets to the guest. With none of them the source has said that it has sent all that were in time.
 func (a *arrivals) deliver(packets []Packet) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if len(packets) == 0 {
+		a.releaseLocked()
+	}
 	n := uint64(len(packets))
 	a.counts.Packets += n
 	if !a.held {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sync/atomic"
 	"time"
+
+	"github.com/ferryvmm/ferry/internal/direct"
 )
 
 const (
@@ -16,6 +18,9 @@ const (
 	echoTime = 500 * time.Millisecond
 	// overtaken is how long packets are waited for that the announcement has overtaken: a host with several processors may let it.
 	overtaken = time.Millisecond
+	// strayTime is how long those are forwarded that come even later, and may come out of order: a processor that is busy with
+	// something else for so long may still have some. The guest runs.
+	strayTime = 50 * time.Millisecond
 	// lastBatches bounds what is forwarded when that time is over.
 	lastBatches = 64
 )
@@ -29,6 +34,8 @@ type forwarder struct {
 	link    context.Context // done when it is
 	waiting context.Context // done when nothing more is waited for
 	enough  context.CancelFunc
+	staying context.Context // done when the guest stays here, or the link is lost
+	back    context.CancelFunc
 	buf     []byte
 
 	started chan struct{} // closed when the target runs the guest
@@ -45,7 +52,8 @@ func newForwarder(link context.Context, network NetworkSource, out *outlet, fail
 		network: network, out: out, failed: failed, link: link,
 		started: make(chan struct{}), stopped: make(chan struct{}), done: make(chan struct{}),
 	}
-	f.waiting, f.enough = context.WithCancel(link)
+	f.staying, f.back = context.WithCancel(link)
+	f.waiting, f.enough = context.WithCancel(f.staying)
 	at, cancel := context.WithCancel(link)
 	cancel()
 	first := f.step(at)
@@ -77,14 +85,15 @@ func (f *forwarder) stop() {
 	case <-f.stopped:
 	default:
 		close(f.stopped)
-		f.enough()
+		f.back()
 	}
 	<-f.done
-	f.enough()
+	f.back()
 }
 
 func (f *forwarder) run(first step) {
 	defer close(f.done)
+	direct.Thread()
 	last := f.forward(first)
 	if last.err != nil {
 		f.failed(linkError(last.err))
@@ -113,15 +122,30 @@ func (f *forwarder) forward(s step) step {
 		s = f.step(f.waiting)
 	}
 	if s.err == nil && s.barrier {
-		after(f.link, overtaken)
-		f.enough()
+		s = f.stay(overtaken)
 	}
-	// What is there by now; what comes from here on comes too late.
+	if s.err == nil {
+		s = step{err: f.out.frame(header{Type: frameFrames}, nil)} // what its own network has may come through
+	}
+	if s.err == nil {
+		s = f.stay(strayTime)
+	}
+	f.enough()
 	for n := 0; n < lastBatches && s.err == nil && (n == 0 || s.packets > 0); n++ {
 		s = f.step(f.waiting)
 	}
 	if s.err == nil {
 		s = step{err: f.out.frame(header{Type: frameDrained}, nil)}
+	}
+	return s
+}
+
+// stay forwards what comes for some time, unless the guest is known to stay here. It returns the last step.
+func (f *forwarder) stay(d time.Duration) (s step) {
+	ctx, cancel := context.WithTimeout(f.staying, d)
+	defer cancel()
+	for s.err == nil && ctx.Err() == nil {
+		s = f.step(ctx)
 	}
 	return s
 }

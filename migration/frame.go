@@ -34,7 +34,7 @@ const (
 	frameFetch   frameType = 15 // target to source: nothing; send all that is missing
 
 	// Control, behind a Commit with flagFrames.
-	frameFrames    frameType = 16 // source to target: Count packets that came for the guest; see packets.go
+	frameFrames    frameType = 16 // source to target: Count packets that came for the guest, see packets.go; none: all that were in time have come
 	frameDrained   frameType = 17 // source to target: nothing; there will be no more of them
 	frameDelivered frameType = 18 // target to source, behind Running: deliveredMessage; the answer to Drained
 

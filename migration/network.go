@@ -16,7 +16,7 @@ type Captured struct {
 	Packets []Packet // in the order in which each queue got them; valid until the next call of Next
 	// Barrier: since the commit left, on every interface that is on a bridge a frame of the guest's own
 	// has come in, behind these packets: the target's announcement has come round. So whatever
-	// the network has sent this way is here.
+	// the network has sent this way is here, but for single packets that were overtaken. It is said once.
 	Barrier bool
 	// Dropped is how many packets did not fit the buffers, since the guest's Pause.
 	Dropped uint64

@@ -114,6 +114,22 @@ func TestLatePackets(t *testing.T) {
 	}
 }
 
+// TestStrayPackets: what comes long behind the announcement, when the target's own network was let through, is not lost.
+func TestStrayPackets(t *testing.T) {
+	n := newNetwork(t)
+	all := packets(4)
+	n.src.Arrive(all[0])
+	n.host.OnStart = n.src.Announced
+	n.dst.OnRelease = func() { n.src.Arrive(all[1:]...) }
+	e := n.run(t, within(t, 20*time.Second))
+	if got := e.sent.Network; e.sentErr != nil || got.Frames != 4 || got.Dropped != 0 || got.Late < 3 {
+		t.Errorf("got %+v, %v; want 4, of which 3 late", got, e.sentErr)
+	}
+	if diff := cmp.Diff(all, n.dst.Delivered()); diff != "" {
+		t.Errorf("delivered (-want +got):\n%s", diff)
+	}
+}
+
 // TestForwardingOverCuts cuts the link around each frame that concerns packets: the move ends as it
 // would without them. What is not sent is counted if the guest is gone, else it is the guest's.
 func TestForwardingOverCuts(t *testing.T) {

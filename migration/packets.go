@@ -29,9 +29,6 @@ func appendPackets(b []byte, packets []Packet) []byte {
 // parsePackets reads the payload of a Frames frame of so many packets, which stay in it, and appends
 // them to packets. The error is ErrProtocol.
 func parsePackets(packets []Packet, count uint32, b []byte) ([]Packet, error) {
-	if count == 0 {
-		return nil, fmt.Errorf("%w: frames without one", ErrProtocol)
-	}
 	for ; count > 0 && len(b) >= packetHead; count-- {
 		n := binary.LittleEndian.Uint32(b[4:])
 		if n < minPacket || n > maxPacket || int(n) > len(b)-packetHead || b[2] != 0 || b[3] != 0 {

@@ -32,7 +32,7 @@ func TestPackets(t *testing.T) {
 		count uint32
 		b     []byte
 	}{
-		"none":         {0, nil},
+		"none":         {0, b},
 		"too few":      {2, b},
 		"too many":     {4, b},
 		"cut":          {3, b[:len(b)-1]},

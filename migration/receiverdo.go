@@ -220,7 +220,7 @@ func (r *receiver) record() (targetInput, bool) {
 func (r *receiver) startGuest() (targetInput, bool) {
 	begin := time.Now()
 	if r.machine.frames {
-		r.arrivals.hold(r.built.Network())
+		r.arrivals.hold(r.built.Network(), r.Control)
 	}
 	err := r.built.Start()
 	r.down.ResumeMS = milliseconds(time.Since(begin))

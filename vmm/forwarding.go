@@ -18,6 +18,7 @@ type forwarding struct {
 	more  chan struct{}               // has an element when there may be more captured
 
 	ways []way // of each network device, in the plan's order
+	told bool  // that the barrier has come
 	// packets are those that were returned last; their array is used again.
 	packets []migration.Packet
 }
@@ -94,7 +95,8 @@ func (f *forwarding) take(limit int) (got migration.Captured) {
 		}
 		passed = passed && (since.Barrier || !w.bridged)
 	}
-	got.Packets, got.Barrier = f.packets, passed && all
+	got.Packets, got.Barrier = f.packets, passed && all && !f.told
+	f.told = f.told || got.Barrier
 	return got
 }
 

@@ -1,6 +1,10 @@
 package virtio
 
-import "time"
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+)
 
 // Bounds of a look. Longer than the longest, a wait costs little beside what it waits for.
 const (
@@ -24,6 +28,7 @@ func (l *look) found(step func() bool) bool {
 		if step() {
 			return true
 		}
+		_, _, _ = unix.Syscall(unix.SYS_SCHED_YIELD, 0, 0, 0) // to whom it waits for, perhaps
 	}
 	return false
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+
+	"github.com/ferryvmm/ferry/internal/direct"
 )
 
 // Waiter is what a worker waits for between pieces of work.
@@ -24,6 +26,7 @@ type Worker struct {
 	step   func() (more bool)
 	arm    func() (more bool) // for what ends a wait; nil: step does it
 	look   look
+	first  bool // the kernel runs it before others
 
 	mu      sync.Mutex // guards the next three; never held while working or waiting
 	changed *sync.Cond
@@ -54,6 +57,12 @@ func NewLooker(w Waiter, step, arm func() (more bool)) *Worker {
 	return newWorker(&Worker{waiter: w, step: step, arm: arm})
 }
 
+// NewFirst is NewWorker for work of a short time that the guest waits for at a standstill: the kernel runs it before
+// others, see direct.Thread.
+func NewFirst(w Waiter, step func() (more bool)) *Worker {
+	return newWorker(&Worker{waiter: w, step: step, first: true})
+}
+
 func newWorker(k *Worker) *Worker {
 	k.changed = sync.NewCond(&k.mu)
 	go k.run()
@@ -62,6 +71,9 @@ func newWorker(k *Worker) *Worker {
 
 func (w *Worker) run() {
 	runtime.LockOSThread() // until the goroutine ends
+	if w.first {
+		direct.Thread()
+	}
 	for more := true; w.enter(); {
 		if !more {
 			w.wait()

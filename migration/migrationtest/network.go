@@ -22,6 +22,7 @@ type Network struct {
 	captured  []migration.Packet
 	next      int
 	barrier   bool
+	told      bool // that it has come
 	dropped   uint64
 	grown     chan struct{} // closed when any of it changes
 	calls     []string
@@ -71,7 +72,8 @@ func (n *Network) Next(ctx context.Context, limit int) migration.Captured {
 			}
 			got.Packets = append(got.Packets, n.captured[n.next])
 		}
-		got.Barrier = n.barrier && n.next == len(n.captured)
+		got.Barrier = n.barrier && n.next == len(n.captured) && !n.told
+		n.told = n.told || got.Barrier
 		n.mu.Unlock()
 		if len(got.Packets) > 0 || got.Barrier || ctx.Err() != nil {
 			return got

@@ -3,8 +3,11 @@ package link
 import (
 	"errors"
 	"net/netip"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -65,11 +68,27 @@ func TestProbeFindsDevice(t *testing.T) {
 		netlink.LinkSetMaster(mustFind(t, "port"), mustFind(t, "br0"))); err != nil {
 		t.Fatal(err)
 	}
+	settled(t, "port", "other")
 	p := mustOpen(t, netmig.Attachment{Bridge: "br0"}, n)
 	defer mustClose(t, p)
 	err := p.Probe(t.Context(), n, true)
 	if e, ok := errors.AsType[*netmig.Error](err); !ok || e.Code != netmig.CodeTaken {
 		t.Errorf("got %v; want %s", err, netmig.CodeTaken)
+	}
+}
+
+// settled waits until the kernel has seen two ends up, and given the other its address.
+func settled(t *testing.T, one, other string) {
+	t.Helper()
+	for until := time.Now().Add(10 * time.Second); ; runtime.Gosched() {
+		list, err := netlink.AddrList(mustFind(t, other), netlink.FAMILY_V6)
+		if err != nil || time.Now().After(until) {
+			t.Fatalf("%s: got %v and the addresses %v in 10 s", other, err, list)
+		}
+		addressed := slices.ContainsFunc(list, func(a netlink.Addr) bool { return a.Flags&unix.IFA_F_TENTATIVE == 0 })
+		if addressed && mustFind(t, one).Attrs().OperState == netlink.OperUp {
+			return
+		}
 	}
 }
 

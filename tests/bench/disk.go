@@ -56,6 +56,8 @@ func (b bench) disk(ctx context.Context, r *results) (err error) {
 		ways := []way{b.ferryWay(d)}
 		if b.qemu.Path != "" {
 			ways = append(ways, b.qemuWay("", d))
+			d.fd = true
+			ways = append(ways, b.qemuWay(", memfd", d))
 		}
 		settle := func() error { return settleImage(image, c.cache) }
 		if *c.into, err = b.compare(ctx, l.Hosts[0], "virtio-blk, one queue, io_uring, cache="+c.cache, slices.Clone(diskLoads), ways, settle); err != nil {

@@ -39,6 +39,7 @@ type load struct {
 type devices struct {
 	disk *qemu.Disk
 	nic  *qemu.NIC
+	fd   bool // QEMU's guest has its memory in a memfd, as Ferry's has
 }
 
 // way is one VMM with one set of devices. boot starts the guest, with o watching its serial line.
@@ -184,7 +185,7 @@ func (g ferryGuest) Close() error {
 func (b bench) qemuWay(name string, d devices) way {
 	return way{"qemu " + b.qemu.Version + name, func(ctx context.Context, h *lab.Host, o *lab.Observer, cmdline string) (io.Closer, error) {
 		m, err := qemu.Start(ctx, qemu.Config{
-			Binary: b.qemu, Host: h, Kernel: b.kernel, Cmdline: cmdline, Memory: loadMemory, CPUs: 1, Disk: d.disk, NIC: d.nic,
+			Binary: b.qemu, Host: h, Kernel: b.kernel, Cmdline: cmdline, Memory: loadMemory, CPUs: 1, Disk: d.disk, NIC: d.nic, MemFD: d.fd,
 		})
 		if err != nil {
 			return nil, err

@@ -60,7 +60,11 @@ func newCapture(sockets []*socket, mac [6]byte, keep bool, more chan<- struct{})
 	for _, s := range sockets {
 		c.poll = append(c.poll, unix.PollFd{Fd: int32(s.fd), Events: unix.POLLIN})
 	}
-	c.worker = virtio.NewWorker(c, c.step)
+	if more != nil {
+		c.worker = virtio.NewFirst(c, c.step) // what it reads is to be at the target before that lets its own through
+	} else {
+		c.worker = virtio.NewWorker(c, c.step)
+	}
 	return c
 }
 

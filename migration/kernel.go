@@ -8,22 +8,34 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tcpInfo is what the kernel knows of a connection; nil if that is nothing, tcp(7).
-func tcpInfo(conn net.Conn) (info *unix.TCPInfo) {
+// socket calls f with a connection's descriptor, if it has one and is not closed.
+func socket(conn net.Conn, f func(fd int)) {
 	c, ok := conn.(syscall.Conn)
 	if !ok {
-		return nil
+		return
 	}
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return nil
+	if raw, err := c.SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) { f(int(fd)) })
 	}
-	_ = raw.Control(func(fd uintptr) { // a connection that is closed carries nothing
-		if i, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
+}
+
+// tcpInfo is what the kernel knows of a connection; nil if that is nothing, tcp(7).
+func tcpInfo(conn net.Conn) (info *unix.TCPInfo) {
+	socket(conn, func(fd int) {
+		if i, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
 			info = i
 		}
 	})
 	return info
+}
+
+// unread tells whether a connection has bytes that nobody has read yet (SIOCINQ, tcp(7)).
+func unread(conn net.Conn) (some bool) {
+	socket(conn, func(fd int) {
+		n, err := unix.IoctlGetInt(fd, unix.TIOCINQ)
+		some = err == nil && n > 0
+	})
+	return some
 }
 
 // lineRate is what a connection could carry without a limiter, in bytes a
