@@ -15,7 +15,7 @@ UNITDIR ?= $(PREFIX)/lib/systemd/system
 # Packages whose tests run vCPUs or other processes: the race detector slows
 # them down so much that it would find other faults than theirs.
 # ferrypoison: a page that is missing, and read all the same, is no zeros (guestmem/poison.go).
-NO_RACE := /(tests(/.*)?|vcpu|internal/kvm(/.*)?|guests/loadgen|vmm|vmm/supervisor)$$
+NO_RACE := /(tests(/.*)?|client|vcpu|internal/kvm(/.*)?|guests/loadgen|vmm|vmm/supervisor)$$
 
 .PHONY: help demo build install uninstall test test-full check deps guest guest-fast race soak matrix bench fuzz lint clean
 
