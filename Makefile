@@ -8,17 +8,21 @@ TIME  ?= 10m
 BENCH ?=
 MODES ?=
 MATRIX ?=
+PREFIX ?= /usr/local
+DESTDIR ?=
+UNITDIR ?= $(PREFIX)/lib/systemd/system
 
 # Packages whose tests run vCPUs or other processes: the race detector slows
 # them down so much that it would find other faults than theirs.
 # ferrypoison: a page that is missing, and read all the same, is no zeros (guestmem/poison.go).
-NO_RACE := /(tests(/.*)?|vcpu|internal/kvm(/.*)?|guests/loadgen|vmm|vmm/supervisor)$$
+NO_RACE := /(tests(/.*)?|client|vcpu|internal/kvm(/.*)?|guests/loadgen|vmm|vmm/supervisor)$$
 
-.PHONY: help demo build test test-full check deps guest guest-fast race soak matrix bench bench-quick fuzz lint clean
+.PHONY: help demo build install uninstall test test-full check deps guest guest-fast race soak matrix bench bench-quick fuzz lint clean
 
 help:
 	@echo 'make demo            boot a guest, move it there and back, show what happened'
 	@echo 'make build           build bin/vmm'
+	@echo 'make install         install vmm, man pages, completion and systemd units below $$(DESTDIR)$$(PREFIX); make uninstall removes them'
 	@echo 'make test            all that CI runs'
 	@echo 'make test-full       boot the Linux variant full and use all that it has: takes minutes'
 	@echo 'make soak [MOVES=N] [GUEST=linux|net|netlinux] [MODES=auto,postcopy]  move one busy guest back and forth in every mode, everything verified; net, netlinux: and no packet lost'
@@ -34,6 +38,25 @@ demo: build
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN) ./cmd/vmm
+
+SHARE := $(DESTDIR)$(PREFIX)/share
+
+install: build
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(UNITDIR) $(SHARE)/man/man1 $(SHARE)/doc/ferry \
+		$(SHARE)/bash-completion/completions $(SHARE)/zsh/site-functions $(SHARE)/fish/vendor_completions.d
+	install -m 0755 $(BIN) $(DESTDIR)$(PREFIX)/bin/vmm
+	$(BIN) man $(SHARE)/man/man1
+	$(BIN) completion bash > $(SHARE)/bash-completion/completions/vmm
+	$(BIN) completion zsh > $(SHARE)/zsh/site-functions/_vmm
+	$(BIN) completion fish > $(SHARE)/fish/vendor_completions.d/vmm.fish
+	for u in dist/systemd/*.service; do \
+		sed 's,@BINDIR@,$(PREFIX)/bin,' $$u > $(DESTDIR)$(UNITDIR)/$${u##*/} || exit 1; done
+	install -m 0644 docs/openapi.json docs/machine.schema.json $(SHARE)/doc/ferry
+
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/vmm $(SHARE)/man/man1/vmm.1 $(SHARE)/man/man1/vmm-*.1 $(SHARE)/bash-completion/completions/vmm \
+		$(SHARE)/zsh/site-functions/_vmm $(SHARE)/fish/vendor_completions.d/vmm.fish $(DESTDIR)$(UNITDIR)/ferry@.service $(DESTDIR)$(UNITDIR)/ferry-receive@.service
+	rm -rf $(SHARE)/doc/ferry
 
 # The short soak comes before the tests so that go test has the last word.
 test: deps guest-fast lint race build

@@ -41,6 +41,9 @@ const (
 	// On a connection with RoleAsk.
 	frameAnswer frameType = 12 // answerMessage
 
+	// On a connection with RoleProbe.
+	frameOffer frameType = 40 // what the receiver's host can take
+
 	// Bulk.
 	framePages    frameType = 20 // run table, then the bytes of its data runs
 	frameRoundEnd frameType = 21 // roundTotals, of this connection; on bulk, Count other channels carry some of the round
@@ -83,7 +86,7 @@ func (t frameType) limit() (uint32, bool) {
 		return 4 << 20, true
 	case frameState:
 		return 64 << 20, true
-	case frameReserved, frameRefused, frameAbort:
+	case frameReserved, frameRefused, frameAbort, frameOffer:
 		return 64 << 10, true
 	case framePrepared, frameCommit, frameRunning, framePulled, frameAnswer, frameRoundEnd, frameEnd, frameDelivered:
 		return 4 << 10, true

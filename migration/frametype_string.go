@@ -26,6 +26,7 @@ func _() {
 	_ = x[frameDrained-17]
 	_ = x[frameDelivered-18]
 	_ = x[frameAnswer-12]
+	_ = x[frameOffer-40]
 	_ = x[framePages-20]
 	_ = x[frameRoundEnd-21]
 	_ = x[frameBlob-22]
@@ -39,6 +40,7 @@ const (
 	_frameType_name_1 = "PagesRoundEndBlobTaken"
 	_frameType_name_2 = "Want"
 	_frameType_name_3 = "End"
+	_frameType_name_4 = "Offer"
 )
 
 var (
@@ -58,6 +60,8 @@ func (i frameType) String() string {
 		return _frameType_name_2
 	case i == 30:
 		return _frameType_name_3
+	case i == 40:
+		return _frameType_name_4
 	default:
 		return "frameType(" + strconv.FormatInt(int64(i), 10) + ")"
 	}

@@ -85,7 +85,7 @@ func DecodeHello(b []byte) (Hello, error) {
 	if _, err := h.Version(); err != nil {
 		return h, err
 	}
-	if h.Role < RoleControl || h.Role > RoleChannel {
+	if h.Role < RoleControl || h.Role > RoleProbe {
 		return h, fmt.Errorf("%w: role %d", ErrProtocol, h.Role)
 	}
 	return h, nil

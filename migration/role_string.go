@@ -15,11 +15,12 @@ func _() {
 	_ = x[RoleRejoin-5]
 	_ = x[RoleBereave-6]
 	_ = x[RoleChannel-7]
+	_ = x[RoleProbe-8]
 }
 
-const _Role_name = "ControlBulkAskUrgentRejoinBereaveChannel"
+const _Role_name = "ControlBulkAskUrgentRejoinBereaveChannelProbe"
 
-var _Role_index = [...]uint8{0, 7, 11, 14, 20, 26, 33, 40}
+var _Role_index = [...]uint8{0, 7, 11, 14, 20, 26, 33, 40, 45}
 
 func (i Role) String() string {
 	idx := int(i) - 1

@@ -71,6 +71,7 @@ func (c *cpu) dispatch() (e Ending, ok bool) {
 	exits := c.set.cfg.Exits
 	switch reason := c.kvm.ExitReason(); reason {
 	case kvm.ExitIO:
+		c.exits.io.Add(1)
 		io := c.kvm.IO()
 		for at := 0; at < len(io.Data); at += io.Size {
 			if data := io.Data[at : at+io.Size : at+io.Size]; io.Out {
@@ -81,6 +82,7 @@ func (c *cpu) dispatch() (e Ending, ok bool) {
 		}
 		return Ending{}, true
 	case kvm.ExitMMIO:
+		c.exits.mmio.Add(1)
 		if addr, data, write := c.kvm.MMIO(); write {
 			exits.MMIOWrite(addr, data)
 		} else {
@@ -90,6 +92,7 @@ func (c *cpu) dispatch() (e Ending, ok bool) {
 	case kvm.ExitIntr:
 		return Ending{}, true
 	case kvm.ExitDirtyRingFull:
+		c.exits.ringFull.Add(1)
 		if d := c.set.cfg.Dirty; d == nil || d.Collect(c.index) != nil {
 			return Ending{Kind: UnexpectedExit, Exit: reason}, false
 		}

@@ -21,6 +21,7 @@ type cpu struct {
 	stop  atomic.Bool // the thread is to park
 	khz   uint32      // TSC frequency
 
+	exits       exitCounts
 	interrupted atomic.Uint64 // times that a kick or another signal ended KVM_RUN
 
 	pacing pacing       // used by the thread, its clock and wake excepted

@@ -11,6 +11,7 @@ import (
 // and to give back the rest; more than at the last time gives memory to it again.
 // It does not wait: the guest gives what it can, when it can. Errors: *Failure.
 func (m *Machine) Inflate(bytes uint64) error {
+	m.preempt()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.usable(); err != nil {

@@ -11,17 +11,17 @@ import (
 const MaxDirtyRate = time.Minute
 
 // dirtyRate measures how much of its memory the guest writes, while it runs.
-func (m *Machine) dirtyRate(ctx context.Context, over time.Duration) (p DirtyPages, err error) {
+func (m *Machine) dirtyRate(ctx context.Context, q DirtyRate) (p DirtyPages, err error) {
+	over := q.Duration
 	if over <= 0 || over > MaxDirtyRate {
 		return p, &Failure{Code: "bad_request", Message: fmt.Sprintf("a dirty rate cannot be measured over %v", over), Remedy: fmt.Sprintf("choose a time up to %v", MaxDirtyRate)}
 	}
-	v, err := m.beginMove()
+	v, err := m.begin(&move{meters: true, yields: q.Yield})
 	if err != nil {
 		return p, err
 	}
 	defer v.end(false)
 	m.mu.Lock()
-	v.meters = true
 	paused := m.paused
 	memory := m.instance.memory
 	m.mu.Unlock()
@@ -39,6 +39,17 @@ func (m *Machine) dirtyRate(ctx context.Context, over time.Duration) (p DirtyPag
 		p.Pages, p.CPUs, err = meter.Count()
 	}
 	return p, errors.Join(err, meter.Close())
+}
+
+// preempt ends a measurement that yields.
+func (m *Machine) preempt() {
+	m.mu.Lock()
+	v := m.move
+	m.mu.Unlock()
+	if v != nil && v.yields {
+		v.abort(&Failure{Code: "preempted", Message: "something else needed the guest's dirty log", Remedy: "measure again later"})
+		<-v.done
+	}
 }
 
 // sit waits for a time, or until the move is cancelled.

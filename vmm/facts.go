@@ -6,6 +6,7 @@ import (
 	"github.com/ferryvmm/ferry/devices/virtio/blk"
 	virtionet "github.com/ferryvmm/ferry/devices/virtio/net"
 	"github.com/ferryvmm/ferry/guestmem"
+	"github.com/ferryvmm/ferry/vcpu"
 )
 
 // Facts are what the machine knows of itself.
@@ -25,6 +26,7 @@ type Facts struct {
 	ReadyMonotone int64         // CLOCK_MONOTONIC of the guest's ready signal in ns; 0: not seen by this process
 	CountedWrong  bool
 	Missing       []guestmem.Range // memory that is still at the guest's source
+	VCPUs         []vcpu.Counters  // by the vCPU's number
 }
 
 // DeviceFacts are a virtio device: what the guest was given, and what it has
@@ -59,6 +61,7 @@ func (m *Machine) facts() Facts {
 		Name: m.plan.Name, State: m.state, CPUs: m.plan.CPUs, CPU: m.plan.CPU, MemoryBytes: m.plan.Layout.Size(),
 		Cmdline: m.plan.Cmdline, Kernel: m.plan.Kernel, Clock: m.plan.Clock, Moves: m.plan.Moves,
 		ReadyMonotone: m.readyAt, CountedWrong: m.instance.board.wrong(), DirtyTracking: TrackBitmap,
+		VCPUs: m.instance.cpus.Counters(),
 	}
 	if m.instance.rings != nil {
 		f.DirtyTracking = TrackRing

@@ -114,7 +114,10 @@ type Claimed struct {
 type Balloon struct{ MemoryBytes uint64 }
 
 // DirtyRate asks how much the guest writes in a time.
-type DirtyRate struct{ Duration time.Duration }
+type DirtyRate struct {
+	Duration time.Duration
+	Yield    bool // whatever needs the dirty log ends the measurement instead of being refused
+}
 
 // DirtyPages is how many pages became dirty in a time; one that was dirty already does not count again.
 type DirtyPages struct {

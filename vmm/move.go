@@ -22,6 +22,7 @@ type move struct {
 	halted bool          // the guest stands still for the move
 	still  bool          // it did so before: it was paused when its state was saved
 	meters bool          // it is neither: the guest's dirty rate is measured
+	yields bool          // to a move, a snapshot or a balloon
 	word   word          // of a move; not of a snapshot
 	token  uint64        // by which the target knows the images; 0: it needs not, or this is a snapshot
 	local  bool          // the target is a process of this host, and has what the guest works on already
@@ -36,6 +37,12 @@ var (
 
 // beginMove makes the machine busy with a move.
 func (m *Machine) beginMove() (*move, error) {
+	m.preempt()
+	return m.begin(&move{})
+}
+
+// begin makes the machine busy with v.
+func (m *Machine) begin(v *move) (*move, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.usable(); err != nil {
@@ -47,8 +54,9 @@ func (m *Machine) beginMove() (*move, error) {
 	if m.leaving.Load() {
 		return nil, badState("the guest is ending or restarting", "try again in a moment")
 	}
-	m.move = &move{m: m, cancel: make(chan struct{}), done: make(chan struct{})}
-	return m.move, nil
+	v.m, v.cancel, v.done = m, make(chan struct{}), make(chan struct{})
+	m.move = v
+	return v, nil
 }
 
 // end makes the machine free again, unless the guest has left; its state is what it was before.

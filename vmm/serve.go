@@ -99,7 +99,7 @@ func (p *process) handle(ctx context.Context, r *ipc.Request) (ipc.Reply, error)
 		if err := r.Decode(&q); err != nil {
 			return ipc.Reply{}, err
 		}
-		rate, err := m.dirtyRate(ctx, q.Duration)
+		rate, err := m.dirtyRate(ctx, q)
 		return ipc.Reply{Body: rate}, err
 	case MethodStop:
 		return ipc.Reply{}, m.AskToStop()

@@ -8,6 +8,7 @@ import (
 	"github.com/ferryvmm/ferry/vcpu"
 	"github.com/ferryvmm/ferry/vmm/supervisor"
 	"github.com/ferryvmm/ferry/vmm/supervisor/api"
+	"github.com/ferryvmm/ferry/vmm/supervisor/doctor"
 )
 
 // backend is what the commands need of package supervisor; tests put their own in its place.
@@ -24,6 +25,9 @@ type backend struct {
 	detach  func(args []string) (api.Started, error)
 	// cpu is the most that a guest can have on this host.
 	cpu func() (vcpu.Model, error)
+	// examine looks at this host; probe asks a receiver what its host can take.
+	examine func(dir string) (doctor.Report, vcpu.Model)
+	probe   func(ctx context.Context, address string, insecure bool) ([]byte, error)
 	// failed tells a parent that waits in detach why this process failed.
 	failed func(error)
 }
@@ -49,6 +53,8 @@ func realBackend() backend {
 		restore: supervisor.Restore,
 		detach:  supervisor.Detach,
 		cpu:     hostCPU,
+		examine: doctor.Examine,
+		probe:   supervisor.Probe,
 		failed:  supervisor.ReportFailure,
 	}
 }

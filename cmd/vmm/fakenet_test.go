@@ -3,7 +3,9 @@ package main
 import (
 	"errors"
 	"net"
+	"os"
 	"runtime"
+	"strconv"
 	"strings"
 
 	"github.com/vishvananda/netlink"
@@ -11,7 +13,7 @@ import (
 )
 
 // fakeNetwork puts the imaginary guest on the bridge that run and receive were told of: a namespace with the guest's
-// address, whose kernel answers pings. It goes with this process.
+// address, whose kernel answers pings. It goes with this process, some time after: the name of the end on the bridge is its own.
 func fakeNetwork(told string) error {
 	_, bridge, found := strings.Cut(told, "bridge=")
 	if !found {
@@ -30,7 +32,7 @@ func fakeNetwork(told string) error {
 	if _, err := netns.New(); err != nil {
 		return err
 	}
-	guest := &netlink.Veth{LinkAttrs: netlink.NewLinkAttrs(), PeerName: "fakeguest", PeerNamespace: netlink.NsFd(host)}
+	guest := &netlink.Veth{LinkAttrs: netlink.NewLinkAttrs(), PeerName: "fake" + strconv.Itoa(os.Getpid()), PeerNamespace: netlink.NsFd(host)}
 	guest.Name, guest.HardwareAddr = "eth0", net.HardwareAddr{0x52, 0x54, 0, 0, 0, 1}
 	address := &netlink.Addr{IPNet: &net.IPNet{IP: demoIP.Addr().AsSlice(), Mask: net.CIDRMask(demoIP.Bits(), 32)}}
 	outside, err := netlink.NewHandleAt(host)

@@ -18,6 +18,7 @@ import (
 	"github.com/ferryvmm/ferry/vcpu"
 	"github.com/ferryvmm/ferry/vmm/supervisor"
 	"github.com/ferryvmm/ferry/vmm/supervisor/api"
+	"github.com/ferryvmm/ferry/vmm/supervisor/doctor"
 )
 
 func TestMain(m *testing.M) {
@@ -45,6 +46,8 @@ type harness struct {
 	waited   bool
 	waitErr  error
 	model    vcpu.Model // the host's
+	found    doctor.Report
+	offer    []byte // of a peer
 }
 
 func newHarness(t *testing.T) *harness {
@@ -87,9 +90,11 @@ func newHarness(t *testing.T) *harness {
 			restore: func(_ context.Context, c supervisor.RestoreConfig) (supervisor.Exit, error) {
 				return h.began(c.Started, func() { c.Started = nil; h.record(c) })
 			},
-			detach: func(args []string) (api.Started, error) { return h.begun, h.record(args) },
-			failed: func(err error) { h.told = err },
-			cpu:    func() (vcpu.Model, error) { return h.model, h.failure },
+			detach:  func(args []string) (api.Started, error) { return h.begun, h.record(args) },
+			failed:  func(err error) { h.told = err },
+			cpu:     func() (vcpu.Model, error) { return h.model, h.failure },
+			examine: func(string) (doctor.Report, vcpu.Model) { return h.found, h.model },
+			probe:   func(_ context.Context, address string, _ bool) ([]byte, error) { return h.offer, h.record(address) },
 		},
 	}
 	return h

@@ -20,11 +20,16 @@ type start struct {
 // flags adds the common flags, after the command's own.
 func (s *start) flags(cmd *cobra.Command, detachUsage string) {
 	f := cmd.Flags()
+	s.placeFlags(f)
+	f.BoolVar(&s.detach, "detach", false, detachUsage)
+	s.app.jsonFlag(cmd)
+}
+
+// placeFlags adds those that say what the guest has on this host, whatever it is.
+func (s *start) placeFlags(f *pflag.FlagSet) {
 	f.Var(&s.console, "console", "the guest's serial console (default stdio, or none with --detach or --json)")
 	f.StringVar(&s.guard.FenceHook, "fence-hook", "", "a program, `FILE`, that fences the target of a move in doubt")
 	f.StringVar(&s.guard.SharedRecords, "shared-records", "", "a `DIR` that both hosts of a move see, for their ownership records")
-	f.BoolVar(&s.detach, "detach", false, detachUsage)
-	s.app.jsonFlag(cmd)
 }
 
 // settle checks the common flags against each other and fills in the console.
@@ -48,7 +53,7 @@ func (s *start) background(cmd *cobra.Command, args []string) error {
 	again := []string{cmd.Name(), "--console=" + s.console.String()}
 	cmd.Flags().Visit(func(f *pflag.Flag) {
 		switch f.Name {
-		case "detach", "json", "console":
+		case "detach", "json", "console", "file": // what a file says is in the flags by now
 		default:
 			texts := []string{f.Value.String()}
 			if r, ok := f.Value.(repeatable); ok {

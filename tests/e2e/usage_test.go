@@ -32,7 +32,7 @@ func TestUsage(t *testing.T) {
 		"migrate a tcp:127.0.0.1:1 --downtime-limit -1ms", "migrate a tcp:127.0.0.1:1 --timeout soon", "migrate a tcp:127.0.0.1:1 --channels 2",
 		"migrate a tcp:127.0.0.1:1 --tls /tmp", "migrate a --cancel --mode precopy", "migrate a --pull --mode precopy", "migrate a --resolve nobody", "migrate a tcp:127.0.0.1:1 --resolve source",
 		"snapshot a", "snapshot", "restore", "restore a b", "info", "pause", "resume", "stop", "kill", "console", "logs", "ps extra",
-		"info a b", "balloon", "balloon a", "balloon a 128", "balloon a 15M", "balloon a 64M b", "demo extra", "demo --moves 0", "demo --rate -1", "demo --memory 1M", "version extra", "doctor", "dirty-rate", "dirty-rate a b", "dirty-rate a --duration 0",
+		"info a b", "balloon", "balloon a", "balloon a 128", "balloon a 15M", "balloon a 64M b", "demo extra", "demo --moves 0", "demo --rate -1", "demo --memory 1M", "version extra", "doctor extra", "inspect extra", "top extra", "events", "man", "run -f /nonexistent", "dirty-rate", "dirty-rate a b", "dirty-rate a --duration 0",
 	} {
 		d, err := site.Exec(ctx, strings.Fields(line)...)
 		if err != nil {

@@ -29,6 +29,7 @@ var house = []component{
 	{path: "vmm", layer: 4},
 	{path: "netmig/link", layer: 4}, // the half with netlink, for the supervisor only
 	{path: "vmm/supervisor", layer: 5},
+	{path: "client", layer: 6}, // for other programs
 	{path: "cmd", layer: 6},
 	{path: "tests", layer: 7},
 }
@@ -48,6 +49,10 @@ var never = []struct{ from, to, reason string }{
 	{"vmm", "gonum.org", "the machine has no plots"},
 	{"vmm", "github.com/vishvananda", "netlink is the supervisor's"},
 	{"vmm", "net/http", "the API is the supervisor's"},
+	{"client", "golang.org/x", "who imports it gets nothing else along"},
+	{"client", "github.com/vishvananda", "who imports it gets nothing else along"},
+	{"client", module + "/internal", "who imports it gets nothing else along"},
+	{"client", module + "/migration", "who imports it gets nothing else along"},
 }
 
 // componentOf returns the component that an import path of ours belongs to.

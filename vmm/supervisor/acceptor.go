@@ -133,6 +133,12 @@ func (a *acceptor) sort(conn stream) {
 		err = a.obituary(hello, conn)
 	case migration.RoleUrgent, migration.RoleRejoin, migration.RoleChannel:
 		err = a.pass(hello, conn)
+	case migration.RoleProbe:
+		if err := a.offer(conn); err != nil {
+			a.log.Warn("telling what this host can take", "from", conn.RemoteAddr(), "error", err)
+		}
+		conn.Close()
+		return
 	case migration.RoleAsk:
 		q := migration.Query{Move: hello.Move, Epoch: hello.Epoch}
 		answer := a.ledger.settle(q)

@@ -108,6 +108,7 @@ func (s *supervisor) settle() error {
 		}
 		s.name, s.claimed = n, nil
 		old.release(false)
+		s.tellStateLocked()
 	}
 	return s.describeLocked(s.guest.CPUs, s.guest.MemoryBytes)
 }

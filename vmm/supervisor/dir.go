@@ -11,20 +11,11 @@ import (
 	"github.com/ferryvmm/ferry/vmm/supervisor/api"
 )
 
-// Dir returns the folder of sockets, pids and logs, made with mode 0700:
-// $FERRY_DIR, else /run/ferry for root, else $XDG_RUNTIME_DIR/ferry. Two
-// folders are two hosts.
+// Dir returns the state folder, [api.Dir], made with mode 0700.
 func Dir() (string, error) {
-	dir := os.Getenv("FERRY_DIR")
-	if dir == "" && os.Geteuid() == 0 {
-		dir = "/run/ferry"
-	}
-	if dir == "" {
-		run := os.Getenv("XDG_RUNTIME_DIR")
-		if run == "" {
-			return "", api.Errorf(codeNoDir, "set FERRY_DIR to a folder of yours", "neither FERRY_DIR nor XDG_RUNTIME_DIR is set")
-		}
-		dir = filepath.Join(run, "ferry")
+	dir, err := api.Dir()
+	if err != nil {
+		return "", err
 	}
 	return makeDir(dir)
 }
@@ -51,7 +42,7 @@ func recordsPath(dir string) (string, error) {
 	if state == "" {
 		home, err := os.UserHomeDir()
 		if err != nil {
-			return "", api.Errorf(codeNoDir, "set FERRY_DIR or XDG_STATE_HOME", "no folder for ownership records: %v", err)
+			return "", api.Errorf(api.CodeNoDir, "set FERRY_DIR or XDG_STATE_HOME", "no folder for ownership records: %v", err)
 		}
 		state = filepath.Join(home, ".local", "state")
 	}
@@ -69,11 +60,8 @@ func makeDir(dir string) (string, error) {
 	return dir, nil
 }
 
-// codeNoDir: the state folder cannot be used.
-const codeNoDir = "no_dir"
-
 func noDir(err error) error {
-	return api.Errorf(codeNoDir, "set FERRY_DIR to a folder that you may write to", "state folder: %v", err)
+	return api.Errorf(api.CodeNoDir, "set FERRY_DIR to a folder that you may write to", "state folder: %v", err)
 }
 
 // withDirLock runs f while no other process claims or clears names in dir.

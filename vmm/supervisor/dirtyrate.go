@@ -1,7 +1,7 @@
 package supervisor
 
 import (
-	"net/http"
+	"context"
 	"time"
 
 	"github.com/ferryvmm/ferry/guestmem"
@@ -10,21 +10,14 @@ import (
 )
 
 // dirtyRate has the machine measure what its guest writes.
-func (v *server) dirtyRate(w http.ResponseWriter, r *http.Request) {
-	var q api.DirtyRateRequest
+func (s *supervisor) dirtyRate(ctx context.Context, q api.DirtyRateRequest) (api.DirtyRate, error) {
 	var p vmm.DirtyPages
-	err := api.ReadRequest(w, r, &q)
-	if err == nil {
-		_, err = v.s.call(r.Context(), vmm.MethodDirtyRate, vmm.DirtyRate{Duration: api.Duration(q.DurationMS)}, &p)
+	if _, err := s.call(ctx, vmm.MethodDirtyRate, vmm.DirtyRate{Duration: api.Duration(q.DurationMS), Yield: q.Yield}, &p); err != nil {
+		return api.DirtyRate{}, err
 	}
-	if err != nil {
-		api.WriteError(w, err)
-		return
-	}
-	v.s.mu.Lock()
-	name := v.s.name.name
-	v.s.mu.Unlock()
-	api.WriteAnswer(w, toDirtyRate(name, p))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return toDirtyRate(s.name.name, p), nil
 }
 
 // toDirtyRate puts a measurement in the API's words.

@@ -14,6 +14,13 @@ const maxMissing = 64
 
 // info describes the machine for the API.
 func (s *supervisor) info(ctx context.Context) (api.Machine, error) {
+	m, _, err := s.inspect(ctx)
+	return m, err
+}
+
+// inspect is info, and what the machine says of itself, which is nothing while there is no guest.
+func (s *supervisor) inspect(ctx context.Context) (api.Machine, vmm.Facts, error) {
+	var f vmm.Facts
 	s.mu.Lock()
 	m := api.Machine{
 		Name: s.name.name, State: s.state, SupervisorPID: os.Getpid(), Console: s.console.String(),
@@ -22,15 +29,14 @@ func (s *supervisor) info(ctx context.Context) (api.Machine, error) {
 	p, at := s.proc, s.attached
 	s.mu.Unlock()
 	if p == nil {
-		return m, nil
+		return m, f, nil
 	}
 	m.PID = p.cmd.Process.Pid
 	if m.State == api.StateReceiving {
-		return m, nil // no guest is there to tell of
+		return m, f, nil // no guest is there to tell of
 	}
-	var f vmm.Facts
 	if _, err := p.conn.Call(ctx, vmm.MethodInfo, nil, &f); err != nil {
-		return m, fromMachine(err)
+		return m, f, fromMachine(err)
 	}
 	m.CPUs, m.MemoryBytes, m.ResidentBytes = f.CPUs, f.MemoryBytes, f.ResidentBytes
 	for _, r := range f.Missing {
@@ -45,7 +51,7 @@ func (s *supervisor) info(ctx context.Context) (api.Machine, error) {
 		devices = append(devices, d.Device)
 	}
 	if err := vmm.CheckDevices(devices); err != nil {
-		return m, fromMachine(err)
+		return m, f, fromMachine(err)
 	}
 	for _, d := range f.Devices {
 		m.Devices = append(m.Devices, at.describe(d))
@@ -58,7 +64,7 @@ func (s *supervisor) info(ctx context.Context) (api.Machine, error) {
 		ms := api.Milliseconds(time.Duration(f.ReadyMonotone) - processStart)
 		m.ReadyMS = &ms
 	}
-	return m, nil
+	return m, f, nil
 }
 
 // describe describes a device for the API: what the machine knows of it, and

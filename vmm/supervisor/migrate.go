@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"os"
 	"slices"
-	"sync"
 
 	"github.com/ferryvmm/ferry/internal/ipc"
 	"github.com/ferryvmm/ferry/migration"
@@ -62,8 +61,14 @@ func (v *server) migrate(w http.ResponseWriter, r *http.Request) {
 		}
 		files.add(role, f)
 	}
+	t, err := v.s.embark(q.Target, q.Mode)
+	if err != nil {
+		api.WriteError(w, err)
+		return
+	}
 	d, own, err := v.s.depart(addr)
 	if err != nil {
+		v.s.disembark(t)
 		api.WriteError(w, err)
 		return
 	}
@@ -74,8 +79,8 @@ func (v *server) migrate(w http.ResponseWriter, r *http.Request) {
 		Bandwidth: q.BandwidthBitsPerS, Wait: q.PauseBeforeSwitchover, Throttle: q.ThrottlePercent, Channels: q.Channels, Compress: q.Compress, Local: addr.Local(), Roles: files.roles,
 	}
 	stream := api.NewStream(w)
-	result, err := v.s.transfer(stream, func(ctx context.Context, out *vmm.Outcome) error {
-		_, err := v.s.call(ctx, vmm.MethodMigrate, m, out, files.files...)
+	result, err := v.s.transfer(t, stream, func(ctx context.Context, out *vmm.Outcome) error {
+		err := v.s.carry(ctx, t, m, out, files.files)
 		if errors.Is(err, ipc.ErrClosed) {
 			*out, err = d.killed(q.Mode), nil
 			<-v.s.finished // which settles the departure, too
@@ -107,84 +112,4 @@ func dialMove(ctx context.Context, addr api.Address) (*os.File, error) {
 	}
 	defer conn.Close()
 	return conn.File()
-}
-
-// transfer runs a move or a snapshot, reporting its progress on stream. It
-// returns when its outcome is known: for a guest that left, when its machine
-// and all that belongs to it are gone; for one in doubt, after the patience of
-// contract.md, while the machine goes on asking; for a guest whose memory stays
-// here, when it runs at its target.
-func (s *supervisor) transfer(stream *api.Stream, move func(context.Context, *vmm.Outcome) error) (api.Result, error) {
-	early := make(chan api.Result, 1) // of a move that goes on without who asked for it
-	var mu sync.Mutex                 // guards open: a stream must not be written to behind its request
-	open := true
-	defer func() {
-		mu.Lock()
-		defer mu.Unlock()
-		open = false
-	}()
-	s.mu.Lock()
-	s.progress = func(p migration.Progress) {
-		mu.Lock()
-		defer mu.Unlock()
-		if !open {
-			return
-		}
-		_ = stream.Progress(toProgress(p))
-		if p.Serving != nil {
-			select {
-			case early <- toResult(vmm.Outcome{Result: *p.Serving}):
-			default:
-			}
-		}
-		if p.Undecided {
-			select {
-			case early <- inDoubt():
-			default:
-			}
-		}
-	}
-	s.mu.Unlock()
-	type ended struct {
-		outcome vmm.Outcome
-		err     error
-	}
-	done := make(chan ended, 1)
-	go func() {
-		var e ended
-		// The move goes on when whoever asked for it goes away.
-		e.err = move(context.Background(), &e.outcome)
-		s.mu.Lock()
-		s.progress = nil
-		s.mu.Unlock()
-		done <- e
-	}()
-	select {
-	case e := <-done:
-		if e.err != nil {
-			return api.Result{}, e.err
-		}
-		if e.outcome.Left {
-			<-s.finished // the guest has left: so does all that is its own
-		}
-		return toResult(e.outcome), nil
-	case r := <-early:
-		return r, nil
-	}
-}
-
-// noteProgress passes a report of the machine on.
-func (s *supervisor) noteProgress(r *ipc.Request) error {
-	var p migration.Progress
-	if err := r.Decode(&p); err != nil {
-		return err
-	}
-	s.notePhase(p.Phase)
-	s.mu.Lock()
-	f := s.progress
-	s.mu.Unlock()
-	if f != nil {
-		f(p)
-	}
-	return nil
 }

@@ -75,6 +75,7 @@ func Receive(ctx context.Context, c ReceiveConfig) (Exit, error) {
 		if ctx.Err() != nil {
 			return s.finish(Exit{Code: 0, Reason: "stopped"}), nil
 		}
+		s.failed(err)
 		s.log.Warn("a move failed; listening on", "error", err)
 		fmt.Fprintf(os.Stderr, "vmm: a move failed: %v; listening on\n", err)
 	}
@@ -106,6 +107,7 @@ func (r *receiver) next(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	r.s.attempted()
 	ran := false
 	defer func() {
 		r.acceptor.done(ran)

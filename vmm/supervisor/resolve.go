@@ -3,7 +3,6 @@ package supervisor
 import (
 	"context"
 	"errors"
-	"net/http"
 	"slices"
 	"time"
 
@@ -36,26 +35,12 @@ func Resolve(ctx context.Context, dir, name string, owner api.Owner) error {
 	return err
 }
 
-// resolve serves the API's request.
-func (v *server) resolve(w http.ResponseWriter, r *http.Request) {
-	var q api.ResolveRequest
-	err := api.ReadRequest(w, r, &q)
-	if err == nil {
-		err = q.Owner.Check()
-	}
-	if err == nil {
-		err = v.s.resolve(r.Context(), q.Owner)
-	}
-	if err != nil {
-		api.WriteError(w, err)
-		return
-	}
-	api.WriteAnswer(w, nil)
-}
-
 // resolve decides the move from here that is in doubt, and returns when the
 // machine has acted on that.
 func (s *supervisor) resolve(ctx context.Context, owner api.Owner) error {
+	if err := owner.Check(); err != nil {
+		return err
+	}
 	s.mu.Lock()
 	d, state, name := s.leaving, s.state, s.name.name
 	s.mu.Unlock()

@@ -23,22 +23,11 @@ type server struct {
 func newServer(s *supervisor) *server {
 	v := &server{s: s}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET "+api.PathMachine, v.machine)
-	mux.HandleFunc("POST "+api.PathPause, v.ask(vmm.MethodPause))
-	mux.HandleFunc("POST "+api.PathResume, v.ask(vmm.MethodResume))
-	mux.HandleFunc("POST "+api.PathMigrateCancel, v.ask(vmm.MethodCancel))
-	mux.HandleFunc("POST "+api.PathMigratePull, v.ask(vmm.MethodFetch))
-	mux.HandleFunc("POST "+api.PathMigrateContinue, v.ask(vmm.MethodContinue))
-	mux.HandleFunc("POST "+api.PathDirtyRate, v.dirtyRate)
-	mux.HandleFunc("POST "+api.PathBalloon, v.balloon)
-	mux.HandleFunc("POST "+api.PathStop, v.stop)
-	mux.HandleFunc("POST "+api.PathKill, v.kill)
-	mux.HandleFunc("POST "+api.PathMigrate, v.migrate)
-	mux.HandleFunc("POST "+api.PathMigrateResolve, v.resolve)
-	mux.HandleFunc("POST "+api.PathSnapshot, v.snapshot)
-	mux.HandleFunc("GET "+api.PathConsole, v.console)
+	for pattern, e := range v.endpoints() {
+		mux.HandleFunc(pattern, e.serve)
+	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		api.WriteError(w, api.Errorf(api.CodeBadRequest, "see docs/cli.md for the API", "there is no %s %s", r.Method, r.URL.Path))
+		api.WriteError(w, api.Errorf(api.CodeBadRequest, "see docs/openapi.json", "there is no %s %s", r.Method, r.URL.Path))
 	})
 	v.http = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 16 << 10}
 	return v
@@ -72,57 +61,65 @@ func (v *server) drain() {
 	}
 }
 
-func (v *server) machine(w http.ResponseWriter, r *http.Request) {
-	m, err := v.s.info(r.Context())
-	if err != nil {
-		api.WriteError(w, err)
-		return
+// endpoints are all that the API can do, by method and path. docs/openapi.json describes them, as a test makes sure.
+func (v *server) endpoints() map[string]endpoint {
+	s := v.s
+	return map[string]endpoint{
+		"GET " + api.PathMachine:          exchange(asked(s.info)),
+		"GET " + api.PathStatistics:       exchange(asked(s.statistics)),
+		"GET " + api.PathReceive:          exchange(asked(s.receiving)),
+		"GET " + api.PathMigrate:          exchange(asked(s.moving)),
+		"POST " + api.PathPause:           exchange(s.order(vmm.MethodPause)),
+		"POST " + api.PathResume:          exchange(s.order(vmm.MethodResume)),
+		"POST " + api.PathMigrateCancel:   exchange(s.order(vmm.MethodCancel)),
+		"POST " + api.PathMigratePull:     exchange(s.order(vmm.MethodFetch)),
+		"POST " + api.PathMigrateContinue: exchange(s.order(vmm.MethodContinue)),
+		"POST " + api.PathDirtyRate:       exchange(s.dirtyRate),
+		"POST " + api.PathBalloon:         exchange(s.balloon),
+		"POST " + api.PathStop:            exchange(v.stop),
+		"POST " + api.PathKill:            exchange(v.kill),
+		"POST " + api.PathMigrateResolve: exchange(func(ctx context.Context, q api.ResolveRequest) (nothing, error) {
+			return nothing{}, s.resolve(ctx, q.Owner)
+		}),
+		"POST " + api.PathMigrate:  streams[api.MigrateRequest, api.StreamLine](v.migrate),
+		"POST " + api.PathSnapshot: streams[api.SnapshotRequest, api.StreamLine](v.snapshot),
+		"GET " + api.PathEvents:    streams[nothing, api.Event](v.events),
+		"GET " + api.PathMetrics:   streams[nothing, string](v.metrics),
+		"GET " + api.PathConsole:   streams[nothing, nothing](v.console),
 	}
-	api.WriteAnswer(w, m)
 }
 
-// ask passes a call without arguments on to the machine.
-func (v *server) ask(method string) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		if _, err := v.s.call(r.Context(), method, nil, nil); err != nil {
-			api.WriteError(w, err)
-			return
-		}
-		api.WriteAnswer(w, nil)
+// order passes a call without arguments on to the machine.
+func (s *supervisor) order(method string) func(context.Context, nothing) (nothing, error) {
+	return func(ctx context.Context, _ nothing) (nothing, error) {
+		_, err := s.call(ctx, method, nil, nil)
+		return nothing{}, err
 	}
 }
 
-func (v *server) balloon(w http.ResponseWriter, r *http.Request) {
-	var b api.BalloonRequest
-	err := api.ReadRequest(w, r, &b)
-	if err == nil {
-		_, err = v.s.call(r.Context(), vmm.MethodBalloon, vmm.Balloon{MemoryBytes: b.MemoryBytes}, nil)
-	}
-	if err != nil {
-		api.WriteError(w, err)
-		return
-	}
-	api.WriteAnswer(w, nil)
+func (s *supervisor) balloon(ctx context.Context, b api.BalloonRequest) (nothing, error) {
+	_, err := s.call(ctx, vmm.MethodBalloon, vmm.Balloon{MemoryBytes: b.MemoryBytes}, nil)
+	return nothing{}, err
 }
 
-func (v *server) stop(w http.ResponseWriter, r *http.Request) {
+// stop answers when the guest has ended, and so does kill: their requester may have gone by then.
+func (v *server) stop(context.Context, nothing) (nothing, error) {
 	if !v.s.quitWaiting() {
 		if err := v.s.mayStop(); err != nil {
-			api.WriteError(w, err)
-			return
+			return nothing{}, err
 		}
 		go v.s.stop(v.s.machine(), v.s.mayStop)
 	}
 	<-v.s.finished
-	api.WriteAnswer(w, nil)
+	return nothing{}, nil
 }
 
-func (v *server) kill(w http.ResponseWriter, r *http.Request) {
+func (v *server) kill(context.Context, nothing) (nothing, error) {
 	if !v.s.quitWaiting() {
 		v.s.machine().kill()
 	}
 	<-v.s.finished
-	api.WriteAnswer(w, nil)
+	return nothing{}, nil
 }
 
 func (v *server) console(w http.ResponseWriter, r *http.Request) {

@@ -87,8 +87,13 @@ func (v *server) snapshot(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer d.close()
+	t, err := v.s.embark(q.Dir, "")
+	if err != nil {
+		api.WriteError(w, err)
+		return
+	}
 	stream := api.NewStream(w)
-	result, err := v.s.transfer(stream, func(ctx context.Context, out *vmm.Outcome) error {
+	result, err := v.s.transfer(t, stream, func(ctx context.Context, out *vmm.Outcome) error {
 		_, err := v.s.call(ctx, vmm.MethodSnapshot, nil, out, d.stream)
 		return err
 	})
@@ -97,6 +102,9 @@ func (v *server) snapshot(w http.ResponseWriter, r *http.Request) {
 			result.Outcome, result.Reason = api.OutcomeFailed, "writing the folder"
 			result.Error = api.Errorf("snapshot", "check the space and the rights of "+q.Dir, "snapshot: %v", err)
 		}
+	}
+	if err == nil {
+		v.s.conclude(t, result)
 	}
 	answer(stream, result, err)
 }

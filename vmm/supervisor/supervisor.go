@@ -17,7 +17,6 @@ import (
 	"github.com/ferryvmm/ferry/internal/calmlog"
 	"github.com/ferryvmm/ferry/internal/ipc"
 	"github.com/ferryvmm/ferry/internal/resident"
-	"github.com/ferryvmm/ferry/migration"
 	"github.com/ferryvmm/ferry/vmm"
 	"github.com/ferryvmm/ferry/vmm/supervisor/api"
 )
@@ -46,6 +45,9 @@ type supervisor struct {
 	guard   guarded
 	began   time.Time
 	hooks   *netHooks
+	events  broadcast
+	// telling is held for reading while the result of a move is awaited: the last event is told behind it.
+	telling sync.RWMutex
 
 	mu        sync.Mutex // guards what follows
 	name      *name
@@ -55,19 +57,21 @@ type supervisor struct {
 	startedAt time.Time     // when the guest began to run here
 	ended     *vmm.Ending
 	listening string
-	progress  func(migration.Progress) // of the move under way
-	leaving   *departure               // the move from here that is under way, or in doubt
-	renames   bool                     // the machine takes the name of the guest that arrives
-	claimed   *name                    // the name claimed for it
-	heir      bool                     // that is still its source's
-	guest     vmm.Arriving             // what is said to arrive
-	arrived   func()                   // called when it runs
-	tracking  vmm.Tracking             // of a guest that arrives
-	places    Places                   // where a guest that arrives finds what it works on
-	attached  *attachments             // what the guest works on
-	pulling   bool                     // memory of the guest is at two hosts, or was
-	mourn     func()                   // lets the source of a guest that arrived know of its death
-	quit      func()                   // ends the waiting of a receiver
+	transit   *transit     // the move or snapshot under way, or the last one
+	attempts  int          // moves to a receiver that began
+	failure   error        // of the last of them
+	leaving   *departure   // the move from here that is under way, or in doubt
+	renames   bool         // the machine takes the name of the guest that arrives
+	claimed   *name        // the name claimed for it
+	heir      bool         // that is still its source's
+	guest     vmm.Arriving // what is said to arrive
+	arrived   func()       // called when it runs
+	tracking  vmm.Tracking // of a guest that arrives
+	places    Places       // where a guest that arrives finds what it works on
+	attached  *attachments // what the guest works on
+	pulling   bool         // memory of the guest is at two hosts, or was
+	mourn     func()       // lets the source of a guest that arrived know of its death
+	quit      func()       // ends the waiting of a receiver
 
 	// finished is closed when the machine is gone and its files are removed.
 	finished chan struct{}
@@ -213,7 +217,11 @@ func (s *supervisor) setState(st api.State) {
 
 // setStateLocked is setState. Precondition: mu is held.
 func (s *supervisor) setStateLocked(st api.State) {
+	news := s.state != st
 	s.state = st
+	if news {
+		s.tellStateLocked()
+	}
 	close(s.changed)
 	s.changed = make(chan struct{})
 }
@@ -352,6 +360,7 @@ func (s *supervisor) finish(e Exit) Exit {
 		s.departed(d)
 	}
 	s.log.Info("ended", "code", e.Code, "reason", e.Reason)
+	s.tellEnd(e)
 	s.ends.close()
 	s.detach()
 	s.server.unlisten()

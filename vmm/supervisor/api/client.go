@@ -40,6 +40,27 @@ func (c *Client) Machine(ctx context.Context) (Machine, error) {
 	return m, err
 }
 
+// Statistics returns what the guest has done here so far.
+func (c *Client) Statistics(ctx context.Context) (Statistics, error) {
+	var s Statistics
+	err := c.call(ctx, http.MethodGet, PathStatistics, nil, &s)
+	return s, err
+}
+
+// Receiving returns how a machine fares that waits for a guest; of another the error has code CodeBadState.
+func (c *Client) Receiving(ctx context.Context) (Receiving, error) {
+	var r Receiving
+	err := c.call(ctx, http.MethodGet, PathReceive, nil, &r)
+	return r, err
+}
+
+// Moving returns how far the move or snapshot under way has come, whoever asked for it, or how the last one ended.
+func (c *Client) Moving(ctx context.Context) (Moving, error) {
+	var m Moving
+	err := c.call(ctx, http.MethodGet, PathMigrate, nil, &m)
+	return m, err
+}
+
 // Pause stops the guest's vCPUs.
 func (c *Client) Pause(ctx context.Context) error { return c.post(ctx, PathPause) }
 

@@ -3,6 +3,8 @@ package api
 // DirtyRateRequest asks how much of its memory the guest writes.
 type DirtyRateRequest struct {
 	DurationMS float64 `json:"duration_ms"` // over which it is measured; up to a minute
+	// Yield has a move, a snapshot or a balloon end the measurement instead of being refused.
+	Yield bool `json:"yield,omitempty"`
 }
 
 // DirtyRate is how much of its memory a guest has written in a time. A page that it wrote more than once counts once.

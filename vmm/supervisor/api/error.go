@@ -19,6 +19,8 @@ const (
 	CodeUnreachable    = "unreachable"     // the target could not be dialled
 	CodeConnectionLost = "connection_lost" // the supervisor went away in the middle of a request
 	CodeGuestEnded     = "guest_ended"     // of a move: the guest powered off, crashed or was stopped meanwhile
+	CodeNoDir          = "no_dir"          // the state folder cannot be used; set FERRY_DIR
+	CodeBusy           = "busy"            // as many ask for this already as may; try again
 	CodeInternal       = "internal"        // a fault of Ferry's own, or one without a code of its own
 )
 
@@ -64,6 +66,8 @@ func httpStatus(code string) int {
 		return http.StatusNotFound
 	case CodeBadState, CodeNameInUse, CodeOrphaned:
 		return http.StatusConflict
+	case CodeBusy:
+		return http.StatusServiceUnavailable
 	case CodeUnreachable, CodeConnectionLost:
 		return http.StatusBadGateway
 	}

@@ -20,6 +20,11 @@ const (
 	StateOrphaned     State = "orphaned"     // its supervisor died; the guest runs on
 )
 
+// States are all of them.
+var States = []State{
+	StateRunning, StatePaused, StateReceiving, StateMigrating, StateWaiting, StatePulling, StateServing, StateRelinquished, StateInDoubt, StateLost, StateOrphaned,
+}
+
 // Machine describes one machine.
 type Machine struct {
 	Name          string    `json:"name"`

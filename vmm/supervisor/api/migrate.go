@@ -65,6 +65,9 @@ const (
 	OutcomeLost      Outcome = "lost"
 )
 
+// Outcomes are all of them.
+var Outcomes = []Outcome{OutcomeCompleted, OutcomeFailed, OutcomeCancelled, OutcomeInDoubt, OutcomeLost}
+
 // Progress is one report of a move under way.
 type Progress struct {
 	Phase              string  `json:"phase"` // reserve, push, stop, wait, commit, in_doubt, release

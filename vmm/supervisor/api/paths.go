@@ -9,7 +9,11 @@ const (
 	PathBalloon         = "/v1/machine/balloon"          // POST BalloonRequest
 	PathStop            = "/v1/machine/stop"             // POST: asks the guest, insists after 10 s; answers when it ended
 	PathKill            = "/v1/machine/kill"             // POST
-	PathMigrate         = "/v1/machine/migrate"          // POST MigrateRequest: stream
+	PathStatistics      = "/v1/machine/statistics"       // GET: Statistics
+	PathEvents          = "/v1/machine/events"           // GET: stream of Event
+	PathMetrics         = "/v1/metrics"                  // GET: text for Prometheus
+	PathReceive         = "/v1/machine/receive"          // GET: Receiving, of a machine that waits for a guest
+	PathMigrate         = "/v1/machine/migrate"          // POST MigrateRequest: stream. GET: Moving
 	PathMigrateCancel   = "/v1/machine/migrate/cancel"   // POST
 	PathMigrateContinue = "/v1/machine/migrate/continue" // POST
 	PathMigratePull     = "/v1/machine/migrate/pull"     // POST: answers when the guest has all of its memory

@@ -2,10 +2,23 @@ package api
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"sync"
+	"time"
 )
+
+// takeWithin bounds how long the reader of a stream may take for a line: whoever reads nothing is left.
+const takeWithin = 5 * time.Second
+
+// setWriteDeadline bounds the next write of an answer.
+func setWriteDeadline(c *http.ResponseController) error {
+	if err := c.SetWriteDeadline(time.Now().Add(takeWithin)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return err
+	}
+	return nil
+}
 
 // maxRequest bounds the body of a request, in bytes.
 const maxRequest = 64 << 10
@@ -92,6 +105,9 @@ func (s *Stream) line(l StreamLine) error {
 	if !s.begun {
 		s.begun = true
 		s.writer.Header().Set("Content-Type", streamType)
+	}
+	if err := setWriteDeadline(s.flusher); err != nil {
+		return fmt.Errorf("api: stream: %w", err)
 	}
 	if _, err := s.writer.Write(append(text, '\n')); err != nil {
 		return fmt.Errorf("api: stream: %w", err)
