@@ -1,6 +1,7 @@
 package guestmem_test
 
 import (
+	"bytes"
 	"math/rand/v2"
 	"testing"
 
@@ -97,3 +98,29 @@ func BenchmarkPlace(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkZeros is how fast pages are found to be zero, beside how fast memory is read.
+func BenchmarkZeros(b *testing.B) {
+	const size = 64 << 20
+	m := make([]byte, size)
+	clear(m) // allocated
+	for name, look := range map[string]func(page []byte){
+		"compare": func(page []byte) {
+			if !bytes.Equal(page, zeros[:]) {
+				b.Fatal("a page is not zero")
+			}
+		},
+		"copy": func(page []byte) { copy(zeroCopy[:], page) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(size)
+			for b.Loop() {
+				for at := 0; at < size; at += guestmem.PageSize {
+					look(m[at : at+guestmem.PageSize])
+				}
+			}
+		})
+	}
+}
+
+var zeros, zeroCopy [guestmem.PageSize]byte

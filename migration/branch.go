@@ -20,6 +20,7 @@ func (r *receiver) branch(conn net.Conn) {
 	b := &bulkReader{in: newInlet(conn, bulkBuffer)}
 	b.pages = newPageReader(b.in, bulk.sink, bulk.layout, bulk.gate)
 	b.pages.branch, b.pages.pull = true, bulk.pull
+	b.pages.unpack = bulk.unpack.beside(r.Hello.Move)
 	r.wg.Go(func() {
 		if err := b.read(r.roundEnded); err != nil {
 			r.fail(bulkError(err))

@@ -42,6 +42,7 @@ func (b *bulkReader) handle(h header) (round Round, ended bool, err error) {
 
 // read takes frames up to the end of the last round.
 func (b *bulkReader) read(ended func(Round)) error {
+	defer b.pages.unpack.close()
 	for !b.pages.done {
 		h, err := b.in.next()
 		if err != nil {

@@ -16,6 +16,7 @@ const MaxChannels = 16
 // channel is a connection that carries pages of the push beside bulk.
 type channel struct {
 	conn  net.Conn
+	line  line // guarded by mu of channels
 	out   *outlet
 	pages *pageWriter
 	zero  *zeroCopy // nil: it copies
@@ -171,6 +172,7 @@ func (c *channels) open() error {
 	}
 	out := newOutlet(conn)
 	ch := &channel{conn: conn, out: out, pages: newPageWriter(out), zero: c.zeroCopy(conn)}
+	ch.pages.packer = c.s.packing.packer(false)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
@@ -303,6 +305,16 @@ func (c *channels) carried() []Channel {
 		all = append(all, ch.zero.count(ch.out))
 	}
 	return all
+}
+
+// rate is how fast bytes are delivered over the channels beside bulk that are in use, in bytes a second.
+func (c *channels) rate() (sum float64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, ch := range c.others[:c.live] {
+		sum += ch.line.rate(ch.conn)
+	}
+	return sum
 }
 
 // path is how memory left, and if it was copied why.

@@ -61,6 +61,7 @@ const (
 	flagLast               // Blob: its last bytes. Missing: the last runs
 	flagReply              // Ping: answers one
 	flagFrames             // Commit: what comes for the guest is forwarded, up to Drained
+	flagPacked             // Pages: some of them are packed
 )
 
 const (
@@ -163,7 +164,7 @@ func parseHeader(b []byte, seq uint32) (header, error) {
 		return h, fmt.Errorf("%w: frame type %d", ErrProtocol, h.Type)
 	case h.Length > limit:
 		return h, fmt.Errorf("%w: %v of %d bytes, more than %d", ErrProtocol, h.Type, h.Length, limit)
-	case h.Flags&^(flagSummed|flagFinal|flagLast|flagReply|flagFrames) != 0:
+	case h.Flags&^(flagSummed|flagFinal|flagLast|flagReply|flagFrames|flagPacked) != 0:
 		return h, fmt.Errorf("%w: %v with flags %#x", ErrProtocol, h.Type, h.Flags)
 	}
 	return h, nil

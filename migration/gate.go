@@ -55,7 +55,7 @@ func (g *gate) end(others int, totals roundTotals) (round Round, whole bool, err
 		return Round{}, false, nil
 	}
 	now := time.Now()
-	round = Round{Pages: g.totals.pages(), Bytes: g.totals.bytes(), MS: milliseconds(now.Sub(g.since))}
+	round = Round{Pages: g.totals.pages(), Bytes: g.totals.payload(), MS: milliseconds(now.Sub(g.since))}
 	g.done = g.final
 	g.round, g.begun, g.others, g.ended, g.totals, g.since = g.round+1, false, -1, 0, roundTotals{}, now
 	return round, true, nil

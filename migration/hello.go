@@ -11,10 +11,11 @@ import (
 // The protocol versions that this vmm speaks.
 const (
 	VersionMin = 1
-	VersionMax = 4 // 2: pages after the commit (pull). 3: packets after the commit. 4: channels beside bulk
+	VersionMax = 4 // 2: pages after the commit (pull). 3: packets after the commit. 4: channels beside bulk, packed pages
 
 	versionFrames   = 3 // from which on packets are forwarded
 	versionChannels = 4 // from which on there are channels beside bulk
+	versionPacked   = 4 // from which on a target says which codecs it unpacks
 )
 
 // HelloSize is the length of a Hello on the wire, in every version.

@@ -49,6 +49,44 @@ func lineRate(conn net.Conn) float64 {
 	return 0
 }
 
+// linkRate is how fast the link is just now for pages that are sent, in bytes a second: as the kernel has seen them to be delivered, or as it is
+// limited while the guest runs; 0: unknown.
+func (s *sender) linkRate(final bool) float64 {
+	rate := s.line.rate(s.Bulk) + s.channels.rate()
+	if limit := float64(s.Bandwidth) / 8; limit > 0 && !final && (rate == 0 || limit < rate) {
+		return limit
+	}
+	return rate
+}
+
+// line measures how fast a connection delivers bytes while there are any: those that were confirmed (tcpi_bytes_acked) by the time during which
+// some were under way (tcpi_busy_time) and the target's host had room for them (tcpi_rwnd_limited). So it does not matter how fast they are made, and a target
+// that is slow makes no slow line: it would only get more to do by packed pages.
+type line struct {
+	acked, busy uint64 // bytes and microseconds, when it was measured last
+	last        float64
+}
+
+// lineTime is the least time over which a line is measured: less says more of bursts than of the line.
+const lineTime = 4 * time.Millisecond
+
+// rate is in bytes a second; 0: unknown.
+func (l *line) rate(conn net.Conn) float64 {
+	info := tcpInfo(conn)
+	if info == nil {
+		return 0
+	}
+	acked, busy := info.Bytes_acked, info.Busy_time-min(info.Rwnd_limited, info.Busy_time)
+	if acked < l.acked || busy < l.busy { // another connection
+		*l = line{}
+	}
+	if took := time.Duration(busy-l.busy) * time.Microsecond; took >= lineTime && acked > l.acked {
+		l.last = float64(acked-l.acked) / took.Seconds()
+		l.acked, l.busy = acked, busy
+	}
+	return l.last
+}
+
 // minRoundTrip is the shortest round trip that the kernel has seen on a connection
 // (tcpi_min_rtt); 0 if that is not known.
 func minRoundTrip(conn net.Conn) time.Duration {

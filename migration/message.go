@@ -12,6 +12,7 @@ import (
 const (
 	maxRegions = 64
 	maxBlobs   = 64
+	maxCodecs  = 64
 	maxName    = 255     // bytes of a name or an id
 	maxMemory  = 1 << 46 // bytes: what a guest physical address can reach
 )
@@ -39,8 +40,9 @@ type reservedMessage struct {
 	Version   uint16   `cbor:"version"` // that both speak from here on
 	Name      string   `cbor:"name"`    // of the guest at the target
 	Rehearsal int64    `cbor:"rehearsal_ns"`
-	Blobs     []string `cbor:"blobs,omitempty"` // ids of those that are wanted
-	Pull      bool     `cbor:"pull,omitempty"`  // pages may be missing when the guest starts; only said where a mode asks for it
+	Blobs     []string `cbor:"blobs,omitempty"`  // ids of those that are wanted
+	Pull      bool     `cbor:"pull,omitempty"`   // pages may be missing when the guest starts; only said where a mode asks for it
+	Codecs    []string `cbor:"codecs,omitempty"` // that the target unpacks; not said to a source before versionPacked
 }
 
 type preparedMessage struct {
@@ -119,7 +121,7 @@ func (m reserveMessage) description() (Description, error) {
 
 // check refuses what no target says.
 func (m reservedMessage) check() error {
-	if m.Version < VersionMin || m.Version > VersionMax || len(m.Name) > maxName || m.Rehearsal < 0 || len(m.Blobs) > maxBlobs {
+	if m.Version < VersionMin || m.Version > VersionMax || len(m.Name) > maxName || m.Rehearsal < 0 || len(m.Blobs) > maxBlobs || len(m.Codecs) > maxCodecs {
 		return fmt.Errorf("%w: reserved: %+v", ErrProtocol, m)
 	}
 	return nil

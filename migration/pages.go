@@ -40,6 +40,8 @@ type pageWriter struct {
 	// leave, if set, is called with data instead of sending it: it is left for
 	// the target to pull.
 	leave func(gpa, size uint64)
+	// packer, if set, makes data small where that is of use.
+	packer *packer
 }
 
 func newPageWriter(out *outlet) *pageWriter {
@@ -59,6 +61,7 @@ func (w *pageWriter) round(n uint32, final bool, src pageSource) (roundTotals, e
 	if final {
 		w.header.Flags = flagSummed | flagFinal
 	}
+	w.packer.begin(n, final)
 	for !w.cut.Load() || final {
 		k, err := src.Next(w.runs)
 		if err != nil {
@@ -83,6 +86,7 @@ func (w *pageWriter) round(n uint32, final bool, src pageSource) (roundTotals, e
 
 // end sends what is gathered and the end of the round, in one write.
 func (w *pageWriter) end() error {
+	w.packer.finish(w)
 	h := header{Type: frameRoundEnd, Round: w.header.Round, Flags: w.header.Flags & flagFinal}
 	if w.others != nil {
 		h.Count = uint32(w.others())
@@ -106,13 +110,17 @@ func (w *pageWriter) add(r guestmem.Run) error {
 	case r.Kind == guestmem.Hole:
 		kind, size = wireHole, r.Size
 	}
+	if kind == wireData && w.packer.active() {
+		return w.pack(r)
+	}
+	w.packer.forget(r.GPA, r.Size)
 	w.totals.add(kind, size)
 	for gpa, left := r.GPA, r.Bytes; size > 0; {
 		n := size
 		if kind == wireData {
 			n = min(n, maxFrameData-w.bytes)
 		}
-		if n == 0 || len(w.table) == cap(w.table) {
+		if n == 0 || len(w.table)+w.packer.held()*runSize >= cap(w.table) {
 			if err := w.flush(); err != nil {
 				return err
 			}
@@ -132,6 +140,7 @@ func (w *pageWriter) add(r guestmem.Run) error {
 
 // flush sends the frame that was gathered.
 func (w *pageWriter) flush() error {
+	w.packer.finish(w)
 	if len(w.table) == 0 {
 		return nil
 	}
@@ -142,6 +151,7 @@ func (w *pageWriter) flush() error {
 // that is not nil.
 func (w *pageWriter) send(end *header) error {
 	h := w.header
+	h.Flags |= w.packer.flag()
 	h.Count = uint32(len(w.table) / runSize)
 	h.Length = uint32(len(w.table)) + uint32(w.bytes)
 	if h.Flags&flagSummed != 0 {
@@ -153,6 +163,7 @@ func (w *pageWriter) send(end *header) error {
 	w.totals.put(w.tail[:])
 	err := w.out.pagesFrame(h, w.table, w.data, end, w.tail[:])
 	w.table, w.data, w.bytes = w.table[:0], w.data[:0], 0
+	w.packer.sent()
 	if w.after != nil {
 		w.after()
 	}

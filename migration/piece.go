@@ -17,6 +17,7 @@ type pieceWriter struct {
 	data   [][]byte
 	size   uint64      // of data
 	counts roundTotals // of all that was added
+	packer *packer     // nil: pages go as they are
 }
 
 func newPieceWriter(out *outlet, m *guestmem.Memory, round uint32) *pieceWriter {
@@ -37,6 +38,12 @@ func (w *pieceWriter) add(gpa, size uint64) error {
 			off += guestmem.PageSize
 		}
 		r := run{gpa: gpa + from, size: off - from, kind: wireZero}
+		if !zero && w.packer.active() {
+			for ; from < off; from += guestmem.PageSize {
+				w.packer.page(w, gpa+from, all[from:from+guestmem.PageSize])
+			}
+			continue
+		}
 		if !zero {
 			r.kind = wireData
 			w.data = append(w.data, all[from:off])
@@ -49,6 +56,12 @@ func (w *pieceWriter) add(gpa, size uint64) error {
 	return nil
 }
 
+// put implements gatherer.
+func (w *pieceWriter) put(runs []run, data []byte) {
+	w.size += uint64(len(data))
+	w.table, w.data = appendRuns(w.table, w.data, &w.counts, runs, data)
+}
+
 func (w *pieceWriter) zero(all []byte, off uint64) bool {
 	return bytes.Equal(all[off:off+guestmem.PageSize], zeros[:])
 }
@@ -59,12 +72,13 @@ func (w *pieceWriter) send(flags uint8) error {
 	if len(w.table) == 0 {
 		return nil
 	}
-	h := header{Type: framePages, Flags: flagSummed | flagFinal | flags, Round: w.round, Count: uint32(len(w.table) / runSize)}
+	h := header{Type: framePages, Flags: flagSummed | flagFinal | w.packer.flag() | flags, Round: w.round, Count: uint32(len(w.table) / runSize)}
 	h.Length = uint32(len(w.table)) + uint32(w.size)
 	for _, d := range w.data {
 		h.DataSum = crc32.Update(h.DataSum, castagnoli, d)
 	}
 	err := w.out.pagesFrame(h, w.table, w.data, nil, nil)
 	w.table, w.data, w.size = w.table[:0], w.data[:0], 0
+	w.packer.sent()
 	return err
 }

@@ -29,7 +29,8 @@ type pageReader struct {
 	sink   pageSink
 	layout guestmem.Layout
 	table  []byte
-	pull   pullSink // nil: no page may be missing
+	pull   pullSink  // nil: no page may be missing
+	unpack *unpacker // nil: no page may be packed
 	// missing, in ascending order, is what the source left for the target to pull.
 	missing []guestmem.Range
 
@@ -53,12 +54,21 @@ func (p *pageReader) pages(h header) error {
 	if p.table, err = p.in.runTable(h, p.table, p.layout); err != nil {
 		return err
 	}
+	if h.Flags&flagPacked != 0 && p.unpack == nil {
+		return fmt.Errorf("%w: packed pages, which were not agreed on", ErrProtocol)
+	}
 	sum := uint32(0)
 	for t := p.table; len(t) > 0; t = t[runSize:] {
 		r := parseRun(t)
 		p.totals.add(r.kind, r.size)
 		if r.kind == wireMissing {
 			if err := p.miss(r); err != nil {
+				return err
+			}
+			continue
+		}
+		if r.kind >= wirePacked {
+			if err := p.block(h, r, &sum); err != nil {
 				return err
 			}
 			continue
@@ -77,13 +87,8 @@ func (p *pageReader) pages(h header) error {
 			if h.Flags&flagSummed != 0 {
 				sum = crc32.Update(sum, castagnoli, b)
 			}
-			if err := p.sink.Place(r.gpa, b); err != nil {
-				return &localError{err}
-			}
-			if p.pull != nil {
-				if err := p.pull.Map(r.gpa, uint64(len(b))); err != nil {
-					return &localError{err}
-				}
+			if err := p.place(r.gpa, b); err != nil {
+				return err
 			}
 			r.gpa, r.size = r.gpa+uint64(len(b)), r.size-uint64(len(b))
 		}
@@ -92,6 +97,19 @@ func (p *pageReader) pages(h header) error {
 		return fmt.Errorf("%w: pages of frame %d", ErrCorrupt, h.Seq)
 	}
 	p.totals.Frames++
+	return nil
+}
+
+// place puts pages in place.
+func (p *pageReader) place(gpa uint64, b []byte) error {
+	if err := p.sink.Place(gpa, b); err != nil {
+		return &localError{err}
+	}
+	if p.pull != nil {
+		if err := p.pull.Map(gpa, uint64(len(b))); err != nil {
+			return &localError{err}
+		}
+	}
 	return nil
 }
 
@@ -126,7 +144,7 @@ func (p *pageReader) roundEnd(h header) (round Round, whole bool, err error) {
 	if err != nil {
 		return Round{}, false, err
 	}
-	if p.totals != want {
+	if want.Saved = p.totals.Saved; p.totals != want {
 		return Round{}, false, fmt.Errorf("%w: round %d: %+v came of %+v", ErrProtocol, h.Round, p.totals, want)
 	}
 	p.next = h.Round + 1

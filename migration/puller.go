@@ -19,6 +19,7 @@ import (
 type puller struct {
 	r      *receiver
 	memory *guestmem.Pull
+	packed uint8 // flagPacked if pages may be
 	wg     sync.WaitGroup
 
 	mu     sync.Mutex // guards all below
@@ -48,6 +49,9 @@ func (r *receiver) preparePull(built Built) (*puller, error) {
 		return nil, nil
 	}
 	p := &puller{r: r, memory: memory, asked: make(map[uint64]ask)}
+	if r.unpacks() {
+		p.packed = flagPacked
+	}
 	p.wg.Add(1)
 	go p.serve()
 	return p, nil
@@ -123,11 +127,13 @@ func (p *puller) take(l *link, conn net.Conn, in *inlet) {
 		in = newInlet(conn, bulkBuffer)
 	}
 	table := make([]byte, 0, maxRuns*runSize)
+	var blocks unpacker
+	defer blocks.close()
 	taken := uint32(0) // bytes that the source was not told of
 	for {
 		h, err := in.next()
 		if err == nil {
-			table, err = p.fill(in, h, table)
+			table, err = p.fill(in, h, table, &blocks)
 			taken += headerSize + h.Length
 		}
 		if err == nil && ack != nil && h.Flags&flagLast != 0 {
@@ -143,8 +149,8 @@ func (p *puller) take(l *link, conn net.Conn, in *inlet) {
 
 // fill puts the pages of one frame in place, once their sum is right: the guest
 // sees them at once.
-func (p *puller) fill(in *inlet, h header, table []byte) ([]byte, error) {
-	if h.Type != framePages || h.Flags&^flagLast != flagSummed|flagFinal {
+func (p *puller) fill(in *inlet, h header, table []byte, blocks *unpacker) ([]byte, error) {
+	if h.Type != framePages || h.Flags&^(flagLast|p.packed) != flagSummed|flagFinal {
 		return table, fmt.Errorf("%w: %v with flags %#x in a pull", ErrProtocol, h.Type, h.Flags)
 	}
 	table, err := in.runTable(h, table, p.r.desc.Layout)
@@ -165,6 +171,15 @@ func (p *puller) fill(in *inlet, h header, table []byte) ([]byte, error) {
 	came := time.Now()
 	for t := table; len(t) > 0; t = t[runSize:] {
 		r := parseRun(t)
+		if r.kind >= wirePacked {
+			if blocks.take(r) {
+				if err := p.fillBlock(blocks, data[:r.packed], came); err != nil {
+					return table, err
+				}
+				data = data[r.packed:]
+			}
+			continue
+		}
 		var filled uint64
 		var err error
 		switch r.kind {
@@ -184,6 +199,25 @@ func (p *puller) fill(in *inlet, h header, table []byte) ([]byte, error) {
 		}
 	}
 	return table, nil
+}
+
+// fillBlock puts a block of packed pages in place.
+func (p *puller) fillBlock(blocks *unpacker, packed []byte, came time.Time) error {
+	runs, pages, err := blocks.unpack(packed)
+	if err != nil {
+		return err
+	}
+	for _, r := range runs {
+		filled, err := p.memory.Fill(r.gpa, pages[:r.size])
+		if err != nil {
+			return &localError{err}
+		}
+		if err := p.note(r, filled, came); err != nil {
+			return err
+		}
+		pages = pages[r.size:]
+	}
+	return nil
 }
 
 // note counts pages that are in place, and how long they were waited for. A source

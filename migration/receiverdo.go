@@ -172,9 +172,19 @@ func (r *receiver) sayReserved() (targetInput, bool) {
 		Blobs:     r.blobs.ids(),
 		Pull:      r.pull != nil,
 	}
+	if r.unpacks() {
+		m.Codecs = ourCodecs()
+		r.bulk.pages.unpack = newUnpacker(r.built.Memory(), r.desc.Layout, r.Hello.Move)
+	}
 	r.wg.Add(1)
 	go r.readBulk() // owns bulk, and blobs with it, from here on
 	return r.say(header{Type: frameReserved}, m)
+}
+
+// unpacks says whether the source may pack pages.
+func (r *receiver) unpacks() bool {
+	v, err := r.Hello.Version()
+	return err == nil && v >= versionPacked && !slices.Contains(r.desc.Modes, Local)
 }
 
 // restore loads the state into what was built.

@@ -115,11 +115,12 @@ func (s *sender) sum(o Outcome) (Result, error) {
 	}
 	r.UrgentPages = s.urgentPages.Load()
 	r.PulledPages = r.UrgentPages + s.pushedPages.Load()
-	r.Rounds, r.PageBytes = s.rounds.all, s.rounds.bytes+r.PulledPages*guestmem.PageSize
+	r.Rounds, r.PageBytes = s.rounds.all, s.rounds.bytes+r.PulledPages*guestmem.PageSize-s.pulledSaved.Load()
 	r.Faults, r.Rejoins = s.faults, s.rejoins
 	r.Network = s.forwarded()
 	r.Phases, r.Pages, r.Forecast = s.phases(), s.pageCounts(), s.expected
 	r.Throttle = s.throttled
+	r.Compress = s.compressed(r.Pages.Data)
 	if s.link != nil && s.Mode != Local {
 		r.Channels = s.channels.carried()
 		r.Path, r.PathReason = s.channels.path()

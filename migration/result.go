@@ -82,7 +82,8 @@ type Result struct {
 	Faults      Faults `json:"faults"`
 	Rejoins     int    `json:"rejoins"` // links lost and made anew in pull
 
-	Network Forwarded `json:"network"`
+	Network  Forwarded  `json:"network"`
+	Compress Compressed `json:"compress"`
 	// Channels are the connections that carried pages, bulk first; none of a copy to a file.
 	Channels []Channel `json:"channels"`
 	// Path is how their pages left while the guest ran; PathReason is why they were copied, if that is not as it should be.

@@ -19,6 +19,8 @@ const (
 	// wireMissing, in the last round, is data that the target pulls later. No
 	// bytes follow.
 	wireMissing = 3
+	// Those from wirePacked on, in frames with flagPacked, are blocks of packed pages: see blockRun.
+	wirePacked = 4
 )
 
 const pageMask = guestmem.PageSize - 1
@@ -27,25 +29,34 @@ const pageMask = guestmem.PageSize - 1
 type run struct {
 	gpa, size uint64
 	kind      uint16
+	packed    uint32 // bytes that follow of packed pages, in the upper half of the size; 0: the block goes on with the next run
 }
 
 func (r run) put(b []byte) {
 	binary.LittleEndian.PutUint64(b, r.gpa|uint64(r.kind))
-	binary.LittleEndian.PutUint64(b[8:], r.size)
+	binary.LittleEndian.PutUint64(b[8:], r.size|uint64(r.packed)<<32)
 }
 
 func parseRun(b []byte) run {
 	a := binary.LittleEndian.Uint64(b)
-	return run{gpa: a &^ pageMask, kind: uint16(a & pageMask), size: binary.LittleEndian.Uint64(b[8:])}
+	r := run{gpa: a &^ pageMask, kind: uint16(a & pageMask), size: binary.LittleEndian.Uint64(b[8:])}
+	if r.kind >= wirePacked {
+		r.size, r.packed = r.size&0xffffffff, uint32(r.size>>32)
+	}
+	return r
 }
 
 // checkRuns verifies the run table of a Pages frame against the layout, before
 // a byte of it is used. The error is ErrProtocol.
 func checkRuns(h header, table []byte, layout guestmem.Layout) error {
 	var data uint64
+	var blocks blockCheck
 	for i := 0; i < len(table); i += runSize {
 		r := parseRun(table[i:])
-		if r.kind > wireMissing || r.kind == wireMissing && h.Flags&flagFinal == 0 {
+		if err := blocks.check(h, r); err != nil {
+			return err
+		}
+		if r.kind == wireMissing && h.Flags&flagFinal == 0 {
 			return fmt.Errorf("%w: run kind %d", ErrProtocol, r.kind)
 		}
 		if r.size == 0 || r.size&pageMask != 0 || !within(layout, r.gpa, r.size) {
@@ -57,6 +68,10 @@ func checkRuns(h header, table []byte, layout guestmem.Layout) error {
 			}
 			data += r.size // at most maxRuns × maxFrameData
 		}
+		data += uint64(r.packed)
+	}
+	if blocks.open() {
+		return fmt.Errorf("%w: a block of packed pages has no end", ErrProtocol)
 	}
 	if uint64(len(table))+data != uint64(h.Length) {
 		return fmt.Errorf("%w: %d bytes of pages announced, %d sent", ErrProtocol, data, h.Length-uint32(len(table)))
@@ -77,6 +92,8 @@ func within(layout guestmem.Layout, gpa, size uint64) bool {
 // roundTotals ends a round, so that the target can check that it has it all.
 type roundTotals struct {
 	Frames, DataPages, ZeroPages, HolePages uint64
+
+	Saved uint64 // bytes by which packing made the data smaller; each side counts them
 }
 
 const roundTotalsSize = 32
@@ -103,12 +120,13 @@ func parseRoundTotals(b []byte) (roundTotals, error) {
 // add counts a run of some bytes.
 func (t *roundTotals) add(kind uint16, size uint64) {
 	switch kind {
-	case wireData:
+	default: // packed, too
 		t.DataPages += size / guestmem.PageSize
 	case wireZero:
 		t.ZeroPages += size / guestmem.PageSize
 	case wireHole:
 		t.HolePages += size / guestmem.PageSize
+	case wireMissing:
 	}
 }
 
@@ -118,7 +136,11 @@ func (t *roundTotals) sum(u roundTotals) {
 	t.DataPages += u.DataPages
 	t.ZeroPages += u.ZeroPages
 	t.HolePages += u.HolePages
+	t.Saved += u.Saved
 }
 
 func (t roundTotals) pages() uint64 { return t.DataPages + t.ZeroPages + t.HolePages }
 func (t roundTotals) bytes() uint64 { return t.DataPages * guestmem.PageSize }
+
+// payload is what of the data was sent, in bytes.
+func (t roundTotals) payload() uint64 { return t.bytes() - t.Saved }

@@ -46,7 +46,7 @@ func (s *sender) sample() {
 	}
 	took := now.Sub(began)
 	written := float64(dirtied*guestmem.PageSize) / took.Seconds()
-	sent := float64(s.bulk.sent.Load()+s.channels.sent()) / max(took-round, time.Millisecond).Seconds()
+	sent := float64(s.bulk.sent.Load()+s.channels.sent()+s.packing.saved()) / max(took-round, time.Millisecond).Seconds()
 	final := time.Duration(float64(dirtied*guestmem.PageSize) / sent * float64(time.Second))
 	if written >= divergence*sent && final > limit {
 		s.diverging = true

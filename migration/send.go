@@ -34,6 +34,8 @@ type SendConfig struct {
 	// Channels is how many connections carry pages of the push side by side, from 1 to MaxChannels; 0: more than one from where that is seen to be faster.
 	// Where Dial is nil, or the target knows of no more, it is one.
 	Channels int
+	// Compress is how pages are made smaller; off if empty. What the target does not unpack is not used.
+	Compress Compression
 	// Throttle is how much the guest, if it is a [Throttler], may be slowed down when rounds do not converge, in percent of its
 	// time from 0, never, to 99.
 	Throttle int

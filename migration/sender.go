@@ -23,6 +23,8 @@ type sender struct {
 	ctl       *outlet  // the link's, or the file's
 	bulk      *outlet  // of Bulk, or the file's
 	pages     *pageWriter
+	packing   *packing      // nil: nothing is packed
+	line      line          // of Bulk; guarded by the mutex of packing
 	limit     *limiter      // of bulk while the guest runs; nil: none
 	channels  *channels     // beside bulk
 	urgent    net.Conn      // nil: the mode does not pull
@@ -48,13 +50,15 @@ type sender struct {
 	urgentPages            atomic.Uint64 // sent because they were waited for
 	pushedPages            atomic.Uint64 // sent by the server else
 	pulledData, pulledZero atomic.Uint64 // pages of either, by their kind
+	pulledSaved            atomic.Uint64 // bytes that packing them has saved
 
 	mu         sync.Mutex // guards all below
 	machine    source
 	queue      []sourceAction
 	wake       chan struct{} // holds one token when queue may have grown
 	wanted     map[string]bool
-	branches   bool // the target takes channels beside bulk
+	codecs     []string // that the target unpacks
+	branches   bool     // the target takes channels beside bulk
 	target     string
 	times      switchover
 	round      Round

@@ -65,6 +65,7 @@ func (s *sender) execute(ctx context.Context, a sourceAction) (sourceInput, erro
 		}
 		return sourceInput{}, err
 	case doOffer:
+		s.agree()
 		if err := s.channels.prepare(); err != nil {
 			return sourceInput{}, err
 		}
@@ -183,6 +184,18 @@ func (s *sender) reserve() error {
 		s.link.keepAlive()
 	}
 	return nil
+}
+
+// agree settles how pages are packed, once it is known what the target unpacks.
+func (s *sender) agree() {
+	if s.link == nil || s.Mode == Local {
+		return
+	}
+	s.mu.Lock()
+	names := s.codecs
+	s.mu.Unlock()
+	s.packing = newPacking(s.Compress, names, s.Move, s.Memory.Size(), s.linkRate)
+	s.pages.packer = s.packing.packer(false)
 }
 
 // offer sends the blobs that the target wants.
@@ -312,7 +325,7 @@ func (s *sender) push(event sourceEvent, final bool, src pageSource) (sourceInpu
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.round.Pages, s.round.Bytes = t.pages(), t.bytes()
+	s.round.Pages, s.round.Bytes = t.pages(), t.payload()
 	s.counted.DataPages += t.DataPages
 	s.counted.ZeroPages += t.ZeroPages
 	s.counted.HolePages += t.HolePages

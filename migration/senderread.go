@@ -42,6 +42,7 @@ func (s *sender) handle(h header, p []byte) error {
 		}
 		s.times.reserved = now
 		in.event, in.rehearsal, in.canPull = onReserved, time.Duration(m.Rehearsal), m.Pull && s.urgent != nil
+		s.codecs = m.Codecs
 		in.forwards = m.Version >= versionFrames && s.Network != nil
 		s.branches = m.Version >= versionChannels
 	case frameRefused, frameAbort:

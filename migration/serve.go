@@ -132,6 +132,7 @@ func (v *server) push() {
 
 func (v *server) pushAll() error {
 	out := newPieceWriter(v.s.bulk, v.s.Memory, v.s.lastRound())
+	out.packer = v.s.packing.packer(true)
 	shown := time.Now()
 	for {
 		piece := v.window.piece()
@@ -151,6 +152,7 @@ func (v *server) pushAll() error {
 		if gathered == 0 {
 			return nil
 		}
+		out.packer.finish(out)
 		flags, ok := v.window.take(headerSize+len(out.table)+int(out.size), v.s.owed.left.Load() == 0)
 		if !ok {
 			return nil
@@ -188,6 +190,7 @@ func (v *server) taken() {
 func (s *sender) tally(t *roundTotals) {
 	s.pulledData.Add(t.DataPages)
 	s.pulledZero.Add(t.ZeroPages)
+	s.pulledSaved.Add(t.Saved)
 	*t = roundTotals{}
 }
 

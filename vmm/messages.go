@@ -144,6 +144,7 @@ type Migrate struct {
 	Move          migration.MoveID
 	Epoch         uint64
 	Roles         []string // of the files, in order
+	Compress      string   // how pages are made smaller; empty: not at all
 	Channels      int      // 0: as many as are of use
 	Throttle      int      // percent at most; 0: never
 	Local         bool     // the target is a process of this host: hand over whatever Mode says

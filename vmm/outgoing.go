@@ -26,6 +26,12 @@ func (p *process) migrate(r *ipc.Request) (ipc.Reply, error) {
 	if err != nil {
 		return ipc.Reply{}, err
 	}
+	compress := migration.CompressOff
+	if q.Compress != "" {
+		if compress, err = migration.ParseCompression(q.Compress); err != nil {
+			return ipc.Reply{}, err
+		}
+	}
 	v, err := m.beginMove()
 	if err != nil {
 		return ipc.Reply{}, err
@@ -65,7 +71,7 @@ func (p *process) migrate(r *ipc.Request) (ipc.Reply, error) {
 		Network: v.forward(p.leaveNetwork),
 		Control: control, Bulk: bulk, Move: q.Move, Epoch: q.Epoch,
 		Guest: v, Memory: m.instance.memory, Description: d, Blobs: m.images.readers(),
-		Mode: mode, DowntimeLimit: q.DowntimeLimit, Bandwidth: q.Bandwidth, Channels: q.Channels, Throttle: q.Throttle, Timeout: q.Timeout,
+		Mode: mode, DowntimeLimit: q.DowntimeLimit, Bandwidth: q.Bandwidth, Channels: q.Channels, Compress: compress, Throttle: q.Throttle, Timeout: q.Timeout,
 		Cancel: v.cancel, Continue: v.resume, Progress: v.follow(p.progress), Accepted: began,
 		Dial: func(ctx context.Context) (net.Conn, error) { return p.reach(ctx) },
 		Ask: func(ctx context.Context) (migration.Answer, error) {

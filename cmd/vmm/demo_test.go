@@ -44,7 +44,7 @@ func TestDemo(t *testing.T) {
 	}
 	got := h.objects()[0]
 	fields := []string{
-		"corrupt_pages", "downtime", "downtime_ms", "faults", "forecast", "longest_silence_ms", "memory_bytes", "mode", "mode_requested", "moves", "network", "observed_downtime_ms",
+		"compress", "corrupt_pages", "downtime", "downtime_ms", "faults", "forecast", "longest_silence_ms", "memory_bytes", "mode", "mode_requested", "moves", "network", "observed_downtime_ms",
 		"outcome", "packets_duplicated", "packets_lost", "packets_sent", "page_bytes", "pages", "phases", "pulled_pages", "reason", "rejoins", "resident_bytes", "rounds", "sent_bytes", "target_name", "throttle",
 		"total_ms", "urgent_pages", "verified_pages",
 	}

@@ -14,6 +14,7 @@ import (
 
 func (a *app) migrateCommand() *cobra.Command {
 	mode := choice{word: api.ModeAuto, among: api.Modes}
+	compress := choice{word: api.CompressAuto, among: api.Compressions}
 	limit := duration{d: 50 * time.Millisecond, min: time.Microsecond}
 	var timeout duration
 	var bandwidth bandwidth
@@ -56,6 +57,7 @@ Exit code: 0 completed; 1 failed or cancelled, the guest runs here; 2 usage; 3 i
 	f.Var(&bandwidth, "bandwidth", "send memory no faster while the guest runs, in bits/s with k, M or G (default no limit)")
 	f.Var(&channels, "channels", "connections that carry memory side by side, 1 to 16; auto adds one while that makes it faster")
 	f.Var(&throttle, "throttle", "slow a guest that writes faster than the link takes, by up to so much of its time (auto, precopy)")
+	f.Var(&compress, "compress", "make pages smaller: auto does where that is faster, and chooses for each page")
 	f.BoolVar(&insecure, "insecure", false, "send to an address that is not this host's own, without encryption")
 	f.BoolVar(&wait, "pause-before-switchover", false, "when the guest could be switched over, pause it and wait for --continue")
 	f.StringVar(&report, "report", "", "write the result, as --json prints it, to `FILE` too")
@@ -84,7 +86,7 @@ Exit code: 0 completed; 1 failed or cancelled, the guest runs here; 2 usage; 3 i
 		return a.move(cmd.Context(), args[0], api.MigrateRequest{
 			Target: address.String(), Mode: mode.word, DowntimeLimitMS: api.Milliseconds(limit.d),
 			TimeoutMS: api.Milliseconds(timeout.d), Insecure: insecure,
-			BandwidthBitsPerS: uint64(bandwidth), Channels: int(channels), ThrottlePercent: int(throttle), PauseBeforeSwitchover: wait,
+			BandwidthBitsPerS: uint64(bandwidth), Channels: int(channels), Compress: compress.word, ThrottlePercent: int(throttle), PauseBeforeSwitchover: wait,
 		}, report)
 	})
 	return cmd
@@ -201,6 +203,11 @@ func costText(r api.Result) string {
 	d := r.Downtime
 	var b strings.Builder
 	fmt.Fprintf(&b, "  sent      %s in %s, %s of it pages\n", bytesText(r.SentBytes), plural(len(r.Rounds), "round"), bytesText(r.PageBytes))
+	for _, c := range r.Compress.Codecs {
+		if c.OutBytes < c.InBytes {
+			fmt.Fprintf(&b, "  %-9s %s of pages became %s\n", c.Codec, bytesText(c.InBytes), bytesText(c.OutBytes))
+		}
+	}
 	fmt.Fprintf(&b, "  downtime  %s: pause %.1f, pages %.1f, state %.1f, commit %.1f, resume %.1f",
 		millisText(r.DowntimeMS), d.PauseMS, d.PagesMS, d.StateMS, d.CommitMS, d.ResumeMS)
 	if t := r.Throttle; t.MaxPercent > 0 {

@@ -118,6 +118,8 @@ var wrong = []string{
 	"dirty-rate ../alpha",
 	"dirty-rate alpha --duration 1",
 	"dirty-rate alpha --duration 0s",
+	"migrate alpha tcp:127.0.0.1:1 --compress gzip",
+	"migrate alpha --cancel --compress s2",
 	"migrate alpha tcp:127.0.0.1:1 --throttle 100",
 	"migrate alpha tcp:127.0.0.1:1 --throttle -1",
 	"migrate alpha tcp:127.0.0.1:1 --throttle 50 --mode hybrid",
@@ -158,7 +160,7 @@ var wrong = []string{
 
 // unbuilt are the contract's flags that later issues build.
 var unbuilt = []string{
-	"tls", "allow-tsc-mismatch", "compress",
+	"tls", "allow-tsc-mismatch",
 }
 
 func TestUsageErrors(t *testing.T) {
@@ -222,7 +224,7 @@ func TestFlags(t *testing.T) {
 		"run":        {"name", "memory", "hugepages", "cpus", "cpu", "kernel", "initrd", "cmdline", "clock", "dirty-tracking", "disk", "net", "balloon", "rng", "virtio-console", "vsock", "console", "fence-hook", "shared-records", "detach", "json"},
 		"receive":    {"listen", "name", "insecure", "dirty-tracking", "disk", "net", "console", "fence-hook", "shared-records", "detach", "json"},
 		"restore":    {"dirty-tracking", "disk", "net", "name", "console", "fence-hook", "shared-records", "detach", "json"},
-		"migrate":    {"mode", "downtime-limit", "timeout", "bandwidth", "channels", "throttle", "insecure", "pause-before-switchover", "report", "cancel", "continue", "pull", "resolve", "json"},
+		"migrate":    {"mode", "downtime-limit", "timeout", "bandwidth", "channels", "throttle", "compress", "insecure", "pause-before-switchover", "report", "cancel", "continue", "pull", "resolve", "json"},
 		"snapshot":   {"json"},
 		"demo":       {"memory", "rate", "moves", "mode", "json"},
 		"ps":         {"json"},

@@ -36,6 +36,7 @@ type results struct {
 	Faults     []faults     `json:"faults,omitempty"`
 	Auto       []choice     `json:"auto,omitempty"`
 	Gap        []gaps       `json:"gap,omitempty"`
+	Compress   []compressed `json:"compress,omitempty"`
 	Cut        *cuts        `json:"cut,omitempty"`
 	Memory     []overhead   `json:"memory,omitempty"`
 	Network    []comparison `json:"net,omitempty"`
@@ -55,6 +56,7 @@ var benchmarks = []struct {
 	{"faults", bench.faults},
 	{"auto", bench.auto},
 	{"gap", bench.gap},
+	{"compress", bench.compress},
 	{"cut", bench.cuts},
 	{"memory", bench.memory},
 	{"net", bench.network},
@@ -70,7 +72,7 @@ func main() {
 	}
 	flag.StringVar(&b.vmm, "vmm", "bin/vmm", "the command to measure, a `file`")
 	flag.IntVar(&b.samples, "samples", 5, "how often each thing is measured")
-	flag.StringVar(&b.loads, "loads", "", "of the network and the disk, measure loads whose name contains this `text`")
+	flag.StringVar(&b.loads, "loads", "", "of the network, the disk and compress, measure loads whose name contains this `text`")
 	sample := flag.Bool("quick", false, "a sample of all that concerns bulk moves, as ratios, in under a minute")
 	only := flag.String("only", strings.Join(names, ","), "what to measure, a `list` of these with commas")
 	flag.Parse()

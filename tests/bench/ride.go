@@ -28,6 +28,7 @@ type rode struct {
 	downtime      float64 // reported
 	total         float64
 	faults        float64 // Ferry's median from request to wake, us
+	sent          float64 // bytes written to the network, MiB
 	before, after lab.Stat
 }
 
@@ -67,6 +68,7 @@ func (b bench) ferryRide(ctx context.Context, r ride, args ...string) (got rode,
 	}
 	got.completed, got.mode = m.Outcome == "completed", m.Mode
 	got.gap, got.downtime, got.total, got.faults = milliseconds(m.Gap()), m.DowntimeMS, m.TotalMS, m.Faults.P50US
+	got.sent = float64(m.SentBytes) / (1 << 20)
 	if got.after, err = nextStat(ctx, t.Observer); err != nil {
 		return got, err
 	}
@@ -103,6 +105,7 @@ func (b bench) qemuRide(ctx context.Context, r ride, o qemu.MigrateOptions) (got
 	}
 	got.completed = true
 	got.gap, got.downtime, got.total = milliseconds(p.observer.ReportSince(start).Longest.Downtime), float64(moved.DowntimeMS), float64(moved.TotalMS)
+	got.sent = float64(moved.RAM.Transferred) / (1 << 20)
 	got.after, err = nextStat(ctx, p.observer)
 	return got, err
 }
@@ -118,6 +121,7 @@ func (r rode) gapMS() float64      { return r.gap }
 func (r rode) totalMS() float64    { return r.total }
 func (r rode) downtimeMS() float64 { return r.downtime }
 func (r rode) faultsUS() float64   { return r.faults }
+func (r rode) sentMiB() float64    { return r.sent }
 
 // verdict says whether a goal is met.
 func verdict(met bool) string {

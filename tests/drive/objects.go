@@ -92,6 +92,16 @@ type Move struct {
 		MaxPercent int     `json:"max_percent"`
 		MS         float64 `json:"ms"`
 	} `json:"throttle"`
+	Compress struct {
+		Requested string `json:"requested"`
+		Reason    string `json:"reason"`
+		Codecs    []struct {
+			Codec    string `json:"codec"`
+			Pages    uint64 `json:"pages"`
+			InBytes  uint64 `json:"in_bytes"`
+			OutBytes uint64 `json:"out_bytes"`
+		} `json:"codecs"`
+	} `json:"compress"`
 	Network struct {
 		FramesForwarded uint64 `json:"frames_forwarded"`
 		FramesDropped   uint64 `json:"frames_dropped"`

@@ -14,6 +14,7 @@ type MigrateOptions struct {
 	DowntimeLimit int    // ms; 0 leaves QEMU's, 300
 	MaxBandwidth  uint64 // bytes/s; 0 leaves QEMU's, 128 MiB/s
 	Channels      int    // of multifd; 0: without it
+	Compression   string // of multifd: none, zlib or zstd; empty: none
 	Postcopy      bool   // with preempt, and from the first page on
 }
 
@@ -38,6 +39,9 @@ func (o MigrateOptions) parameters() map[string]any {
 	}
 	if o.Channels != 0 {
 		p["multifd-channels"] = o.Channels
+	}
+	if o.Compression != "" {
+		p["multifd-compression"] = o.Compression
 	}
 	return p
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"os"
+	"slices"
 	"sync"
 
 	"github.com/ferryvmm/ferry/internal/ipc"
@@ -27,6 +28,10 @@ func (v *server) migrate(w http.ResponseWriter, r *http.Request) {
 	}
 	if p := q.ThrottlePercent; p < 0 || p > vcpu.MaxThrottle {
 		api.WriteError(w, api.Errorf(api.CodeBadRequest, "see docs/cli.md for the API", "a throttle of %d percent is not between 0 and %d", p, vcpu.MaxThrottle))
+		return
+	}
+	if q.Compress != "" && !slices.Contains(api.Compressions, q.Compress) {
+		api.WriteError(w, api.Errorf(api.CodeBadRequest, "see docs/cli.md for the API", "unknown compression %q", q.Compress))
 		return
 	}
 	if n := q.Channels; n < 0 || n > migration.MaxChannels {
@@ -66,7 +71,7 @@ func (v *server) migrate(w http.ResponseWriter, r *http.Request) {
 	m := vmm.Migrate{
 		Move: d.query.Move, Target: q.Target, Mode: q.Mode, Epoch: d.query.Epoch,
 		DowntimeLimit: api.Duration(q.DowntimeLimitMS), Timeout: api.Duration(q.TimeoutMS),
-		Bandwidth: q.BandwidthBitsPerS, Wait: q.PauseBeforeSwitchover, Throttle: q.ThrottlePercent, Channels: q.Channels, Local: addr.Local(), Roles: files.roles,
+		Bandwidth: q.BandwidthBitsPerS, Wait: q.PauseBeforeSwitchover, Throttle: q.ThrottlePercent, Channels: q.Channels, Compress: q.Compress, Local: addr.Local(), Roles: files.roles,
 	}
 	stream := api.NewStream(w)
 	result, err := v.s.transfer(stream, func(ctx context.Context, out *vmm.Outcome) error {

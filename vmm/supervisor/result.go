@@ -31,6 +31,10 @@ func toResult(o vmm.Outcome) api.Result {
 	out.Faults = api.Faults{Count: r.Faults.Count, P50US: r.Faults.P50US, P99US: r.Faults.P99US, MaxUS: r.Faults.MaxUS, BlockedMS: r.Faults.BlockedMS, AskUS: r.Faults.AskUS, WireUS: r.Faults.WireUS, PlaceUS: r.Faults.PlaceUS}
 	out.Phases, out.Pages, out.Forecast = api.Phases(r.Phases), api.Pages(r.Pages), api.Forecast(r.Forecast)
 	out.Network = api.Forwarded(r.Network)
+	out.Compress = api.Compressed{Requested: string(r.Compress.Requested), Reason: r.Compress.Reason, Codecs: make([]api.CodecCount, len(r.Compress.Codecs))}
+	for i, c := range r.Compress.Codecs {
+		out.Compress.Codecs[i] = api.CodecCount(c)
+	}
 	out.Path, out.PathReason = string(r.Path), r.PathReason
 	for _, c := range r.Channels {
 		out.Channels = append(out.Channels, api.Channel(c))

@@ -16,6 +16,18 @@ const (
 // Modes are those that can be asked for.
 var Modes = []string{ModeAuto, ModePrecopy, ModePostcopy, ModeHybrid, ModeStopcopy, ModeRemote}
 
+// The ways to make pages smaller before they are sent.
+const (
+	CompressAuto  = "auto"
+	CompressOff   = "off"
+	CompressS2    = "s2"
+	CompressZstd  = "zstd"
+	CompressDelta = "delta"
+)
+
+// Compressions are those that can be asked for.
+var Compressions = []string{CompressAuto, CompressOff, CompressS2, CompressZstd, CompressDelta}
+
 // MigrateRequest asks a machine to move its guest. The move goes on when the requester goes away: only a cancel, its
 // timeout, or a failure ends it.
 type MigrateRequest struct {
@@ -27,6 +39,8 @@ type MigrateRequest struct {
 	BandwidthBitsPerS uint64 `json:"bandwidth_bits_per_s,omitempty"`
 	// Channels is how many connections carry memory side by side, 1 to 16. 0: as many as are seen to be of use.
 	Channels int `json:"channels,omitempty"`
+	// Compress is one of Compressions; empty: off.
+	Compress string `json:"compress,omitempty"`
 	// ThrottlePercent is how much of its time the guest may stand still, so that it writes no faster than the link takes, 0 to 99. 0: never.
 	ThrottlePercent int  `json:"throttle_percent,omitempty"`
 	Insecure        bool `json:"insecure"` // needed when the target is not a loopback address
@@ -94,6 +108,23 @@ type Result struct {
 	// Path is how memory left while the guest ran: zero-copy or copy, and then PathReason may say why.
 	Path       string `json:"path,omitempty"`
 	PathReason string `json:"path_reason,omitempty"`
+
+	Compress Compressed `json:"compress"`
+}
+
+// Compressed says how pages were made smaller.
+type Compressed struct {
+	Requested string       `json:"requested"` // one of Compressions; empty of a snapshot
+	Reason    string       `json:"reason"`    // why what was done was done, for people
+	Codecs    []CodecCount `json:"codecs"`    // those that made pages smaller, and raw for the others
+}
+
+// CodecCount is what one codec made of pages.
+type CodecCount struct {
+	Codec    string `json:"codec"` // words, delta, copy, s2, zstd; raw: as they were
+	Pages    uint64 `json:"pages"`
+	InBytes  uint64 `json:"in_bytes"`
+	OutBytes uint64 `json:"out_bytes"`
 }
 
 // Channel is what one connection carried.
