@@ -28,7 +28,7 @@ help:
 	@echo 'make soak [MOVES=N] [GUEST=linux|net|netlinux] [MODES=auto,postcopy]  move one busy guest back and forth in every mode, everything verified; net, netlinux: and no packet lost'
 	@echo 'make matrix          every fault at every message of a move, in every mode; MATRIX="-mode hybrid -sample 50 -v"'
 	@echo 'make bench           boot, downtime, faults, the choice of a mode, memory, network, moves under a client and disk, beside QEMU and gokvm; BENCH="-samples 1 -only net,disk"'
-	@echo 'make bench-quick     a sample of it for bulk moves in under a minute: ratios, Ferry over the other, as one JSON object (docs/cli.md)'
+	@echo 'make bench-quick     a sample of it for bulk moves in under a minute: ratios, Ferry over the other, as one JSON object (docs/benchmarks.md)'
 	@echo 'make guest           build the Linux guest, both variants, into a cache; last two lines: vmlinux, initramfs'
 	@echo 'make fuzz [TIME=1h]  fuzz every decoder, TIME in all'
 	@echo 'make lint            gofmt, vet, staticcheck, generated files'

@@ -3,6 +3,7 @@ package migration
 import (
 	"fmt"
 	"net"
+	"runtime"
 	"sync"
 	"time"
 
@@ -140,13 +141,18 @@ func (c *channels) prepare() error {
 	c.s.mu.Lock()
 	takes := c.s.branches
 	c.s.mu.Unlock()
+	c.mu.Lock()
 	c.zero = c.zeroCopy(c.s.Bulk)
+	c.mu.Unlock()
 	if !takes || c.s.Dial == nil || c.s.Mode == Local || c.s.Mode == Postcopy || c.s.Mode == Remote {
 		return nil
 	}
 	if c.s.Channels == 0 {
+		c.mu.Lock()
+		defer c.mu.Unlock()
 		if c.s.limit == nil {
-			c.knee = new(knee)
+			// More than there are processors only fight over them.
+			c.knee = &knee{most: min(max(runtime.NumCPU(), 2), MaxChannels)}
 		}
 		return nil
 	}

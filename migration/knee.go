@@ -8,7 +8,7 @@ const (
 	// kneeWatch is over what time it is then measured.
 	kneeWatch = 160 * time.Millisecond
 	// kneeGain is how much more must leave over one more channel for it to be kept.
-	kneeGain = 1.1
+	kneeGain = 1.2
 )
 
 // kneeVerdict is what is to become of the number of channels.
@@ -23,6 +23,7 @@ const (
 // knee finds the number of channels from which on another one brings nothing: it has one added at a time, and once that brings too little it is
 // taken away, and the number stays. It is a pure value: no clock, no I/O.
 type knee struct {
+	most    int // channels that are tried at the most
 	settled bool
 	tried   bool      // a channel was added and not judged yet
 	rate    float64   // what left before that, in bytes a second
@@ -53,7 +54,7 @@ func (k *knee) see(now time.Time, bytes uint64, channels int) kneeVerdict {
 	case k.tried && rate < kneeGain*k.rate:
 		k.settled = true
 		return kneeShrink
-	case channels == MaxChannels:
+	case channels >= k.most:
 		k.settled = true
 		return kneeStay
 	}

@@ -10,16 +10,18 @@ func TestKnee(t *testing.T) {
 	for _, tc := range []struct {
 		name string
 		rate func(channels int) float64 // bytes a second
+		most int
 		want int
 	}{
-		{"one fills it", func(int) float64 { return 125e6 }, 1},
-		{"slower over two", func(n int) float64 { return 1e9 / float64(n) }, 1},
-		{"four lanes", func(n int) float64 { return 1e9 * float64(min(n, 4)) }, 4},
-		{"ever more", func(n int) float64 { return 1e9 * float64(n) * float64(n) }, MaxChannels},
-		{"a little more", func(n int) float64 { return 1e9 + 5e7*float64(n) }, 1},
+		{"one fills it", func(int) float64 { return 125e6 }, 16, 1},
+		{"slower over two", func(n int) float64 { return 1e9 / float64(n) }, 16, 1},
+		{"four lanes", func(n int) float64 { return 1e9 * float64(min(n, 4)) }, 16, 4},
+		{"four lanes, two processors", func(n int) float64 { return 1e9 * float64(min(n, 4)) }, 2, 2},
+		{"ever more", func(n int) float64 { return 1e9 * float64(uint(1)<<n) }, 16, MaxChannels},
+		{"a little more", func(n int) float64 { return 1e9 + 5e7*float64(n) }, 16, 1},
 	} {
 		now, bytes, channels := time.Unix(0, 0), 0.0, 1
-		k := new(knee)
+		k := &knee{most: tc.most}
 		k.restart(now)
 		for range 20_000 {
 			now = now.Add(time.Millisecond)

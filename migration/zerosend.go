@@ -226,7 +226,7 @@ func (z *zeroCopy) land(flight uint16, copied bool) {
 
 // settleAll waits until nothing is read any more.
 func (z *zeroCopy) settleAll() {
-	for z.ring != nil && len(z.free) < zeroFlying && !z.over.Load() {
+	for z.table != nil && len(z.free) < zeroFlying && !z.over.Load() {
 		if z.enter() != nil {
 			return
 		}

@@ -16,6 +16,9 @@ import (
 	"github.com/ferryvmm/ferry/tests/drive"
 )
 
+// oneChannel is how many carry memory: where auto would add one depends on how busy the host is, and so would the frames there are.
+const oneChannel = "1"
+
 // guestName is the guest's name on both hosts.
 const guestName = "alpha"
 
@@ -112,7 +115,7 @@ func (t *trial) close() error {
 func (t *trial) start(ctx context.Context) {
 	go func() {
 		defer close(t.ended)
-		t.move, t.err = t.sites[source].Migrate(ctx, guestName, t.relay.Address(), append([]string{"--mode", cmp.Or(t.mode.how, t.mode.name)}, t.mode.args...)...)
+		t.move, t.err = t.sites[source].Migrate(ctx, guestName, t.relay.Address(), append([]string{"--mode", cmp.Or(t.mode.how, t.mode.name), "--channels", oneChannel}, t.mode.args...)...)
 		close(t.moved)
 		if t.err == nil && t.mode.stays && t.move.Code != 1 {
 			t.err = t.fetch(ctx)
