@@ -73,12 +73,19 @@ func stat(dir string) (state string, parent int, ok bool) {
 	return fields[0], parent, err == nil
 }
 
+// machineName is how a machine process calls itself. A child of a supervisor that does not is none yet, or only a trial of
+// what the kernel can do, of Go's.
+const machineName = "vmm-machine"
+
 // Machines lists the machine processes that p started.
 func (p *Process) Machines() ([]int, error) {
 	dirs, err := filepath.Glob("/proc/[0-9]*")
 	var pids []int
 	for _, dir := range dirs {
 		if state, parent, ok := stat(dir); ok && parent == p.PID() && state != "Z" && state != "X" {
+			if name, err := os.ReadFile(filepath.Join(dir, "cmdline")); err != nil || !bytes.HasPrefix(name, []byte(machineName)) {
+				continue
+			}
 			pid, _ := strconv.Atoi(filepath.Base(dir))
 			pids = append(pids, pid)
 		}
