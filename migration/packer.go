@@ -30,7 +30,8 @@ type packer struct {
 	lanes  []lane      // blocks that are compressed at once
 	at     int         // the lane that is filled
 	one    [1]run
-	counts [pack.Codecs]CodecCount // of the frame
+	bytes  uint64                  // of pages in the frame
+	counts [pack.Codecs]CodecCount // of these
 }
 
 // packWays is what is done to pages.
@@ -58,7 +59,8 @@ func (k *packer) begin(round uint32, final bool) {
 
 // choose decides how the next frame is packed.
 func (k *packer) choose() {
-	k.using = k.all.ways()
+	k.using = k.all.ways(k.bytes)
+	k.bytes = 0
 	if k.pull {
 		k.using.deltas, k.using.copies = false, false
 	}
@@ -102,6 +104,7 @@ func (k *packer) forget(gpa, size uint64) {
 //
 // Precondition: active; fewer than packedBytes are in the frame.
 func (k *packer) page(g gatherer, gpa uint64, live []byte) {
+	k.bytes += guestmem.PageSize
 	dense := k.using.sample && pack.Dense(live)
 	compress := k.using.block != pack.Raw && !dense
 	if !k.using.deltas && !k.using.copies && !compress {

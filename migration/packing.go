@@ -33,6 +33,7 @@ type packing struct {
 	mu      sync.Mutex // guards all below
 	final   bool
 	chooser pack.Chooser
+	pace    pack.Pace
 	looked  time.Time
 	pushed  float64 // how fast the link was while the guest ran, in bytes a second; 0: unknown
 	probes  int     // small frames so far
@@ -76,13 +77,14 @@ func (a *packing) packer(pull bool) *packer {
 func (a *packing) round(final bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.pace.Begin()
 	if a.final != final {
 		a.final, a.looked = final, time.Time{}
 	}
 }
 
-// ways says what is to be done to the pages of the next frame.
-func (a *packing) ways() packWays {
+// ways says what is to be done to the pages of the next frame. Those of the last had so many bytes.
+func (a *packing) ways(bytes uint64) packWays {
 	if a.how != CompressAuto {
 		w := packWays{deltas: a.knows[pack.Delta]}
 		if a.knows[pack.S2] {
@@ -95,7 +97,8 @@ func (a *packing) ways() packWays {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if now := time.Now(); now.Sub(a.looked) >= lookEvery {
+	now := time.Now()
+	if now.Sub(a.looked) >= lookEvery {
 		a.looked = now
 		a.chooser.Link(a.rate(a.final))
 		if rate := a.chooser.Rate(); !a.final || a.pushed == 0 {
@@ -106,7 +109,7 @@ func (a *packing) ways() packWays {
 		a.probes++
 		return packWays{probe: true}
 	}
-	if !pack.Slow(a.chooser.Rate()) {
+	if rate := a.chooser.Rate(); !pack.Slow(rate) || !a.pace.Pays(now, bytes, rate) {
 		return packWays{}
 	}
 	w := packWays{words: a.knows[pack.Words], deltas: a.knows[pack.Delta], copies: a.knows[pack.Copy], sample: true}

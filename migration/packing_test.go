@@ -9,13 +9,16 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/ferryvmm/ferry/guestmem"
 	"github.com/ferryvmm/ferry/migration/pack"
 )
 
-// slowly is a link for which packing is worth it.
-func slowly(bool) float64 { return 100e6 }
+// slowly is a link for which packing is worth it, however busy the processors are.
+func slowly(bool) float64 { return 1e6 }
 
 // ram is memory without holes: a pageSink, and what deltas are based on.
 type ram []byte
@@ -353,7 +356,7 @@ func TestPackingAgrees(t *testing.T) {
 					got = append(got, pack.Codec(c).String())
 				}
 			}
-			if w := a.ways(); !a.knows[w.block] && w.block != pack.Raw || w.words && !a.knows[pack.Words] {
+			if w := a.ways(0); !a.knows[w.block] && w.block != pack.Raw || w.words && !a.knows[pack.Words] {
 				t.Errorf("%s with %v: got %+v", tc.how, tc.names, w)
 			}
 		}
@@ -431,36 +434,56 @@ func FuzzUnpack(f *testing.F) {
 	})
 }
 
-// BenchmarkPack sends and places pages of several contents; an operation is a page there and back.
+// BenchmarkPack sends and places pages; an operation is a page there and back. It says how much of the processors that takes, too.
 func BenchmarkPack(b *testing.B) {
-	const pages = 2048
 	for _, how := range compressions {
-		b.Run(string(how), func(b *testing.B) {
-			r := rand.New(rand.NewPCG(3, 3))
-			from, to, all := make(ram, pages*guestmem.PageSize), make(ram, pages*guestmem.PageSize), make(map[int]bool)
-			for n := range pages {
-				all[n] = true
-				content(from.page(n), 1+n%3, r)
-			}
-			x := newPacked(how, to, 64<<20)
-			defer x.r.unpack.close()
-			src, runs, round := *dirty(from, all), script(nil), uint32(0)
-			b.SetBytes(guestmem.PageSize)
-			b.ReportAllocs()
-			b.ResetTimer()
-			for n := 0; n < b.N; n += pages {
-				runs = src
-				if _, err := x.w.round(round, false, &runs); err != nil {
-					b.Fatal(err)
-				}
-				if _, err := readRound(x.r); err != nil {
-					b.Fatal(err)
-				}
-				round++
-				for n := range pages {
-					from.page(n)[8]++
-				}
-			}
-		})
+		for kind, name := range []string{"mixed", "words", "text", "random"} {
+			b.Run(string(how)+"/"+name, func(b *testing.B) { benchPack(b, how, kind) })
+		}
 	}
+}
+
+func benchPack(b *testing.B, how Compression, kind int) {
+	const pages = 2048
+	r := rand.New(rand.NewPCG(3, 3))
+	from, to, all := make(ram, pages*guestmem.PageSize), make(ram, pages*guestmem.PageSize), make(map[int]bool)
+	for n := range pages {
+		all[n] = true
+		if k := kind; k > 0 {
+			content(from.page(n), k, r)
+		} else {
+			content(from.page(n), 1+n%3, r)
+		}
+	}
+	x := newPacked(how, to, 0) // next to no history: the first round again and again
+	defer x.r.unpack.close()
+	src, runs, round := *dirty(from, all), script(nil), uint32(0)
+	move := func() {
+		runs = src
+		if _, err := x.w.round(round, false, &runs); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := readRound(x.r); err != nil {
+			b.Fatal(err)
+		}
+		round++
+	}
+	move() // allocates
+	b.SetBytes(guestmem.PageSize)
+	b.ReportAllocs()
+	b.ResetTimer()
+	before := processorTime()
+	for n := 0; n < b.N; n += pages {
+		move()
+	}
+	b.ReportMetric(float64(processorTime()-before)/float64((b.N+pages-1)/pages*pages), "cpu-ns/op")
+}
+
+// processorTime is what this process has used.
+func processorTime() time.Duration {
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		panic(err) // nothing can be wrong with it
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

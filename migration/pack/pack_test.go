@@ -189,6 +189,41 @@ func TestHistory(t *testing.T) {
 	}
 }
 
+func TestPace(t *testing.T) {
+	const link = 100e6
+	var p Pace
+	now := time.Unix(100, 0)
+	// run sends pieces of 1 MB, one each so many ms, and says for how many of the next 100 packing pays.
+	run := func(each time.Duration) (pays int) {
+		for range 100 {
+			now = now.Add(each)
+			if p.Pays(now, 1e6, link) {
+				pays++
+			}
+		}
+		return pays
+	}
+	if got := run(5 * time.Millisecond); got != 100 {
+		t.Errorf("twice the link: it pays for %d of 100; want all", got)
+	}
+	if got := run(10 * time.Millisecond); got > 30 || got < 5 {
+		t.Errorf("as the link: it pays for %d of 100; want it tried now and then", got)
+	}
+	before := p.rest
+	if got := run(20 * time.Millisecond); got > 10 || p.rest <= before && p.rest < restMost {
+		t.Errorf("half the link: it pays for %d of 100, rests of %v after %v; want ever longer ones", got, p.rest, before)
+	}
+	now = now.Add(restMost)
+	if got := run(5 * time.Millisecond); got != 100 || p.rest != 0 {
+		t.Errorf("again twice the link: it pays for %d of 100, rest %v; want all, none", got, p.rest)
+	}
+	now = now.Add(time.Minute)
+	p.Begin()
+	if !p.Pays(now, 0, link) {
+		t.Error("after nothing was sent: got that it does not pay")
+	}
+}
+
 func TestCopies(t *testing.T) {
 	p, other := NewPrinter([]byte("move")), NewPrinter([]byte("another move"))
 	a, b := randomPage(1), randomPage(2)

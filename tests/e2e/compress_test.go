@@ -25,11 +25,14 @@ func TestCompress(t *testing.T) {
 				if m.Compress.Requested != how {
 					t.Errorf("got %+v; want %s", m.Compress, how)
 				}
-				packs := how != "off" && how != "delta"
-				if data == "mixed" {
-					packs = how == "auto" || how == "zstd"
+				saved := uint64(0)
+				for _, c := range m.Compress.Codecs {
+					saved += c.InBytes - c.OutBytes
 				}
-				if packs && m.PageBytes > m.ResidentBytes*9/10 {
+				if how == "auto" && saved == 0 { // a busy host packs less than others
+					t.Errorf("%s %s of %s: got %+v; want some packed", mode, how, data, m.Compress)
+				}
+				if packs := how == "s2" || how == "zstd"; packs && m.PageBytes > m.ResidentBytes*9/10 {
 					t.Errorf("%s %s of %s: got %d bytes of pages of %d; want fewer", mode, how, data, m.PageBytes, m.ResidentBytes)
 				}
 			}
