@@ -14,12 +14,12 @@ import (
 
 func (a *app) migrateCommand() *cobra.Command {
 	mode := choice{word: api.ModeAuto, among: api.Modes}
-	compress := choice{word: api.CompressAuto, among: api.Compressions}
+	compress := choice{word: api.CompressOff, among: api.Compressions}
 	limit := duration{d: 50 * time.Millisecond, min: time.Microsecond}
 	var timeout duration
 	var bandwidth bandwidth
 	var throttle throttle
-	var channels channels
+	channels := channels(1)
 	var insecure, wait bool
 	var report string
 	var orders orders
