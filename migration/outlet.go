@@ -112,6 +112,11 @@ func (o *outlet) write(data [][]byte, tail []byte) error {
 		o.bufs = append(o.bufs, tail)
 	}
 	o.vec = o.bufs
+	var all uint64
+	for _, b := range o.bufs {
+		all += uint64(len(b))
+	}
+	o.sent.Add(all) // before: with the last of them the move may be over
 	var n int64
 	var err error
 	if w, ok := o.w.(buffersWriter); ok {
@@ -119,7 +124,7 @@ func (o *outlet) write(data [][]byte, tail []byte) error {
 	} else {
 		n, err = o.vec.WriteTo(o.w)
 	}
-	o.sent.Add(uint64(n))
+	o.sent.Add(uint64(n) - all) // what was not written
 	return err
 }
 
