@@ -2,6 +2,7 @@ package migration
 
 import (
 	"fmt"
+	"net"
 
 	"github.com/ferryvmm/ferry/guestmem"
 )
@@ -59,15 +60,16 @@ func (b *bulkReader) read(ended func(Round)) error {
 	return nil
 }
 
-// readBulk reads the bulk connection up to the end of the last round.
-func (r *receiver) readBulk() {
+// readBulk reads the bulk connection, which is one of a link, up to the end of the last round, and then what is pulled: by
+// then another link may have taken its place.
+func (r *receiver) readBulk(l *link, conn net.Conn) {
 	defer r.wg.Done()
 	if err := r.bulk.read(r.roundEnded); err != nil {
 		r.fail(bulkError(err))
 		return
 	}
 	if len(r.bulk.pages.missing) > 0 {
-		r.pull.take(r.link, r.Bulk, r.bulk.in)
+		r.pull.take(l, conn, r.bulk.in)
 	}
 }
 

@@ -177,7 +177,7 @@ func (r *receiver) sayReserved() (targetInput, bool) {
 		r.bulk.pages.unpack = newUnpacker(r.built.Memory(), r.desc.Layout, r.Hello.Move)
 	}
 	r.wg.Add(1)
-	go r.readBulk() // owns bulk, and blobs with it, from here on
+	go r.readBulk(r.link, r.Bulk) // owns bulk, and blobs with it, from here on
 	return r.say(header{Type: frameReserved}, m)
 }
 

@@ -31,7 +31,7 @@ func TestNoAllocation(t *testing.T) {
 			runtime.ReadMemStats(&before)
 			work(60)
 			runtime.ReadMemStats(&after)
-			if got := after.Mallocs - before.Mallocs; got > 60*16/20 {
+			if got := after.Mallocs - before.Mallocs; got > 60*16/10 { // the runtime has some of its own
 				t.Errorf("%s: got %d allocations for %d requests; want next to none", name, got, 60*16)
 			}
 		}
