@@ -130,7 +130,7 @@ func TestTargetOfAnotherVersion(t *testing.T) {
 		t.Fatal(err)
 	}
 	failedAtSource(t, m, "failed")
-	if m.Error == nil || m.Error.Code != "version" || !strings.Contains(m.Error.Message, "8 to 9") || !strings.Contains(m.Error.Message, "1 to 3") {
+	if m.Error == nil || m.Error.Code != "version" || !strings.Contains(m.Error.Message, "8 to 9") || !strings.Contains(m.Error.Message, "1 to 4") {
 		t.Errorf("got error %+v; want code version, and both sides' versions", m.Error)
 	}
 	stays(t, ctx, trip)
