@@ -20,7 +20,8 @@ const (
 	Delta              // delta
 	S2                 // s2
 	Zstd               // zstd
-	Copy               // copy: the address of another page, and its Print
+	// Copy is the address of another page, and its Print.
+	Copy // copy
 
 	Codecs = iota // their number
 )

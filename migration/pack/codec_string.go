@@ -16,9 +16,9 @@ func _() {
 	_ = x[Copy-5]
 }
 
-const _Codec_name = "rawwordsdeltas2zstdcopy: the address of another page, and its Print"
+const _Codec_name = "rawwordsdeltas2zstdcopy"
 
-var _Codec_index = [...]uint8{0, 3, 8, 13, 15, 19, 67}
+var _Codec_index = [...]uint8{0, 3, 8, 13, 15, 19, 23}
 
 func (i Codec) String() string {
 	idx := int(i) - 0

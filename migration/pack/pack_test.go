@@ -41,6 +41,17 @@ func wordsPage(n int) []byte {
 	return p
 }
 
+// TestNames: they stand on the wire and in results (docs/cli.md).
+func TestNames(t *testing.T) {
+	var got []string
+	for c := Raw; c < Codecs; c++ {
+		got = append(got, c.String())
+	}
+	if diff := cmp.Diff([]string{"raw", "words", "delta", "s2", "zstd", "copy"}, got); diff != "" {
+		t.Errorf("codecs (-want +got):\n%s", diff)
+	}
+}
+
 func TestWords(t *testing.T) {
 	for n, want := range map[int]int{1: 1 + 8, 2: 1 + 16 + 64, 3: 1 + 24 + 128, 4: 1 + 32 + 128, 5: 1 + 40 + 256, 16: 1 + 128 + 256} {
 		page := wordsPage(n)
