@@ -36,11 +36,7 @@ type Query struct {
 // belongs to the query: a peer that answers another one is an ErrProtocol. A
 // *Refusal is an error.
 func AskPeer(ctx context.Context, conn net.Conn, q Query) (Answer, error) {
-	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
-	if deadline, ok := ctx.Deadline(); ok {
-		conn.SetDeadline(deadline)
-	}
+	defer endWith(ctx, conn)()
 	h := EncodeHello(Hello{VersionMin: VersionMin, VersionMax: VersionMax, Role: RoleAsk, Move: q.Move, Epoch: q.Epoch})
 	if _, err := conn.Write(h[:]); err != nil {
 		return Unknown, linkError(err)
@@ -48,35 +44,57 @@ func AskPeer(ctx context.Context, conn net.Conn, q Query) (Answer, error) {
 	return readAnswer(conn, q)
 }
 
+// endWith has whatever is done with conn end with ctx, until the function that it returns is called.
+func endWith(ctx context.Context, conn net.Conn) (stop func() bool) {
+	if deadline, ok := ctx.Deadline(); ok {
+		conn.SetDeadline(deadline)
+	}
+	return context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
+}
+
 // readAnswer reads what WriteAnswer or Refuse wrote.
 func readAnswer(r io.Reader, q Query) (Answer, error) {
-	in := newInlet(r, controlBuffer)
-	head, err := in.next()
+	p, err := readReply(r, frameAnswer)
 	if err != nil {
-		return Unknown, linkError(err)
-	}
-	if head.Type != frameAnswer && head.Type != frameRefused {
-		return Unknown, fmt.Errorf("%w: %v to a question", ErrProtocol, head.Type)
-	}
-	p, err := in.payload(head)
-	if err != nil {
-		return Unknown, linkError(err)
-	}
-	if head.Type == frameRefused {
-		refusal := new(Refusal)
-		if err := decode(head.Type, p, refusal); err != nil {
-			return Unknown, err
-		}
-		return Unknown, refusal
+		return Unknown, err
 	}
 	var m answerMessage
-	if err := decode(head.Type, p, &m); err != nil {
+	if err := decode(frameAnswer, p, &m); err != nil {
 		return Unknown, err
 	}
 	if m.Query != q || m.Answer < Unknown || m.Answer > Lost {
 		return Unknown, fmt.Errorf("%w: answer %d about %v, epoch %d", ErrProtocol, m.Answer, m.Query.Move, m.Query.Epoch)
 	}
 	return m.Answer, nil
+}
+
+// readReply reads the frame of that type that a question is answered with. That it was refused is an error, the *Refusal.
+func readReply(r io.Reader, t frameType) ([]byte, error) {
+	in := newInlet(r, controlBuffer)
+	h, err := in.next()
+	if err != nil {
+		return nil, linkError(err)
+	}
+	if h.Type != t && h.Type != frameRefused {
+		return nil, fmt.Errorf("%w: %v to a question", ErrProtocol, h.Type)
+	}
+	p, err := in.payload(h)
+	if err != nil {
+		return nil, linkError(err)
+	}
+	if h.Type == frameRefused {
+		return nil, refused(h, p)
+	}
+	return p, nil
+}
+
+// refused is the *Refusal that a frame carries, or why it carries none.
+func refused(h header, p []byte) error {
+	r := new(Refusal)
+	if err := decode(h.Type, p, r); err != nil {
+		return err
+	}
+	return r
 }
 
 // WriteAnswer answers a connection whose Hello has RoleAsk. Before it is called

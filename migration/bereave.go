@@ -3,15 +3,13 @@ package migration
 import (
 	"context"
 	"net"
-	"time"
 )
 
 // Bereave tells a target, on a fresh connection, which it does not close, that the
 // source's machine is dead: pages that are missing never come. It returns when the
 // target knows.
 func Bereave(ctx context.Context, conn net.Conn, q Query) error {
-	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
+	defer endWith(ctx, conn)()
 	h := EncodeHello(Hello{VersionMin: VersionMin, VersionMax: VersionMax, Role: RoleBereave, Move: q.Move, Epoch: q.Epoch})
 	if _, err := conn.Write(h[:]); err != nil {
 		return linkError(err)

@@ -1,10 +1,9 @@
 package migration
 
 import (
+	"bytes"
 	"context"
-	"fmt"
 	"net"
-	"time"
 )
 
 // RoleProbe is of a connection that only asks what the host at its other end can take. A receiver that is too old to know it refuses
@@ -17,35 +16,13 @@ const MaxOffer = 64 << 10
 // Probe asks the receiver at the other end of a fresh connection, which it does not close, what its host can take. It reserves nothing,
 // and the receiver listens on. What it answers is the receiver's own affair: see package vmm/supervisor/doctor. A *Refusal is an error.
 func Probe(ctx context.Context, conn net.Conn) ([]byte, error) {
-	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
-	if deadline, ok := ctx.Deadline(); ok {
-		conn.SetDeadline(deadline)
-	}
+	defer endWith(ctx, conn)()
 	h := EncodeHello(Hello{VersionMin: VersionMin, VersionMax: VersionMax, Role: RoleProbe})
 	if _, err := conn.Write(h[:]); err != nil {
 		return nil, linkError(err)
 	}
-	in := newInlet(conn, controlBuffer)
-	head, err := in.next()
-	if err != nil {
-		return nil, linkError(err)
-	}
-	if head.Type != frameOffer && head.Type != frameRefused {
-		return nil, fmt.Errorf("%w: %v to a probe", ErrProtocol, head.Type)
-	}
-	p, err := in.payload(head)
-	if err != nil {
-		return nil, linkError(err)
-	}
-	if head.Type == frameRefused {
-		refusal := new(Refusal)
-		if err := decode(head.Type, p, refusal); err != nil {
-			return nil, err
-		}
-		return nil, refusal
-	}
-	return append([]byte(nil), p...), nil
+	p, err := readReply(conn, frameOffer)
+	return bytes.Clone(p), err
 }
 
 // WriteOffer answers a connection whose Hello has RoleProbe. Precondition: at most MaxOffer bytes.

@@ -143,11 +143,7 @@ func (s *sender) hearMissing(l *link) error {
 		case err != nil:
 			return err
 		case h.Type == frameRefused:
-			r := new(Refusal)
-			if err := decode(h.Type, p, r); err != nil {
-				return err
-			}
-			return r
+			return refused(h, p)
 		case h.Type != frameMissing || len(p)%runSize != 0:
 			return fmt.Errorf("%w: %v after a rejoin", ErrProtocol, h.Type)
 		}
