@@ -13,6 +13,9 @@ import (
 // MaxChannels bounds the connections that carry pages of a move side by side.
 const MaxChannels = 16
 
+// MaxLater is more than the connections of a move that come behind its first two.
+const MaxLater = MaxChannels + 4
+
 // channel is a connection that carries pages of the push beside bulk.
 type channel struct {
 	conn  net.Conn
@@ -197,13 +200,9 @@ func (c *channels) watch(l *link, ch *channel) {
 	case err != nil:
 		err = linkError(err)
 	case h.Type == frameRefused:
-		r := new(Refusal)
-		p, bad := in.payload(h)
-		if bad == nil {
-			bad = decode(h.Type, p, r)
-		}
-		if err = r; bad != nil {
-			err = bad
+		var p []byte
+		if p, err = in.payload(h); err == nil {
+			err = refused(h, p)
 		}
 	default:
 		err = fmt.Errorf("%w: %v from a target on a channel", ErrProtocol, h.Type)

@@ -83,9 +83,6 @@ func (p *process) trim() {
 	}
 }
 
-// maxJoined is more than the connections that a move has.
-const maxJoined = migration.MaxChannels + 4
-
 // over ends a pull under way: a guest that is no more misses nothing. It waits a
 // moment for the source to be told.
 func (p *process) over() {

@@ -26,7 +26,7 @@ const answerWithin = time.Second
 func Serve(socket, lock *os.File) int {
 	p := &process{
 		log:  slog.New(slog.NewTextHandler(os.Stderr, nil)).With("process", "machine"),
-		ends: make(chan Ending, 1), joined: make(chan migration.Joined, maxJoined),
+		ends: make(chan Ending, 1), joined: make(chan migration.Joined, migration.MaxLater),
 		fetch: make(chan struct{}), ended: make(chan struct{}),
 	}
 	p.held = append(p.held, lock)

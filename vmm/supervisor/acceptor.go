@@ -194,7 +194,7 @@ func linger(conn stream) {
 
 // begin starts an attempt, one at a time.
 func (a *acceptor) begin(h migration.Hello, conn stream) error {
-	at := &attempt{hello: h, control: conn, bulk: make(chan stream, 1), later: make(chan later, maxLater)}
+	at := &attempt{hello: h, control: conn, bulk: make(chan stream, 1), later: make(chan later, migration.MaxLater)}
 	a.idle(clearWithin)
 	a.mu.Lock()
 	if a.full || a.current != nil {

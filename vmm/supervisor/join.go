@@ -18,9 +18,6 @@ type later struct {
 	conn stream
 }
 
-// maxLater is more than the connections that a move has at a time.
-const maxLater = migration.MaxChannels + 4
-
 // pass gives the connections that come later to the machine, until done.
 func (r *receiver) pass(p *process, at *attempt, done <-chan struct{}) {
 	for {
