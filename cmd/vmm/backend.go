@@ -52,7 +52,7 @@ func realBackend() backend {
 		receive: supervisor.Receive,
 		restore: supervisor.Restore,
 		detach:  supervisor.Detach,
-		cpu:     hostCPU,
+		cpu:     supervisor.HostCPU,
 		examine: doctor.Examine,
 		probe:   supervisor.Probe,
 		failed:  supervisor.ReportFailure,

@@ -4,13 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 
 	"github.com/spf13/cobra"
 
-	"github.com/ferryvmm/ferry/internal/kvm"
 	"github.com/ferryvmm/ferry/vcpu"
 	"github.com/ferryvmm/ferry/vmm/supervisor/api"
 )
@@ -80,18 +78,4 @@ func readModel(name string) (_ vcpu.Model, err error) {
 		return vcpu.Model{}, err
 	}
 	return vcpu.DecodeModel(text)
-}
-
-// hostCPU asks KVM.
-func hostCPU() (_ vcpu.Model, err error) {
-	sys, err := kvm.Open()
-	if err != nil {
-		return vcpu.Model{}, err
-	}
-	defer func() { err = errors.Join(err, sys.Close()) }()
-	m, err := vcpu.HostModel(sys, 1)
-	if err != nil {
-		return m, fmt.Errorf("KVM: %w", err)
-	}
-	return m, nil
 }

@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/ferryvmm/ferry/internal/kvm"
@@ -41,8 +42,11 @@ func (a *acceptor) offer(conn stream) error {
 	var files handOver
 	o.NoPull = openUserfault(&files)
 	files.close()
-	var err error
-	if o.CPU, err = hostCPU(); err != nil {
+	cpu, err := HostCPU()
+	if err == nil {
+		o.CPU, err = cpu.Encode()
+	}
+	if err != nil {
 		return err
 	}
 	b, err := o.Encode()
@@ -52,16 +56,16 @@ func (a *acceptor) offer(conn stream) error {
 	return migration.WriteOffer(conn, b)
 }
 
-// hostCPU is the CPU that guests can have here, as a file.
-func hostCPU() ([]byte, error) {
+// HostCPU is the most that a guest can have on this host.
+func HostCPU() (_ vcpu.Model, err error) {
 	sys, err := kvm.Open()
 	if err != nil {
-		return nil, err
+		return vcpu.Model{}, err
 	}
-	defer sys.Close()
+	defer func() { err = errors.Join(err, sys.Close()) }()
 	m, err := vcpu.HostModel(sys, 1)
 	if err != nil {
-		return nil, fmt.Errorf("KVM: %w", err)
+		return m, fmt.Errorf("KVM: %w", err)
 	}
-	return m.Encode()
+	return m, nil
 }
