@@ -2,7 +2,6 @@ package supervisor
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -88,14 +87,19 @@ func (m *metrics) vcpus(all []api.VCPUStatistics) {
 	}
 }
 
-func (m *metrics) disks(all []api.Device) {
-	each := func(f func(id string, d *api.Disk)) {
+// eachDevice makes what calls a function with each device of a kind.
+func eachDevice[D any](all []api.Device, of func(api.Device) *D) func(func(id string, d *D)) {
+	return func(f func(string, *D)) {
 		for _, d := range all {
-			if d.Disk != nil {
-				f(d.ID, d.Disk)
+			if one := of(d); one != nil {
+				f(d.ID, one)
 			}
 		}
 	}
+}
+
+func (m *metrics) disks(all []api.Device) {
+	each := eachDevice(all, func(d api.Device) *api.Disk { return d.Disk })
 	m.family("disk_requests_total", "counter", "Requests of the guest, by kind.")
 	each(func(id string, d *api.Disk) {
 		m.sample(float64(d.Reads), "disk", id, "kind", "read")
@@ -113,13 +117,7 @@ func (m *metrics) disks(all []api.Device) {
 }
 
 func (m *metrics) networks(all []api.Device) {
-	each := func(f func(id string, n *api.Network)) {
-		for _, d := range all {
-			if d.Network != nil {
-				f(d.ID, d.Network)
-			}
-		}
-	}
+	each := eachDevice(all, func(d api.Device) *api.Network { return d.Network })
 	m.family("network_packets_total", "counter", "Packets that the guest received (rx) and sent (tx).")
 	each(func(id string, n *api.Network) {
 		m.sample(float64(n.RxPackets), "network", id, "way", "rx")
@@ -161,7 +159,7 @@ func (v *server) metrics(w http.ResponseWriter, r *http.Request) {
 		api.WriteError(w, err)
 		return
 	}
-	moving, err := v.s.moving(context.Background())
+	moving, err := v.s.moving(r.Context())
 	if err != nil {
 		api.WriteError(w, err)
 		return
