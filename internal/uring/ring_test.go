@@ -4,15 +4,15 @@ import (
 	"bytes"
 	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"testing"
-	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
+
+	"github.com/ferryvmm/ferry/internal/uring/uringtest"
 )
 
 // newRing makes a ring of the test's own thread.
@@ -217,28 +217,8 @@ func TestRefusedSizes(t *testing.T) {
 // TestUnavailable runs the test again behind a filter of system calls such as
 // containers have.
 func TestUnavailable(t *testing.T) {
-	const child = "URING_TEST_FILTERED"
-	if os.Getenv(child) == "" {
-		cmd := exec.Command(os.Args[0], "-test.run", "^TestUnavailable$")
-		cmd.Env = append(os.Environ(), child+"=1")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("behind a filter: %v\n%s", err, out)
-		}
+	if !uringtest.Refused(t) {
 		return
-	}
-	runtime.LockOSThread()
-	filter := []unix.SockFilter{
-		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0}, // the number of the system call
-		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 1, K: unix.SYS_IO_URING_SETUP},
-		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)},
-		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
-	}
-	prog := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
-	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		t.Fatal(err)
-	}
-	if _, _, errno := unix.Syscall(unix.SYS_PRCTL, unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&prog))); errno != 0 {
-		t.Fatal(errno)
 	}
 	if r, err := New(4); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("New: got %v, %v; want ErrUnavailable", r, err)
