@@ -253,8 +253,13 @@ func (c *Conn) Close() error { return c.raw.Close() }
 // Precondition: nobody reads or writes.
 func (c *Conn) Rebase(f func(net.Conn) net.Conn) { c.raw = f(c.raw) }
 
-// Raw is the connection below. What is read from it, or written to it, breaks this one.
-func (c *Conn) Raw() net.Conn { return c.raw }
+// Socket is the connection below. What is read from it, or written to it, breaks this one.
+func (c *Conn) Socket() net.Conn {
+	if e, ok := c.raw.(*exact); ok {
+		return e.Conn
+	}
+	return c.raw
+}
 
 // SyscallConn is for questions to the kernel about the connection, never for reading and writing.
 func (c *Conn) SyscallConn() (syscall.RawConn, error) {

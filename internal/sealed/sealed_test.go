@@ -147,7 +147,7 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if *end, err = New((*end).Raw().(*exact).Conn, session); err != nil {
+		if *end, err = New((*end).Socket(), session); err != nil {
 			t.Fatal(err)
 		}
 		(*end).out.renews = uint64(3 + i)
@@ -356,7 +356,7 @@ func TestTampering(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, c := pair(t)
-			if _, err := c.Raw().Write(change(c)); err != nil {
+			if _, err := c.Socket().Write(change(c)); err != nil {
 				t.Fatal(err)
 			}
 			_, err := io.ReadAll(s)
@@ -390,7 +390,7 @@ func TestSessionInTheMiddle(t *testing.T) {
 		t.Errorf("got %q; want no secret", text)
 	}
 	for _, wrong := range []Session{{}, {Suite: session.Suite}, {Suite: tls.TLS_CHACHA20_POLY1305_SHA256, In: session.In, Out: session.Out}} {
-		if _, err := New(c.Raw(), wrong); err == nil {
+		if _, err := New(c.Socket(), wrong); err == nil {
 			t.Errorf("%v: got a connection; want an error", wrong)
 		}
 	}
@@ -509,7 +509,7 @@ func bare(t testing.TB, c *Conn) *Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n, err := New(c.Raw().(*exact).Conn, session)
+	n, err := New(c.Socket(), session)
 	if err != nil {
 		t.Fatal(err)
 	}
