@@ -41,6 +41,7 @@ type results struct {
 	Memory     []overhead   `json:"memory,omitempty"`
 	Network    []comparison `json:"net,omitempty"`
 	NetMove    []netmove    `json:"netmove,omitempty"`
+	TLS        []encrypted  `json:"tls,omitempty"`
 	DiskDirect []comparison `json:"disk_direct,omitempty"`
 	DiskCached []comparison `json:"disk_cached,omitempty"`
 }
@@ -62,6 +63,7 @@ var benchmarks = []struct {
 	{"net", bench.network},
 	{"netmove", bench.netmove},
 	{"disk", bench.disk},
+	{"tls", bench.encryption},
 }
 
 func main() {

@@ -248,7 +248,7 @@ func (b bench) ferryMove(ctx context.Context, w *drive.World, t *drive.Trip, nam
 	target, err := cpuOf(t.Process.PID(), machine.PID)
 	return bulk{
 		mbits: rateOf(fill, m.Phases.PushMS+m.Phases.StopMS), channels: max(len(m.Channels), 1),
-		source: source.CPU().Seconds() - before, target: target,
+		source: source.CPU().Seconds() - before, target: target, suite: m.TLS,
 	}, err
 }
 
