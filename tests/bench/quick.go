@@ -56,6 +56,7 @@ type bulk struct {
 	channels int
 	source   float64 // CPU seconds
 	target   float64
+	suite    string // of TLS; empty: none
 }
 
 func (b bulk) rate() float64 { return b.mbits }

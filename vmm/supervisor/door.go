@@ -20,8 +20,9 @@ const (
 	// maxWaiting bounds the connections that have not proved yet who they are. With one more the oldest is closed: it had the most time, and
 	// whoever fills them all keeps nobody out who proves it in the meantime.
 	maxWaiting = 64
-	// turnedAwayEvery is how often at most it is logged that one was turned away: anybody can come at any rate.
-	turnedAwayEvery = 200 * time.Millisecond
+	// turnedAwayEvery is how often at most it is logged, in the long run, that one was turned away: anybody can come at any rate.
+	turnedAwayEvery = 5 * time.Second
+	turnedAwayBurst = 32
 )
 
 // door lets in who proves to be of the same authority as this host, and on its list.
@@ -36,7 +37,7 @@ type door struct {
 }
 
 func newDoor(dir string, allow []string, log *slog.Logger) *door {
-	return &door{dir: dir, allow: allow, log: calmlog.Log{Log: log, Every: turnedAwayEvery}}
+	return &door{dir: dir, allow: allow, log: calmlog.Log{Log: log, Every: turnedAwayEvery, Burst: turnedAwayBurst}}
 }
 
 // admit shakes hands. Who is turned away is told why, and so is the log.

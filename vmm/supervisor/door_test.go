@@ -55,7 +55,6 @@ func newGuarded(t *testing.T, allow ...string) guardedAcceptor {
 	}
 	log := slog.New(slog.NewTextHandler(g.log, nil))
 	d := newDoor(filepath.Join(g.lab, "127.0.0.1"), allow, log)
-	d.log.Every = 0
 	g.acceptor = newAcceptor(l, d, ledger{own: t.TempDir()}, log)
 	t.Cleanup(g.close)
 	return g
