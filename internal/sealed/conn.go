@@ -1,7 +1,7 @@
 // Package sealed carries a connection under TLS 1.3 from the process that shook hands to the one that uses it. The handshake, and all
-// that it proves of the peer, is crypto/tls's; the process that made it keeps certificate and key, and hands on the socket with what
-// was agreed for this one connection (a [Session]), as a kernel with TLS is given it. What is in this package besides is the protection
-// of records, RFC 8446 section 5: many are sealed for one write, and nothing is allocated for them.
+// that it proves of the peer, is crypto/tls's (vmm/supervisor/identity); the process that made it keeps certificate and key, and hands
+// on the socket with what was agreed for this one connection (a [Session]), as a kernel with TLS is given it. What is here is the
+// protection of records, RFC 8446 section 5: many are sealed for one write, and nothing is allocated for them.
 package sealed
 
 import (
@@ -15,9 +15,9 @@ import (
 
 const (
 	// maxBatch is how much is sealed for one write, in bytes: 16 full records.
-	maxBatch = 16 * (headerSize + maxPlain + overhead)
+	maxBatch = 16 * (HeaderSize + maxPlain + overhead)
 	// leastBuffer is room for one record, most for those of a batch.
-	leastBuffer = headerSize + maxPlain + maxExpansion
+	leastBuffer = HeaderSize + maxPlain + maxExpansion
 	mostBuffer  = 16 * leastBuffer
 	// maxIdle is how many records in a row may carry nothing: a peer is not to keep us busy with them.
 	maxIdle = 32
@@ -28,7 +28,7 @@ const (
 // Conn is a connection under TLS 1.3. One goroutine may read while others write.
 type Conn struct {
 	raw   net.Conn
-	suite uint16
+	suite uint16 // its number
 
 	readMu sync.Mutex // guards what follows
 	in     half
@@ -131,7 +131,7 @@ func (c *Conn) fill() error {
 // whole is the next record that has come whole, nil if there is none.
 func (c *Conn) whole() ([]byte, error) {
 	have := c.buf[c.lo:c.hi]
-	if len(have) < headerSize {
+	if len(have) < HeaderSize {
 		return nil, nil
 	}
 	size, err := recordSize(have)
@@ -144,7 +144,7 @@ func (c *Conn) whole() ([]byte, error) {
 
 // open opens a record into p, as much of it as fits.
 func (c *Conn) open(p, record []byte) (int, error) {
-	into, direct := record[headerSize:headerSize], len(p) >= len(record)-headerSize
+	into, direct := record[HeaderSize:HeaderSize], len(p) >= len(record)-HeaderSize
 	if direct {
 		into = p[:0]
 	}
@@ -193,7 +193,7 @@ func (c *Conn) write(v [][]byte) (done int64, err error) {
 	for part < len(v) {
 		c.batch = c.batch[:0]
 		var taken int64
-		for part < len(v) && len(c.batch)+headerSize+maxPlain+overhead <= maxBatch {
+		for part < len(v) && len(c.batch)+HeaderSize+maxPlain+overhead <= maxBatch {
 			if c.batch, err = c.out.renew(c.batch); err != nil {
 				break
 			}
@@ -254,12 +254,7 @@ func (c *Conn) Close() error { return c.raw.Close() }
 func (c *Conn) Rebase(f func(net.Conn) net.Conn) { c.raw = f(c.raw) }
 
 // Socket is the connection below. What is read from it, or written to it, breaks this one.
-func (c *Conn) Socket() net.Conn {
-	if e, ok := c.raw.(*exact); ok {
-		return e.Conn
-	}
-	return c.raw
-}
+func (c *Conn) Socket() net.Conn { return c.raw }
 
 // SyscallConn is for questions to the kernel about the connection, never for reading and writing.
 func (c *Conn) SyscallConn() (syscall.RawConn, error) {

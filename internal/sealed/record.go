@@ -2,7 +2,6 @@ package sealed
 
 import (
 	"crypto/cipher"
-	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -15,16 +14,21 @@ var ErrBroken = errors.New("the TLS connection is broken")
 
 // Records, RFC 8446 sections 5.1 and 5.2. All are of the type and the version that TLS 1.2 has for application data.
 const (
-	headerSize   = 5
+	HeaderSize   = 5           // bytes, of a record
 	maxPlain     = 1 << 14     // bytes of content
 	maxExpansion = 256         // that a peer may add, with padding
 	overhead     = 1 + tagSize // that we add
 	tagSize      = 16          // of all suites of TLS 1.3
 	wireType     = byte(kindData)
-	wireVersion  = tls.VersionTLS12
+	wireVersion  = 0x0303
 )
 
-var blankHeader = [headerSize]byte{wireType, wireVersion >> 8, wireVersion & 0xff}
+// Begins tells whether a peer that says this first, at least three bytes, speaks TLS: a message of the handshake, or an alert.
+func Begins(b []byte) bool {
+	return len(b) >= 3 && (kind(b[0]) == kindHandshake || kind(b[0]) == kindAlert) && b[1] == 3 && b[2] <= 4
+}
+
+var blankHeader = [HeaderSize]byte{wireType, wireVersion >> 8, wireVersion & 0xff}
 
 // kind is what a record is of inside.
 type kind byte
@@ -93,8 +97,8 @@ func (h *half) next() []byte {
 // seal makes a record of what is behind a blank header at b[start:].
 func (h *half) seal(b []byte, start int, k kind) []byte {
 	b = append(slices.Grow(b, overhead), byte(k))
-	content := b[start+headerSize:]
-	header := b[start : start+headerSize]
+	content := b[start+HeaderSize:]
+	header := b[start : start+HeaderSize]
 	binary.BigEndian.PutUint16(header[3:], uint16(len(content)+tagSize))
 	h.aead.Seal(content[:0], h.next(), content, header) // in its place: there is room
 	return b[:len(b)+tagSize]
@@ -102,7 +106,7 @@ func (h *half) seal(b []byte, start int, k kind) []byte {
 
 // open opens a record, behind into or in its place, and takes the padding off.
 func (h *half) open(into, record []byte) ([]byte, kind, error) {
-	b, err := h.aead.Open(into, h.next(), record[headerSize:], record[:headerSize])
+	b, err := h.aead.Open(into, h.next(), record[HeaderSize:], record[:HeaderSize])
 	if err != nil {
 		return nil, 0, fmt.Errorf("%w: a record was changed on its way, or is not of this session", ErrBroken)
 	}
@@ -125,9 +129,9 @@ func (h *half) open(into, record []byte) ([]byte, kind, error) {
 func recordSize(b []byte) (int, error) {
 	n := int(binary.BigEndian.Uint16(b[3:]))
 	if b[0] != wireType || binary.BigEndian.Uint16(b[1:]) != wireVersion || n < overhead || n > maxPlain+maxExpansion {
-		return 0, fmt.Errorf("%w: %x begins no record", ErrBroken, b[:headerSize])
+		return 0, fmt.Errorf("%w: %x begins no record", ErrBroken, b[:HeaderSize])
 	}
-	return headerSize + n, nil
+	return HeaderSize + n, nil
 }
 
 // renew puts the word that a new key is used into the batch, and uses it, when the old one has sealed as much as it may.
@@ -167,5 +171,5 @@ func alertError(content []byte) error {
 	case content[1] == userCanceled:
 		return nil
 	}
-	return fmt.Errorf("%w: the peer gave up: %w", ErrBroken, tls.AlertError(content[1]))
+	return fmt.Errorf("%w: the peer gave up, by alert %d (RFC 8446 section 6)", ErrBroken, content[1])
 }

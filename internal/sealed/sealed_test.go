@@ -2,12 +2,12 @@ package sealed
 
 import (
 	"bytes"
-	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -67,43 +67,21 @@ func sockets(t testing.TB) (a, b net.Conn) {
 	return a, b
 }
 
-// within bounds a test.
-func within(t testing.TB) context.Context {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-	t.Cleanup(cancel)
-	return ctx
-}
-
-// shake shakes hands at both ends.
-func shake(t testing.TB, server, client *tls.Config, admit func(tls.ConnectionState) error) (s, c *Conn, serverErr, clientErr error) {
-	t.Helper()
-	a, b := sockets(t)
-	ctx := within(t)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		if s, serverErr = Server(ctx, b, server, admit); serverErr != nil {
-			b.Close()
-		}
-	}()
-	if c, clientErr = Client(ctx, a, client); clientErr != nil {
-		a.Close()
-	}
-	<-done
-	return s, c, serverErr, clientErr
-}
-
-// pair is two ends that have shaken hands.
+// pair is two ends of one session.
 func pair(t testing.TB) (s, c *Conn) {
 	t.Helper()
-	server, client := configs(t)
-	s, c, err1, err2 := shake(t, server, client, nil)
+	x, y := Direction{Secret: noise(32), Records: 5}, Direction{Secret: bytes.Repeat([]byte{7}, 32)}
+	a, b := sockets(t)
+	s, err1 := New(a, Session{Suite: suiteID, In: x, Out: y})
+	c, err2 := New(b, Session{Suite: suiteID, In: y, Out: x})
 	if err1 != nil || err2 != nil {
 		t.Fatal(err1, err2)
 	}
 	return s, c
 }
+
+// suiteID is of TLS_AES_128_GCM_SHA256.
+const suiteID = tls.TLS_AES_128_GCM_SHA256
 
 // noise is bytes of no pattern.
 func noise(n int) []byte {
@@ -186,32 +164,45 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 	}
 }
 
+// keyLog keeps the lines of SSLKEYLOGFILE.
+type keyLog struct{ strings.Builder }
+
+// of is the direction from one side.
+func (k *keyLog) of(side string) Direction {
+	_, line, _ := strings.Cut(k.String(), side+"_TRAFFIC_SECRET_0 ")
+	secret, _ := hex.DecodeString(strings.Fields(line)[1])
+	return Direction{Secret: secret}
+}
+
 // TestStandard: at the other end is crypto/tls, which knows nothing of this package.
 func TestStandard(t *testing.T) {
 	for _, name := range []string{"server", "client"} {
 		t.Run(name, func(t *testing.T) {
 			server, client := configs(t)
-			server.NextProtos, client.NextProtos = []string{Protocol}, []string{Protocol}
-			server.SessionTicketsDisabled, server.MinVersion = true, tls.VersionTLS13
+			server.SessionTicketsDisabled = true
+			var keys keyLog
 			a, b := sockets(t)
-			ctx := within(t)
-			var theirs *tls.Conn
-			var ours *Conn
-			var err error
-			welcome := make([]byte, 1)
-			shook := make(chan error, 1)
-			if name == "server" {
-				theirs = tls.Server(b, server)
-				go func() { _, err := theirs.Write([]byte{admitted}); shook <- err }()
-				ours, err = Client(ctx, a, client)
+			theirs, own := tls.Server(b, server), tls.Client(a, client)
+			if name == "client" {
+				theirs, own = tls.Client(b, client), tls.Server(a, server)
+				server.KeyLogWriter = &keys
 			} else {
-				theirs = tls.Client(b, client)
-				go func() { _, err := theirs.Read(welcome); shook <- err }()
-				ours, err = Server(ctx, a, server, nil)
+				client.KeyLogWriter = &keys
 			}
-			if err := errors.Join(err, <-shook); err != nil {
+			shook := make(chan error, 1)
+			go func() { shook <- theirs.Handshake() }()
+			if err := errors.Join(own.Handshake(), <-shook); err != nil {
 				t.Fatal(err)
 			}
+			session := Session{Suite: own.ConnectionState().CipherSuite, In: keys.of("SERVER"), Out: keys.of("CLIENT")}
+			if name == "client" {
+				session.In, session.Out = session.Out, session.In
+			}
+			ours, err := New(a, session) // it has nothing of what comes in a buffer: the other end has said nothing yet
+			if err != nil {
+				t.Fatal(err)
+			}
+			end := make([]byte, 1)
 			ours.out.renews = 7 // crypto/tls follows
 			want := noise(2 << 20)
 			wrote := make(chan error, 1)
@@ -232,96 +223,14 @@ func TestStandard(t *testing.T) {
 			if err := ours.CloseWrite(); err != nil {
 				t.Error(err)
 			}
-			if _, err := theirs.Read(welcome); !errors.Is(err, io.EOF) {
+			if _, err := theirs.Read(end); !errors.Is(err, io.EOF) {
 				t.Errorf("it got %v; want the end", err)
 			}
 			theirs.CloseWrite()
-			if _, err := ours.Read(welcome); !errors.Is(err, io.EOF) {
+			if _, err := ours.Read(end); !errors.Is(err, io.EOF) {
 				t.Errorf("got %v; want the end", err)
 			}
 		})
-	}
-}
-
-// TestRefused: neither end goes on, and both know why.
-func TestRefused(t *testing.T) {
-	for name, tc := range map[string]struct {
-		change                  func(server, client *tls.Config)
-		admit                   func(tls.ConnectionState) error
-		serverSays, clientHears string
-		serverAs, clientAs      error
-	}{
-		"no certificate": {change: func(_, c *tls.Config) { c.Certificates = nil }, serverSays: "didn't provide a certificate", clientHears: "certificate required"},
-		"another authority's": {
-			change:     func(_, c *tls.Config) { _, other := configs(t); c.Certificates = other.Certificates },
-			serverSays: "unknown authority", clientHears: "unknown certificate authority",
-		},
-		"the server is another": {change: func(_, c *tls.Config) { c.ServerName = "other" }, serverSays: "bad certificate", clientHears: "not other"},
-		"TLS 1.2 of the client": {change: func(s, c *tls.Config) {}, serverSays: "unsupported versions", clientHears: "protocol version"},
-		"not on the list": {
-			admit: func(tls.ConnectionState) error { return errors.New("not on the list") }, serverSays: "not on the list", clientHears: "not on the list", clientAs: ErrNotAdmitted,
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			server, client := configs(t)
-			if tc.change != nil {
-				tc.change(server, client)
-			}
-			var serverErr, clientErr error
-			if strings.HasPrefix(name, "TLS 1.2") {
-				a, b := sockets(t)
-				client.MaxVersion = tls.VersionTLS12
-				done := make(chan struct{})
-				go func() { defer close(done); clientErr = tls.Client(a, client).Handshake() }()
-				_, serverErr = Server(within(t), b, server, nil)
-				b.Close()
-				<-done
-			} else {
-				_, _, serverErr, clientErr = shake(t, server, client, tc.admit)
-			}
-			if serverErr == nil || !strings.Contains(serverErr.Error(), tc.serverSays) {
-				t.Errorf("the server got %v; want %q", serverErr, tc.serverSays)
-			}
-			if clientErr == nil || !strings.Contains(clientErr.Error(), tc.clientHears) {
-				t.Errorf("the client got %v; want %q", clientErr, tc.clientHears)
-			}
-			if tc.clientAs != nil && !errors.Is(clientErr, tc.clientAs) {
-				t.Errorf("the client got %v; want %v", clientErr, tc.clientAs)
-			}
-		})
-	}
-}
-
-// TestPlain: who speaks no TLS is told apart at once, at either end.
-func TestPlain(t *testing.T) {
-	server, client := configs(t)
-	for name, hand := range map[string]func(net.Conn) error{
-		"server": func(c net.Conn) error { _, err := Server(within(t), c, server, nil); return err },
-		"client": func(c net.Conn) error { _, err := Client(within(t), c, client); return err },
-	} {
-		a, b := sockets(t)
-		if _, err := b.Write([]byte("FERRYMIG")); err != nil {
-			t.Fatal(err)
-		}
-		if err := hand(a); !errors.Is(err, ErrPlain) {
-			t.Errorf("%s: got %v; want ErrPlain", name, err)
-		}
-	}
-}
-
-// TestSilence: who says nothing is waited for no longer than the caller wants.
-func TestSilence(t *testing.T) {
-	server, client := configs(t)
-	for name, hand := range map[string]func(context.Context, net.Conn) error{
-		"server": func(ctx context.Context, c net.Conn) error { _, err := Server(ctx, c, server, nil); return err },
-		"client": func(ctx context.Context, c net.Conn) error { _, err := Client(ctx, c, client); return err },
-	} {
-		a, _ := sockets(t)
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
-		if err := hand(ctx, a); err == nil {
-			t.Errorf("%s: got a connection; want an error", name)
-		}
-		cancel()
 	}
 }
 
@@ -331,7 +240,7 @@ func TestTampering(t *testing.T) {
 		return c.out.seal(append(append([]byte(nil), blankHeader[:]...), p...), 0, kindData)
 	}
 	for name, change := range map[string]func(c *Conn) []byte{
-		"content":      func(c *Conn) []byte { r := record(c, "abc"); r[headerSize] ^= 1; return r },
+		"content":      func(c *Conn) []byte { r := record(c, "abc"); r[HeaderSize] ^= 1; return r },
 		"tag":          func(c *Conn) []byte { r := record(c, "abc"); r[len(r)-1] ^= 1; return r },
 		"length":       func(c *Conn) []byte { r := append(record(c, "abc"), 0); r[4]++; return r },
 		"left out":     func(c *Conn) []byte { record(c, "abc"); return record(c, "def") },
@@ -462,7 +371,7 @@ func BenchmarkPump(b *testing.B) {
 	page := noise(1 << 20)
 	v := make(net.Buffers, 0, 2)
 	for name, ends := range map[string]func() (io.Writer, io.Reader){
-		"sealed": func() (io.Writer, io.Reader) { s, c := pair(b); return bare(b, c), bare(b, s) },
+		"sealed": func() (io.Writer, io.Reader) { s, c := pair(b); return c, s },
 		"crypto/tls": func() (io.Writer, io.Reader) {
 			server, client := configs(b)
 			x, y := sockets(b)
@@ -500,18 +409,4 @@ func BenchmarkPump(b *testing.B) {
 			}
 		})
 	}
-}
-
-// bare is a connection as the other process has it.
-func bare(t testing.TB, c *Conn) *Conn {
-	t.Helper()
-	session, err := c.Session()
-	if err != nil {
-		t.Fatal(err)
-	}
-	n, err := New(c.Socket(), session)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n
 }

@@ -1,11 +1,11 @@
 package sealed
 
-import "crypto/tls"
+import "fmt"
 
 // Session is what two hosts agreed on for one connection. It holds the keys of that connection, and of nothing else: hand it only to
 // who has the connection.
 type Session struct {
-	Suite   uint16 // of package crypto/tls
+	Suite   uint16 // by its number, RFC 8446 appendix B.4
 	In, Out Direction
 }
 
@@ -16,7 +16,12 @@ type Direction struct {
 }
 
 // String names the suite, and no secret.
-func (s Session) String() string { return tls.CipherSuiteName(s.Suite) }
+func (s Session) String() string {
+	if known := suites[s.Suite]; known != nil {
+		return known.name
+	}
+	return fmt.Sprintf("suite %#x", s.Suite)
+}
 
 // GoString is String.
 func (s Session) GoString() string { return s.String() }
@@ -28,4 +33,4 @@ func (d Direction) String() string { return "a traffic secret" }
 func (d Direction) GoString() string { return d.String() }
 
 // Suite is the name of the cipher suite.
-func (c *Conn) Suite() string { return tls.CipherSuiteName(c.suite) }
+func (c *Conn) Suite() string { return c.in.suite.name }

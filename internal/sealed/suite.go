@@ -6,7 +6,6 @@ import (
 	"crypto/hkdf"
 	"crypto/sha256"
 	"crypto/sha512"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"hash"
@@ -20,20 +19,21 @@ const nonceSize = 12
 
 // suite is a cipher suite of TLS 1.3, RFC 8446 appendix B.4.
 type suite struct {
+	name    string
 	keySize int
 	hash    func() hash.Hash
 }
 
 var suites = map[uint16]*suite{
-	tls.TLS_AES_128_GCM_SHA256: {keySize: 16, hash: sha256.New},
-	tls.TLS_AES_256_GCM_SHA384: {keySize: 32, hash: sha512.New384},
+	0x1301: {name: "TLS_AES_128_GCM_SHA256", keySize: 16, hash: sha256.New},
+	0x1302: {name: "TLS_AES_256_GCM_SHA384", keySize: 32, hash: sha512.New384},
 }
 
 func suiteOf(id uint16) (*suite, error) {
 	if s := suites[id]; s != nil {
 		return s, nil
 	}
-	return nil, fmt.Errorf("%w: %s", ErrSuite, tls.CipherSuiteName(id))
+	return nil, fmt.Errorf("%w: %#x", ErrSuite, id)
 }
 
 // expand is HKDF-Expand-Label with no context, RFC 8446 section 7.1.

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/ferryvmm/ferry/internal/calmlog"
-	"github.com/ferryvmm/ferry/internal/sealed"
 	"github.com/ferryvmm/ferry/migration"
 	"github.com/ferryvmm/ferry/vmm/supervisor/api"
 	"github.com/ferryvmm/ferry/vmm/supervisor/identity"
@@ -55,7 +54,7 @@ func (d *door) admit(conn stream) (stream, bool) {
 	}
 	d.log.Warn("a connection was turned away", "from", conn.RemoteAddr(), "error", err)
 	_ = conn.SetDeadline(time.Now().Add(lingerWithin))
-	if errors.Is(err, sealed.ErrPlain) {
+	if errors.Is(err, identity.ErrPlain) {
 		_ = migration.Refuse(conn, errEncrypted)
 	}
 	linger(conn)

@@ -17,7 +17,7 @@ import (
 
 // Meet shakes hands with the receiver that was dialled as host: it must prove to be that. Its errors have code api.CodeTLS.
 func (id *Identity) Meet(ctx context.Context, conn net.Conn, host string) (*sealed.Conn, error) {
-	c, err := sealed.Client(ctx, conn, &tls.Config{RootCAs: id.authorities, Certificates: []tls.Certificate{id.own}, ServerName: host})
+	c, err := client(ctx, conn, &tls.Config{RootCAs: id.authorities, Certificates: []tls.Certificate{id.own}, ServerName: host})
 	if err != nil {
 		return nil, id.explain(err, host)
 	}
@@ -31,9 +31,9 @@ func (id *Identity) explain(err error, host string) error {
 	var invalid x509.CertificateInvalidError
 	remedy, what := "see the receiver's log for its reason", err.Error()
 	switch {
-	case errors.Is(err, sealed.ErrPlain):
+	case errors.Is(err, ErrPlain):
 		remedy, what = "start it with --tls DIR, too", "it speaks no TLS"
-	case errors.Is(err, sealed.ErrNotAdmitted):
+	case errors.Is(err, errNotAdmitted):
 		remedy = "allow this host there: vmm receive --allow " + strings.Join(id.Names(), ",")
 	case errors.As(err, &name):
 		remedy, what = "dial it by a name of its certificate, or give it one with this: vmm certs DIR --host "+host, "its certificate is of "+namesText(name.Certificate)+", not of "+host
@@ -50,7 +50,7 @@ func (id *Identity) explain(err error, host string) error {
 // Admit shakes hands with who dialled us: it must prove to be of the same authority, and, unless allow is empty, have one of those
 // names. The error is for the log.
 func (id *Identity) Admit(ctx context.Context, conn net.Conn, allow []string) (*sealed.Conn, error) {
-	return sealed.Server(ctx, conn, &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: id.authorities, Certificates: []tls.Certificate{id.own}},
+	return server(ctx, conn, &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: id.authorities, Certificates: []tls.Certificate{id.own}},
 		func(s tls.ConnectionState) error {
 			peer := s.PeerCertificates[0]
 			if len(allow) == 0 || slices.ContainsFunc(allow, func(name string) bool { return has(peer, name) }) {

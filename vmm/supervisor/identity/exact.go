@@ -1,14 +1,18 @@
-package sealed
+package identity
 
 import (
+	"errors"
 	"fmt"
 	"net"
+	"os"
+
+	"github.com/ferryvmm/ferry/internal/sealed"
 )
 
 // exact reads one record at a time, and nothing of the next: so who goes on with the connection finds it at the beginning of a record.
 type exact struct {
 	net.Conn
-	header [headerSize]byte
+	header [sealed.HeaderSize]byte
 	have   int  // bytes of the header
 	left   int  // bytes of the record behind it
 	tls    bool // a record has begun
@@ -21,11 +25,11 @@ func (e *exact) Read(p []byte) (int, error) {
 		e.left -= n
 		return n, err
 	}
-	n, err := e.Conn.Read(p[:min(len(p), headerSize-e.have)])
+	n, err := e.Conn.Read(p[:min(len(p), len(e.header)-e.have)])
 	copy(e.header[e.have:], p[:n])
 	e.have += n
-	if e.have == headerSize {
-		if !e.tls && !Begins(e.header[:]) {
+	if e.have == len(e.header) {
+		if !e.tls && !sealed.Begins(e.header[:]) {
 			return 0, fmt.Errorf("%w: it begins with %q", ErrPlain, e.header[:])
 		}
 		e.left, e.have, e.tls = int(e.header[3])<<8|int(e.header[4]), 0, true
@@ -33,7 +37,7 @@ func (e *exact) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// CloseWrite implements what half-closes.
+// CloseWrite closes our half.
 func (e *exact) CloseWrite() error {
 	if h, ok := e.Conn.(interface{ CloseWrite() error }); ok {
 		return h.CloseWrite()
@@ -41,7 +45,11 @@ func (e *exact) CloseWrite() error {
 	return nil
 }
 
-// Begins tells whether a peer that says this first, at least three bytes, speaks TLS: a message of the handshake, or an alert.
-func Begins(b []byte) bool {
-	return len(b) >= 3 && (kind(b[0]) == kindHandshake || kind(b[0]) == kindAlert) && b[1] == 3 && b[2] <= 4
+// File duplicates the socket.
+func (e *exact) File() (*os.File, error) {
+	f, ok := e.Conn.(interface{ File() (*os.File, error) })
+	if !ok {
+		return nil, errors.New("not a socket")
+	}
+	return f.File()
 }

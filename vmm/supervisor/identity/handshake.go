@@ -1,4 +1,4 @@
-package sealed
+package identity
 
 import (
 	"bytes"
@@ -8,17 +8,19 @@ import (
 	"errors"
 	"fmt"
 	"net"
+
+	"github.com/ferryvmm/ferry/internal/sealed"
 )
 
-// Protocol is the application protocol of the handshake (ALPN, RFC 7301): a peer of something else that trusts the same authority
+// protocol is the application protocol of the handshake (ALPN, RFC 7301): a peer of something else that trusts the same authority
 // is not taken for one of ours.
-const Protocol = "ferry-migration"
+const protocol = "ferry-migration"
 
 var (
 	// ErrPlain: the peer speaks no TLS. Either side must be started anew, for both with TLS or both without.
 	ErrPlain = errors.New("the peer speaks no TLS")
-	// ErrNotAdmitted: the peer knows who we are, and does not want us. What it says of that is with it.
-	ErrNotAdmitted = errors.New("the peer does not admit this host")
+	// errNotAdmitted: the peer knows who we are, and does not want us. What it says of that is with it.
+	errNotAdmitted = errors.New("the peer does not admit this host")
 )
 
 // maxReason bounds what a server says of why it does not admit a client, in bytes.
@@ -28,9 +30,9 @@ const maxReason = 200
 // Any other is followed by the reason.
 const admitted = 1
 
-// Client shakes hands with the server at the other end, and returns when that has admitted us. config says whom to trust and who we
+// client shakes hands with the server at the other end, and returns when that has admitted us. config says whom to trust and who we
 // are. The caller bounds the time, by ctx; when that is done, the connection is closed.
-func Client(ctx context.Context, raw net.Conn, config *tls.Config) (*Conn, error) {
+func client(ctx context.Context, raw net.Conn, config *tls.Config) (*sealed.Conn, error) {
 	var keys keyLog
 	e := &exact{Conn: raw}
 	t := tls.Client(e, hardened(config, &keys))
@@ -47,14 +49,14 @@ func Client(ctx context.Context, raw net.Conn, config *tls.Config) (*Conn, error
 		return nil, err
 	}
 	if answer[0] != admitted {
-		return nil, fmt.Errorf("%w: %q", ErrNotAdmitted, answer[1:n])
+		return nil, fmt.Errorf("%w: %q", errNotAdmitted, answer[1:n])
 	}
-	return goOn(t, e, Session{In: Direction{keys.server, 1}, Out: Direction{keys.client, 0}})
+	return goOn(t, e, sealed.Session{In: sealed.Direction{Secret: keys.server, Records: 1}, Out: sealed.Direction{Secret: keys.client}})
 }
 
-// Server shakes hands with the client at the other end. admit, which may be nil, looks at who that is; its error, which the client is
+// server shakes hands with the client at the other end. admit, which may be nil, looks at who that is; its error, which the client is
 // told, ends the connection. The caller bounds the time, by ctx.
-func Server(ctx context.Context, raw net.Conn, config *tls.Config, admit func(tls.ConnectionState) error) (*Conn, error) {
+func server(ctx context.Context, raw net.Conn, config *tls.Config, admit func(tls.ConnectionState) error) (*sealed.Conn, error) {
 	var keys keyLog
 	e := &exact{Conn: raw}
 	t := tls.Server(e, hardened(config, &keys))
@@ -72,14 +74,14 @@ func Server(ctx context.Context, raw net.Conn, config *tls.Config, admit func(tl
 	if _, err := t.Write(answer); err != nil || refusal != nil {
 		return nil, errors.Join(refusal, err)
 	}
-	return goOn(t, e, Session{In: Direction{keys.client, 0}, Out: Direction{keys.server, 1}})
+	return goOn(t, e, sealed.Session{In: sealed.Direction{Secret: keys.client}, Out: sealed.Direction{Secret: keys.server, Records: 1}})
 }
 
 // hardened is a config for TLS 1.3 and nothing else. A session is not resumed: each is of a handshake of its own.
 func hardened(config *tls.Config, keys *keyLog) *tls.Config {
 	c := config.Clone()
 	c.MinVersion, c.MaxVersion = tls.VersionTLS13, tls.VersionTLS13
-	c.NextProtos = []string{Protocol}
+	c.NextProtos = []string{protocol}
 	c.SessionTicketsDisabled, c.ClientSessionCache = true, nil
 	c.DynamicRecordSizingDisabled = true
 	c.KeyLogWriter = keys
@@ -87,13 +89,13 @@ func hardened(config *tls.Config, keys *keyLog) *tls.Config {
 }
 
 // goOn leaves crypto/tls behind, which has read nothing beyond its last record.
-func goOn(t *tls.Conn, e *exact, s Session) (*Conn, error) {
+func goOn(t *tls.Conn, e *exact, s sealed.Session) (*sealed.Conn, error) {
 	state := t.ConnectionState()
-	if state.NegotiatedProtocol != Protocol {
-		return nil, fmt.Errorf("%w: it speaks %q", ErrNotAdmitted, state.NegotiatedProtocol)
+	if state.NegotiatedProtocol != protocol {
+		return nil, fmt.Errorf("%w: it speaks %q", errNotAdmitted, state.NegotiatedProtocol)
 	}
 	s.Suite = state.CipherSuite
-	return New(e, s)
+	return sealed.New(e, s)
 }
 
 // keyLog takes the secrets of the two directions from the lines that crypto/tls writes for each (the format of SSLKEYLOGFILE,
