@@ -22,14 +22,14 @@ const (
 
 // encrypted is what TLS costs bulk moves on one link: medians.
 type encrypted struct {
-	LinkMbits    float64 `json:"link_mbit_s"` // 0: as fast as it goes
-	Moves        int     `json:"moves"`       // of each kind
-	PlainMbits   float64 `json:"plain_mbit_s"`
-	TLSMbits     float64 `json:"tls_mbit_s"`
-	PumpMbits    float64 `json:"tls_pump_mbit_s"` // crypto/tls at both ends, with as many connections, to who throws it away
-	CostPercent  float64 `json:"cost_percent"`    // of TLS, beside plain
-	PumpPercent  float64 `json:"of_pump_percent"`
-	Suite        string  `json:"suite"`
+	LinkMbits   float64 `json:"link_mbit_s"` // 0: as fast as it goes
+	Moves       int     `json:"moves"`       // of each kind
+	PlainMbits  float64 `json:"plain_mbit_s"`
+	TLSMbits    float64 `json:"tls_mbit_s"`
+	PumpMbits   float64 `json:"tls_pump_mbit_s"` // crypto/tls at both ends, with as many connections, to who throws it away
+	CostPercent float64 `json:"cost_percent"`    // of TLS, beside plain
+	PumpPercent float64 `json:"of_pump_percent"`
+	Suite       string  `json:"suite"`
 }
 
 // encryption moves one guest to and fro, in turn with TLS and without.
