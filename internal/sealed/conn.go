@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -36,6 +37,8 @@ type Conn struct {
 	lo, hi int
 	rest   []byte // of buf: opened, and not read yet
 	readTo error  // what reading has come to; nil: it goes on
+
+	left atomic.Int64 // bytes of buf that no Read has returned yet
 
 	writeMu sync.Mutex // guards what follows
 	out     half
@@ -77,6 +80,7 @@ func (c *Conn) Read(p []byte) (n int, err error) {
 	}
 	c.readMu.Lock()
 	defer c.readMu.Unlock()
+	defer func() { c.left.Store(int64(c.hi - c.lo + len(c.rest))) }()
 	if len(c.rest) > 0 {
 		n = copy(p, c.rest)
 		c.rest = c.rest[n:]
@@ -244,6 +248,9 @@ func (c *Conn) CloseWrite() error {
 	}
 	return nil
 }
+
+// Buffered is how many bytes have come that no Read has returned, as of the last one that did.
+func (c *Conn) Buffered() int { return int(c.left.Load()) }
 
 // Close closes the connection below, and says nothing.
 func (c *Conn) Close() error { return c.raw.Close() }

@@ -288,6 +288,9 @@ func TestSessionInTheMiddle(t *testing.T) {
 	if _, err := s.Read(make([]byte, 2)); err != nil {
 		t.Fatal(err)
 	}
+	if got := s.Buffered(); got != 3 {
+		t.Errorf("got %d bytes unread; want 3", got)
+	}
 	if _, err := s.Session(); !errors.Is(err, ErrBroken) {
 		t.Errorf("got %v; want ErrBroken", err)
 	}

@@ -50,6 +50,7 @@ func (s *supervisor) reach(ctx context.Context) (ipc.Reply, error) {
 	defer cancel()
 	conn, err := d.target.connect(ctx)
 	if err != nil {
+		s.unmet.Warn("reaching the target of a move once more", "error", err) // a certificate may be over: who renews it helps
 		return ipc.Reply{}, err
 	}
 	defer conn.Close()
