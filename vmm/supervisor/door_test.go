@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -233,7 +234,7 @@ func TestDoorIsNotHeld(t *testing.T) {
 	if err := silent[0].SetReadDeadline(time.Now().Add(helloWithin / 2)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := silent[0].Read(make([]byte, 1)); err == nil || errors.Is(err, context.DeadlineExceeded) {
+	if _, err := silent[0].Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("the oldest: got %v; want it closed", err)
 	}
 	g.door.mu.Lock()
