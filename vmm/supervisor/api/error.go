@@ -69,7 +69,7 @@ func httpStatus(code string) int {
 		return http.StatusConflict
 	case CodeBusy:
 		return http.StatusServiceUnavailable
-	case CodeUnreachable, CodeConnectionLost:
+	case CodeUnreachable, CodeConnectionLost, CodeTLS:
 		return http.StatusBadGateway
 	}
 	return http.StatusInternalServerError
