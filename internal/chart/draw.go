@@ -29,6 +29,7 @@ type place struct {
 	Anchor string
 	Tone   int
 	Across bool // a vertical mark
+	Down   int  // of its text, in pixels
 }
 
 type box struct {
@@ -59,11 +60,7 @@ func (c Chart) draw(xTicks, yTicks int) drawing {
 		d.Height = 220
 	}
 	for _, t := range x.ticks(xTicks) {
-		p := place{X: percent(t.At), Text: t.Text, Anchor: "middle"}
-		if x.Names == nil && t.At > 0.97 { // or it would end beyond the plot
-			p.Anchor = "end"
-		}
-		d.XTicks = append(d.XTicks, p)
+		d.XTicks = append(d.XTicks, place{X: percent(t.At), Text: t.Text})
 	}
 	for _, t := range y.ticks(yTicks) {
 		d.YTicks = append(d.YTicks, place{Y: percent(1 - t.At), Text: t.Text})
@@ -72,11 +69,13 @@ func (c Chart) draw(xTicks, yTicks int) drawing {
 		d.Legend = append(d.Legend, entry{s.Name, s.Tone})
 		d.series(s, x, y)
 	}
+	down := 10 // of the next text of a vertical mark, so that they do not cover each other
 	for _, m := range c.Marks {
 		p := place{Text: m.Text, Tone: m.Tone, Across: m.Vertical, Anchor: "start"}
 		if m.Vertical {
 			at, _ := x.share(m.At)
-			p.X = percent(at)
+			p.X, p.Down = percent(at), down
+			down += 16
 		} else {
 			at, _ := y.share(m.At)
 			p.Y = percent(1 - at)

@@ -15,9 +15,9 @@ const content = `{{define "content"}}
 {{- range .Paths}}<path class="{{if .Fill}}area f{{.Tone}}{{else}}line s{{.Tone}}{{end}}" d="{{.D}}"/>{{end}}</svg>
 {{- range .Spreads}}<line class="spread s{{.Tone}}" x1="{{.X}}%" x2="{{.X}}%" y1="{{.Y}}%" y2="{{.H}}%"/>{{end}}
 {{- range .Dots}}<circle class="f{{.Tone}}" cx="{{.X}}%" cy="{{.Y}}%" r="3.5"><title>{{.Text}}</title></circle>{{end}}
-{{- range .Marks}}{{if .Across}}<line class="mark s{{.Tone}}" x1="{{.X}}%" x2="{{.X}}%" y1="0" y2="100%"/><text class="note" x="{{.X}}%" y="0" dx="{{if eq .Anchor "end"}}-6{{else}}6{{end}}" dy="12" text-anchor="{{.Anchor}}">{{.Text}}</text>
-{{- else}}<line class="mark s{{.Tone}}" x1="0" x2="100%" y1="{{.Y}}%" y2="{{.Y}}%"/><text class="note" x="100%" y="{{.Y}}%" dx="-4" dy="-5" text-anchor="end">{{.Text}}</text>{{end}}{{end}}
-{{- range .XTicks}}<text x="{{.X}}%" y="100%" dy="18" text-anchor="{{.Anchor}}">{{.Text}}</text>{{end}}{{end}}`
+{{- range .Marks}}{{if .Across}}<line class="mark s{{.Tone}}" x1="{{.X}}%" x2="{{.X}}%" y1="0" y2="100%"/><text class="note" x="{{.X}}%" y="0" dx="{{if eq .Anchor "end"}}-6{{else}}6{{end}}" dy="{{.Down}}" text-anchor="{{.Anchor}}">{{.Text}}</text>
+{{- else}}<line class="mark s{{.Tone}}" x1="0" x2="100%" y1="{{.Y}}%" y2="{{.Y}}%"/><text class="note" x="0" y="{{.Y}}%" dx="6" dy="-5">{{.Text}}</text>{{end}}{{end}}
+{{- range .XTicks}}<text x="{{.X}}%" y="100%" dy="18" text-anchor="middle">{{.Text}}</text>{{end}}{{end}}`
 
 // gutter is the room for the numbers of Y, in pixels.
 const gutter = 66
@@ -47,7 +47,7 @@ func (c Chart) Fluid() template.HTML {
 const FluidStyle template.CSS = `
 .chart{margin:0}.chart figcaption{font-weight:600}.legend{list-style:none;display:flex;flex-wrap:wrap;gap:.15rem 1.1rem;margin:.35rem 0 .6rem;padding:0;font-size:.86rem;color:var(--dim)}
 .legend i{display:inline-block;width:.7rem;height:.7rem;border-radius:2px;margin-right:.4rem}
-.plot{display:flex;padding:8px 14px 24px 0}.plot .inner{flex:1;min-width:0}.plot .gutter{flex:none}.axis{margin:0;text-align:right;font-size:.8rem;color:var(--dim)}
+.plot{display:flex;padding:14px 22px 24px 0}.plot .inner{flex:1;min-width:0}.plot .gutter{flex:none}.axis{margin:0;text-align:right;font-size:.8rem;color:var(--dim)}
 .b0{background:var(--t0)}.b1{background:var(--t1)}.b2{background:var(--t2)}.b3{background:var(--t3)}.b4{background:var(--t4)}.b5{background:var(--t5)}.b6{background:var(--t6)}`
 
 // The size of a file, in pixels.

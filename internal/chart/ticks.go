@@ -16,7 +16,14 @@ func (s span) ticks(want int) []tick {
 	var values []float64
 	switch {
 	case s.Names != nil:
-		every := max((len(s.Names)+2*want-1)/(2*want), 1)
+		longest := 0
+		for _, name := range s.Names {
+			longest = max(longest, len([]rune(name)))
+		}
+		if longest <= 3 {
+			want *= 2
+		}
+		every := max((len(s.Names)+want-1)/want, 1)
 		for i := 0; i < len(s.Names); i += every {
 			values = append(values, float64(i))
 		}

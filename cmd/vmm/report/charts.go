@@ -20,7 +20,14 @@ func drawn(id, title, says string, c chart.Chart) panel {
 	return panel{ID: id, Title: title, Says: says, Chart: c.Fluid()}
 }
 
-func seconds(v float64) string { return timeText(1000 * v) }
+// clock is the axis of a move's time, in ms.
+func (m *Move) clock() chart.Axis {
+	format := millisMark
+	if m.Result.TotalMS >= 2000 {
+		format = secondsMark
+	}
+	return chart.Axis{Title: "time since the request", Format: format}
+}
 
 // panels are the charts for which there is something to show.
 func (m *Move) panels() []panel {
@@ -49,23 +56,20 @@ func (m *Move) rates() panel {
 	dirty := chart.Series{Name: "written by the guest", Kind: chart.Step, Tone: 1}
 	at := m.Result.Phases.ReserveMS
 	var top float64
-	for _, r := range m.pushed() {
-		x := at / 1000
-		sent.Points = append(sent.Points, chart.Point{X: x, Y: r.SentBitsPerS})
-		dirty.Points = append(dirty.Points, chart.Point{X: x, Y: r.DirtyBitsPerS})
-		at += r.MS
-		top = max(top, r.SentBitsPerS)
-	}
-	for _, s := range []*chart.Series{&sent, &dirty} { // a step holds until here
-		last := s.Points[len(s.Points)-1]
-		s.Points = append(s.Points, chart.Point{X: at / 1000, Y: last.Y})
+	for i, r := range m.pushed() {
+		end := at + r.MS
+		sent.Points = append(sent.Points, chart.Point{X: at, Y: r.SentBitsPerS}, chart.Point{X: end, Y: r.SentBitsPerS})
+		if !m.left(i) {
+			dirty.Points = append(dirty.Points, chart.Point{X: at, Y: r.DirtyBitsPerS}, chart.Point{X: end, Y: r.DirtyBitsPerS})
+		}
+		at, top = end, max(top, r.SentBitsPerS)
 	}
 	c := chart.Chart{
-		X: chart.Axis{Title: "time since the request", Format: seconds}, Y: chart.Axis{Title: "rate", Format: bitsText},
+		X: m.clock(), Y: chart.Axis{Title: "rate", Format: rateMark},
 		Series: []chart.Series{sent, dirty},
 	}
 	if m.Result.Phases.StopMS > 0 {
-		stop := (m.Result.Phases.ReserveMS + m.Result.Phases.PushMS) / 1000
+		stop := m.Result.Phases.ReserveMS + m.Result.Phases.PushMS
 		c.Marks = append(c.Marks, chart.Mark{At: stop, Vertical: true, Text: "stop", Tone: 4})
 	}
 	if b := m.Request.BandwidthBitsPerS; b > 0 && float64(b) < 3*top {
@@ -81,14 +85,13 @@ func (m *Move) convergence() panel {
 	var names []string
 	for i, r := range m.Result.Rounds {
 		names = append(names, fmt.Sprint(i))
-		sent.Points = append(sent.Points, chart.Point{X: float64(i), Y: float64(r.Pages) * pageSize})
-		left.Points = append(left.Points, chart.Point{X: float64(i), Y: float64(r.DirtiedPages) * pageSize})
+		sent.Points = append(sent.Points, chart.Point{X: float64(i), Y: mib(float64(r.Pages) * pageSize)})
+		if !m.left(i) {
+			left.Points = append(left.Points, chart.Point{X: float64(i), Y: mib(float64(r.DirtiedPages) * pageSize)})
+		}
 	}
-	if m.stopped() { // nothing becomes dirty in the last
-		left.Points = left.Points[:len(left.Points)-1]
-	}
-	return drawn("rounds-chart", "Memory, round by round", "Each step of this scale is a factor of ten or more: rounds that shrink come to an end, rounds that stay do not.", chart.Chart{
-		X: chart.Axis{Title: "round", Names: names}, Y: chart.Axis{Log: true, Format: sizeText, Title: "memory"}, Series: []chart.Series{sent, left},
+	return drawn("rounds-chart", "Memory, round by round", "By powers of ten: rounds that shrink come to an end, rounds that stay do not.", chart.Chart{
+		X: chart.Axis{Title: "round", Names: names}, Y: chart.Axis{Log: true, Format: mibMark, Title: "memory"}, Series: []chart.Series{sent, left},
 	})
 }
 
@@ -97,15 +100,15 @@ func (m *Move) remaining() (panel, bool) {
 	left := chart.Series{Name: "left to send", Kind: chart.Line, Tone: 0, Fill: true}
 	for _, s := range m.Samples.All {
 		if s.Phase == "push" || s.Phase == "pull" {
-			left.Points = append(left.Points, chart.Point{X: s.ElapsedMS / 1000, Y: float64(s.RemainingBytes)})
+			left.Points = append(left.Points, chart.Point{X: s.ElapsedMS, Y: mib(float64(s.RemainingBytes))})
 		}
 	}
 	if len(left.Points) < 3 {
 		return panel{}, false
 	}
-	c := chart.Chart{X: chart.Axis{Title: "time since the request", Format: seconds}, Y: chart.Axis{Title: "memory", Format: sizeText}, Series: []chart.Series{left}}
+	c := chart.Chart{X: m.clock(), Y: chart.Axis{Title: "memory", Format: mibMark}, Series: []chart.Series{left}}
 	if m.Result.Phases.StopMS > 0 {
-		c.Marks = append(c.Marks, chart.Mark{At: (m.Result.Phases.ReserveMS + m.Result.Phases.PushMS) / 1000, Vertical: true, Text: "stop", Tone: 4})
+		c.Marks = append(c.Marks, chart.Mark{At: m.Result.Phases.ReserveMS + m.Result.Phases.PushMS, Vertical: true, Text: "stop", Tone: 4})
 	}
 	return drawn("remaining", "What was left to send", "It falls as memory is sent, and rises as the guest writes.", c), true
 }
@@ -115,13 +118,13 @@ func (m *Move) forecast() (panel, bool) {
 	expected := chart.Series{Name: "forecast, if it were stopped now", Kind: chart.Trend, Tone: 2}
 	for _, s := range m.Samples.All {
 		if s.ForecastDowntimeMS > 0 {
-			expected.Points = append(expected.Points, chart.Point{X: s.ElapsedMS / 1000, Y: s.ForecastDowntimeMS})
+			expected.Points = append(expected.Points, chart.Point{X: s.ElapsedMS, Y: s.ForecastDowntimeMS})
 		}
 	}
 	if len(expected.Points) > 60 { // dots would cover each other
 		expected.Kind = chart.Line
 	}
-	stop := (m.Result.Phases.ReserveMS + m.Result.Phases.PushMS) / 1000
+	stop := m.Result.Phases.ReserveMS + m.Result.Phases.PushMS
 	if f := m.Result.Forecast.DowntimeMS; f > 0 {
 		expected.Points = append(expected.Points, chart.Point{X: stop, Y: f})
 	}
@@ -129,7 +132,7 @@ func (m *Move) forecast() (panel, bool) {
 		return panel{}, false
 	}
 	c := chart.Chart{
-		X: chart.Axis{Title: "time since the request", Format: seconds}, Y: chart.Axis{Log: true, Title: "downtime", Format: timeText}, Series: []chart.Series{expected},
+		X: m.clock(), Y: chart.Axis{Log: true, Title: "downtime", Format: millisMark}, Series: []chart.Series{expected},
 	}
 	if d := m.Result.DowntimeMS; d > 0 {
 		c.Series = append(c.Series, chart.Series{Name: "what it was", Kind: chart.Dots, Tone: 4, Points: []chart.Point{{X: stop, Y: d}}})

@@ -78,6 +78,17 @@ func (m *Move) stopped() bool {
 	return m.Result.Phases.StopMS > 0 || m.Result.Outcome == api.OutcomeCompleted
 }
 
+// left says that what a round found dirty at its end is not what the guest had written: it was the stop's, or it was left before it had sent all, so that the
+// rest is pulled.
+func (m *Move) left(round int) bool {
+	pushed := m.pushed()
+	if round >= len(pushed) {
+		return true
+	}
+	r, all := pushed[round], m.Result.ResidentBytes/pageSize
+	return m.Result.PulledPages > 0 && round == len(pushed)-1 && r.Pages+r.DirtiedPages >= all && r.Pages < all*9/10
+}
+
 // sum of the parts of each name, longest first.
 func sum(parts []part) []part {
 	var all []part
@@ -111,18 +122,22 @@ func longest(parts []part) (part, bool) {
 // downtime divides the time that the guest stood still.
 func (m *Move) downtime() []part {
 	d := m.Result.Downtime
-	pause := "vCPUs stop, devices finish what they have begun"
+	pause := "stopping vCPUs and devices"
 	if m.Request.PauseBeforeSwitchover {
-		pause += "; with the wait to be continued"
+		pause += ", and waiting to be continued"
+	}
+	pages := "finding, sending and placing the last pages"
+	if n := len(m.Result.Rounds); n > 0 && m.Result.Rounds[n-1].Bytes > 0 {
+		pages += ", " + sizeText(float64(m.Result.Rounds[n-1].Bytes)) + " of them"
 	}
 	var all []part
 	at := 0.0
 	for i, p := range []part{
 		{Name: "pause", Says: pause, MS: d.PauseMS},
-		{Name: "pages", Says: "the last pages are found, sent and placed", MS: d.PagesMS},
-		{Name: "state", Says: "vCPUs and devices are saved, sent and restored", MS: d.StateMS},
-		{Name: "commit", Says: "the guest is handed over, durably written down", MS: d.CommitMS},
-		{Name: "resume", Says: "the target's vCPUs start, and the source hears of it", MS: d.ResumeMS},
+		{Name: "pages", Says: pages, MS: d.PagesMS},
+		{Name: "state", Says: "saving, sending and restoring vCPUs and devices", MS: d.StateMS},
+		{Name: "commit", Says: "handing over, with a durable record", MS: d.CommitMS},
+		{Name: "resume", Says: "starting at the target, and the news of it", MS: d.ResumeMS},
 	} {
 		if p.MS > 0 {
 			p.Start, p.Tone = at, []int{5, 0, 2, 3, 1}[i]

@@ -31,8 +31,20 @@ type bar struct {
 // segment is a part of a bar: where it is and how wide, in percent.
 type segment struct {
 	part
-	X, W float64
-	Of   string // its share of the whole
+	X, W  float64
+	Of    string // its share of the whole
+	Label string // where its name fits: always, wide (not on a phone), or empty: never
+}
+
+// labelled says where a name fits into a width in percent: how wide a letter and strips are at the least, in pixels, is a guess.
+func labelled(name string, width float64) string {
+	switch need := 16 + 7.5*float64(len(name)); {
+	case need <= width/100*300:
+		return "always"
+	case need <= width/100*640:
+		return "wide"
+	}
+	return ""
 }
 
 // view is the page's data.
@@ -94,7 +106,8 @@ func strip(says string, parts []part, all float64) bar {
 		if b.Says == "" {
 			says = ""
 		}
-		b.Parts = append(b.Parts, segment{part: p, X: hundredths(p.Start / all), W: hundredths(p.MS / all), Of: shareText(p.MS, all)})
+		width := hundredths(p.MS / all)
+		b.Parts = append(b.Parts, segment{part: p, X: hundredths(p.Start / all), W: width, Of: shareText(p.MS, all), Label: labelled(p.Name, width)})
 		if says != "" {
 			b.Says += says + p.Name + " " + timeText(p.MS)
 		}

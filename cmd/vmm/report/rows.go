@@ -20,7 +20,7 @@ func (m *Move) kinds() []row {
 		{"data", "sent for the first time", p.Data - again, 0},
 		{"data, again", "written since it was sent", again, 1},
 		{"zero", "announced, not sent", p.Zero, 2},
-		{"holes", "given back by the guest", p.Hole, 5},
+		{"holes", "no data there any more", p.Hole, 5},
 	} {
 		if k.pages > 0 {
 			rows = append(rows, row{

@@ -55,7 +55,7 @@ func (m *Move) cause() string {
 		return went + "preparing the target: building the machine there, and rehearsing its restore, while the guest ran on."
 	case "first pass":
 		first := m.Result.Rounds[0]
-		return went + fmt.Sprintf("the first pass over %s of memory, sent at %s while the guest ran.", sizeText(float64(first.Bytes)), bitsText(first.SentBitsPerS))
+		return went + fmt.Sprintf("the first pass over %s of memory, sent at %s while the guest ran%s.", sizeText(float64(first.Bytes)), bitsText(first.SentBitsPerS), m.held(first.SentBitsPerS))
 	case "further rounds":
 		return went + m.rounds()
 	case "stop":
@@ -71,6 +71,14 @@ func (m *Move) cause() string {
 		return went + "what comes behind the switch: the target says that all is well, and the source ends."
 	}
 	return went + "waiting until it was given up."
+}
+
+// held says that a rate is what --bandwidth allows, if it is.
+func (m *Move) held(rate float64) string {
+	if limit := float64(m.Request.BandwidthBitsPerS); limit > 0 && rate > 0.8*limit {
+		return ": no faster, as --bandwidth has it"
+	}
+	return ""
 }
 
 // rounds says why there were further rounds.
@@ -101,9 +109,9 @@ func (m *Move) stood() string {
 	if !ok || r.DowntimeMS == 0 {
 		return ""
 	}
-	text := fmt.Sprintf("Of the %s that the guest stood still, %s went to %s (%s).", timeText(r.DowntimeMS), shareText(most.MS, r.DowntimeMS), most.Name, most.Says)
+	text := fmt.Sprintf("Of the %s that the guest stood still, %s went to %s.", timeText(r.DowntimeMS), shareText(most.MS, r.DowntimeMS), most.Says)
 	if f := r.Forecast.DowntimeMS; f > 0 {
-		text += fmt.Sprintf(" %s had been forecast.", timeText(f))
+		text += fmt.Sprintf(" The forecast was %s.", timeText(f))
 	}
 	if limit := m.Request.DowntimeLimitMS; limit > 0 && r.DowntimeMS > limit && (r.Mode == api.ModePrecopy || r.Mode == api.ModeHybrid) {
 		text += fmt.Sprintf(" That is beyond the limit of %s.", timeText(limit))

@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"math"
+	"strconv"
 	"time"
 )
 
@@ -92,3 +93,28 @@ func plural(n uint64, noun string) string {
 	}
 	return countText(n) + " " + noun + "s"
 }
+
+// The numbers of axes are as short as they can be: 5 s, 0.1 MiB.
+
+func secondsMark(ms float64) string { return short(ms/1000) + " s" }
+
+func millisMark(ms float64) string { return short(ms) + " ms" }
+
+func mibMark(v float64) string {
+	if v >= 2048 {
+		return short(v/1024) + " GiB"
+	}
+	return short(v) + " MiB"
+}
+
+func rateMark(v float64) string {
+	if v >= 1e9 {
+		return short(v/1e9) + " Gbit/s"
+	}
+	return short(v/1e6) + " Mbit/s"
+}
+
+func short(v float64) string { return strconv.FormatFloat(v, 'g', 4, 64) }
+
+// mib is a size in MiB.
+func mib(bytes float64) float64 { return bytes / (1 << 20) }
