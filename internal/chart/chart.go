@@ -82,6 +82,7 @@ func spanOf(a Axis, values []float64) span {
 	case a.Names != nil:
 		s.lo, s.hi = -0.5, float64(len(a.Names))-0.5
 	case a.Log:
+		s.lo = max(s.lo, s.hi/longestLog)
 		s.lo, s.hi = math.Pow(10, math.Floor(math.Log10(s.lo))), math.Pow(10, math.Ceil(math.Log10(s.hi)))
 		if s.hi <= s.lo {
 			s.hi = 10 * s.lo
@@ -94,6 +95,9 @@ func spanOf(a Axis, values []float64) span {
 	}
 	return s
 }
+
+// longestLog bounds a scale by powers: from one end to the other.
+const longestLog = 1e12
 
 func usable(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 

@@ -115,8 +115,13 @@ func strip(says string, parts []part, all float64) bar {
 	return b
 }
 
-// hundredths is a share in percent.
-func hundredths(share float64) float64 { return math.Round(10000*min(max(share, 0), 1)) / 100 }
+// hundredths is a share in percent, within 0 and 100 whatever it is a share of.
+func hundredths(share float64) float64 {
+	if math.IsNaN(share) {
+		return 0
+	}
+	return math.Round(10000*min(max(share, 0), 1)) / 100
+}
 
 // tiles are the numbers on top.
 func (m *Move) tiles() []tile {
