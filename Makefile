@@ -17,7 +17,7 @@ UNITDIR ?= $(PREFIX)/lib/systemd/system
 # ferrypoison: a page that is missing, and read all the same, is no zeros (guestmem/poison.go).
 NO_RACE := /(tests(/.*)?|client|vcpu|internal/kvm(/.*)?|guests/loadgen|vmm|vmm/supervisor)$$
 
-.PHONY: help demo build install uninstall test test-full check deps guest guest-fast race soak matrix bench bench-quick fuzz lint clean
+.PHONY: help demo build install uninstall test test-full check deps guest guest-fast race soak matrix bench bench-quick screenshots browser fuzz lint clean
 
 help:
 	@echo 'make demo            boot a guest, move it there and back, show what happened'
@@ -29,6 +29,7 @@ help:
 	@echo 'make matrix          every fault at every message of a move, in every mode; MATRIX="-mode hybrid -sample 50 -v"'
 	@echo 'make bench           boot, downtime, faults, the choice of a mode, memory, network, moves under a client and disk, beside QEMU and gokvm; BENCH="-samples 1 -only net,disk"'
 	@echo 'make bench-quick     a sample of it for bulk moves in under a minute: ratios, Ferry over the other, as one JSON object (docs/benchmarks.md)'
+	@echo 'make screenshots     draw the pictures of docs/ anew, in headless Chromium, which it installs; after go test -update ./cmd/vmm/...'
 	@echo 'make guest           build the Linux guest, both variants, into a cache; last two lines: vmlinux, initramfs'
 	@echo 'make fuzz [TIME=1h]  fuzz every decoder, TIME in all'
 	@echo 'make lint            gofmt, vet, staticcheck, generated files'
@@ -99,6 +100,13 @@ bench: deps guest-fast build
 
 bench-quick: deps build
 	@CGO_ENABLED=0 $(GO) run ./tests/bench -vmm $(BIN) -quick
+
+screenshots: browser
+	CGO_ENABLED=0 $(GO) run ./tests/screenshots
+
+# Only where pictures are made: it is large, and no test needs it.
+browser:
+	tests/install-browser
 
 fuzz:
 	tests/fuzz $(TIME)

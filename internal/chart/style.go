@@ -16,4 +16,4 @@ svg .area{opacity:.14}svg .mark{stroke-width:1.5;stroke-dasharray:5 4}
 svg .spread{stroke-width:1.5;opacity:.7}svg .bar{opacity:.85}
 .s0{stroke:var(--t0)}.s1{stroke:var(--t1)}.s2{stroke:var(--t2)}.s3{stroke:var(--t3)}.s4{stroke:var(--t4)}.s5{stroke:var(--t5)}.s6{stroke:var(--t6)}
 .f0{fill:var(--t0)}.f1{fill:var(--t1)}.f2{fill:var(--t2)}.f3{fill:var(--t3)}.f4{fill:var(--t4)}.f5{fill:var(--t5)}.f6{fill:var(--t6)}
-svg text.note{fill:var(--ink)}`
+svg text.note{fill:var(--ink);paint-order:stroke;stroke:var(--paper);stroke-width:4px;stroke-linejoin:round}`

@@ -29,6 +29,10 @@ func (s span) ticks(want int) []tick {
 		}
 	case s.Log:
 		decades := int(math.Round(math.Log10(s.hi / s.lo)))
+		if decades == 1 {
+			values = []float64{s.lo, 2 * s.lo, 5 * s.lo, s.hi}
+			break
+		}
 		every := max((decades+want-1)/want, 1)
 		for i := 0; i <= decades; i += every {
 			values = append(values, s.lo*math.Pow(10, float64(i)))
