@@ -112,9 +112,9 @@ soak: build
 matrix: build
 	@CGO_ENABLED=0 $(GO) run ./tests/matrix -vmm $(BIN) $(MATRIX)
 
-bench: deps guest-fast build
+bench: deps browser guest-fast build
 	CGO_ENABLED=0 $(GO) test -run '^$$' -bench Pause -benchtime 300x ./vcpu
-	CGO_ENABLED=0 $(GO) run ./tests/bench -vmm $(BIN) $(BENCH)
+	CGO_ENABLED=0 $(GO) run ./tests/bench -vmm $(BIN) -out bin/bench $(BENCH)
 
 bench-quick: deps build
 	@CGO_ENABLED=0 $(GO) run ./tests/bench -vmm $(BIN) -quick

@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+
+	"github.com/ferryvmm/ferry/tests/chromium"
 )
 
 func main() {
@@ -24,7 +26,7 @@ func main() {
 
 // run draws all pictures, and notes what they were made from.
 func run(ctx context.Context, root string) error {
-	browser, err := findBrowser()
+	browser, err := chromium.Find()
 	if err != nil {
 		return err
 	}
@@ -38,12 +40,12 @@ func run(ctx context.Context, root string) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", p.Name, err)
 		}
-		img, err := browser.shoot(ctx, dir, page, p.view)
+		img, err := browser.Shoot(ctx, dir, page, p.View)
 		if err != nil {
 			return fmt.Errorf("%s: %w", p.Name, err)
 		}
 		path := filepath.Join(root, folder, p.Name)
-		if err := writePNG(path, img); err != nil {
+		if err := chromium.WritePNG(path, img); err != nil {
 			return err
 		}
 		info, err := os.Stat(path)

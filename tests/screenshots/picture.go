@@ -9,22 +9,17 @@ import (
 	"strings"
 
 	"github.com/ferryvmm/ferry/internal/chart"
+	"github.com/ferryvmm/ferry/tests/chromium"
 )
 
 // folder of the pictures.
 const folder = "docs"
 
-// view is how a page is looked at.
-type view struct {
-	Width, Height int // in pixels
-	Dark          bool
-}
-
 // picture is one of docs/.
 type picture struct {
 	Name  string
 	Input string // the golden file that it shows
-	view
+	chromium.View
 }
 
 const (
@@ -35,11 +30,11 @@ const (
 
 // pictures are all of them: both widths, both schemes, a move that pushes and one that pulls, and the terminal.
 var pictures = []picture{
-	{"report-light.png", moved, view{1080, 1890, false}},
-	{"report-dark.png", pulled, view{1080, 1890, true}},
-	{"report-phone-light.png", pulled, view{390, 1700, false}},
-	{"report-phone-dark.png", moved, view{390, 1700, true}},
-	{"migrate-terminal.png", terminal, view{1120, 206, true}},
+	{"report-light.png", moved, chromium.View{Width: 1080, Height: 1890}},
+	{"report-dark.png", pulled, chromium.View{Width: 1080, Height: 1890, Dark: true}},
+	{"report-phone-light.png", pulled, chromium.View{Width: 390, Height: 1700}},
+	{"report-phone-dark.png", moved, chromium.View{Width: 390, Height: 1700, Dark: true}},
+	{"migrate-terminal.png", terminal, chromium.View{Width: 1120, Height: 206, Dark: true}},
 }
 
 // page is the document that the browser is to show.
@@ -95,5 +90,5 @@ func (p picture) fact(root string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%+v\n%s", p.view, folded.ReplaceAllString(page, "")), nil
+	return fmt.Sprintf("%+v\n%s", p.View, folded.ReplaceAllString(page, "")), nil
 }

@@ -1,4 +1,5 @@
-package main
+// Package chromium takes pictures of pages with a headless browser, and writes them small.
+package chromium
 
 import (
 	"context"
@@ -14,16 +15,26 @@ import (
 	"strings"
 )
 
-// browser is the path of a headless Chromium.
-type browser string
+// ErrMissing: there is no browser here. Install one, or do without pictures.
+var ErrMissing = errors.New("there is no Chromium: run tests/install-browser")
 
-func findBrowser() (browser, error) {
+// Browser is the path of a Chromium.
+type Browser string
+
+// View is how a page is looked at.
+type View struct {
+	Width, Height int // in pixels
+	Dark          bool
+}
+
+// Find finds a browser, or says ErrMissing.
+func Find() (Browser, error) {
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
 		if path, err := exec.LookPath(name); err == nil {
-			return browser(path), nil
+			return Browser(path), nil
 		}
 	}
-	return "", errors.New("there is no Chromium: run tests/install-browser")
+	return "", ErrMissing
 }
 
 // leastWidth of a window of Chromium's. A page for a narrower view is shown in a frame of that width.
@@ -32,8 +43,8 @@ const leastWidth = 500
 // framed is the document around a page that is as wide as the view.
 const framed = `<!DOCTYPE html><body style="margin:0"><iframe src="page.html" style="border:0;width:%dpx;height:%dpx"></iframe>`
 
-// shoot takes a picture of a page. Its files are in dir.
-func (b browser) shoot(ctx context.Context, dir, page string, v view) (image.Image, error) {
+// Shoot takes a picture of the upper part of a page, an HTML document. Its files are in dir, which must be this call's own.
+func (b Browser) Shoot(ctx context.Context, dir, page string, v View) (image.Image, error) {
 	path := filepath.Join(dir, "page.html")
 	if err := os.WriteFile(path, []byte(page), 0o600); err != nil {
 		return nil, err

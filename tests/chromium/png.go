@@ -1,4 +1,4 @@
-package main
+package chromium
 
 import (
 	"cmp"
@@ -14,8 +14,8 @@ import (
 // paletteSize is the most colours that a PNG with a byte for each pixel can have.
 const paletteSize = 256
 
-// writePNG writes a small file: pictures of pages have few colours, and what is beyond the most frequent ones, in the edges of letters, is hardly seen.
-func writePNG(path string, img image.Image) error {
+// WritePNG writes a small file: pictures of pages have few colours, and what is beyond the most frequent ones, in the edges of letters, is hardly seen.
+func WritePNG(path string, img image.Image) error {
 	f, err := os.Create(path)
 	if err != nil {
 		return err
