@@ -16,6 +16,9 @@ type Move struct {
 	Samples Samples
 }
 
+// betweenRounds is the part of the push that no round accounts for.
+const betweenRounds = "between rounds"
+
 // part is a stretch of a move's time.
 type part struct {
 	Name  string
@@ -49,7 +52,11 @@ func (m *Move) parts() []part {
 		}
 		add(part{Name: name, Says: says, MS: ms, Tone: 0, Pale: i%2 == 1})
 	}
-	add(part{Name: "between rounds", Says: "decisions, and rounds that are not listed", MS: left, Tone: 5})
+	rest := part{Name: betweenRounds, Says: "decisions, and rounds that are not listed", MS: left, Tone: 5}
+	if len(m.pushed()) == 0 {
+		rest.Name, rest.Says = "before the stop", "what is left to prepare"
+	}
+	add(rest)
 	stop := "the guest stands still: the downtime"
 	if r.Mode == api.ModeStopcopy {
 		stop = "the guest stands still while all its memory is sent"
@@ -58,7 +65,7 @@ func (m *Move) parts() []part {
 	add(part{Name: "pull", Says: "the guest runs at the target, and the rest of its memory follows", MS: p.PullMS, Tone: 3})
 	last, says := "release", "the source learns that all is well, and ends"
 	if r.Outcome != api.OutcomeCompleted {
-		last, says = "until it was given up", "nothing of the move went on"
+		last, says = "the rest", "what was done until it was given up"
 	}
 	add(part{Name: last, Says: says, MS: r.TotalMS - at, Tone: 5})
 	return all

@@ -126,6 +126,9 @@ func hundredths(share float64) float64 {
 // tiles are the numbers on top.
 func (m *Move) tiles() []tile {
 	r := &m.Result
+	if r.TotalMS == 0 {
+		return nil // it had not begun
+	}
 	all := []tile{{"total time", timeText(r.TotalMS), "mode " + r.Mode}}
 	if r.DowntimeMS > 0 {
 		beside := ""

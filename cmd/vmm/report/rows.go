@@ -106,8 +106,14 @@ func (m *Move) asked() []row {
 	if n := m.Result.TargetName; n != "" && n != m.Name {
 		add("name at the target", n)
 	}
-	add("mode", q.Mode+", done: "+m.Result.Mode)
-	add("configured memory", sizeText(float64(m.Result.MemoryBytes)))
+	mode := q.Mode
+	if m.Result.Outcome == api.OutcomeCompleted {
+		mode += ", done: " + m.Result.Mode
+	}
+	add("mode", mode)
+	if n := m.Result.MemoryBytes; n > 0 {
+		add("configured memory", sizeText(float64(n)))
+	}
 	if q.DowntimeLimitMS > 0 {
 		add("downtime limit", timeText(q.DowntimeLimitMS))
 	}

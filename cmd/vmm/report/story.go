@@ -43,7 +43,7 @@ func (m *Move) cause() string {
 	all := sum(m.parts())
 	most, ok := longest(all)
 	if !ok {
-		return "It had not begun."
+		return "The move had not begun."
 	}
 	share := shareText(most.MS, r.TotalMS)
 	went := fmt.Sprintf("%s of the time (%s) went to ", share, timeText(most.MS))
@@ -65,12 +65,12 @@ func (m *Move) cause() string {
 		return went + "the stop itself: little was left to do beside it."
 	case "pull":
 		return went + fmt.Sprintf("the pull: %s of memory followed while the guest ran at the target.", sizeText(float64(r.PulledPages)*pageSize))
-	case "between rounds":
+	case betweenRounds:
 		return went + fmt.Sprintf("%s, and what lies between them.", plural(uint64(len(r.Rounds)), "round"))
 	case "release":
 		return went + "what comes behind the switch: the target says that all is well, and the source ends."
 	}
-	return went + "waiting until it was given up."
+	return went + most.Says + "."
 }
 
 // held says that a rate is what --bandwidth allows, if it is.

@@ -75,12 +75,12 @@ func TestStory(t *testing.T) {
 		{
 			name:     "not begun",
 			result:   api.Result{Outcome: api.OutcomeFailed},
-			headline: "alpha was not moved to tcp:192.0.2.7:4444", cause: "It had not begun.",
+			headline: "alpha was not moved to tcp:192.0.2.7:4444", cause: "The move had not begun.",
 		},
 		{
 			name:     "in doubt",
 			result:   api.Result{Outcome: api.OutcomeInDoubt, TotalMS: 10_000},
-			headline: "Nobody knows yet which host owns alpha", cause: "All of the time went to waiting until it was given up.",
+			headline: "Nobody knows yet which host owns alpha", cause: "All of the time went to what was done until it was given up.",
 		},
 	}
 	for _, tt := range tests {
