@@ -1,12 +1,14 @@
 package drive
 
 import (
+	"bufio"
 	_ "embed"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"strconv"
+	"strings"
 
 	"github.com/ferryvmm/ferry/internal/lab"
 )
@@ -44,15 +46,14 @@ func NewFresh(h *lab.Host) (_ *Fresh, err error) {
 	if err := h.Start(f.anchor); err != nil {
 		return nil, errors.Join(fmt.Errorf("drive: %w", err), f.Close())
 	}
-	for {
-		line, err := lab.ReadLine(said)
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("drive: a fresh host was not made: %w", err), f.Close())
-		}
-		if line == "made" {
+	var all strings.Builder
+	for lines := bufio.NewScanner(said); lines.Scan(); {
+		if lines.Text() == "made" {
 			return f, nil
 		}
+		all.WriteString(lines.Text() + "\n")
 	}
+	return nil, errors.Join(fmt.Errorf("drive: a fresh host was not made:\n%s", &all), f.Close())
 }
 
 // LogIn begins a session of root, or of alice as she would have it behind systemd: with a folder at XDG_RUNTIME_DIR.

@@ -145,6 +145,9 @@ func TestTutorial(t *testing.T) {
 				printed = r.printed(t, ctx, sh, s.Line)
 				t.Logf("line %d, host %s:\n%s%s", s.Line, host, s.Text, printed)
 			}
+			if strings.Contains(printed, "level=ERROR") || strings.Contains(printed, "level=WARN") {
+				t.Errorf("line %d, host %s: got\n%s\nwant nothing wrong in a log", s.Line, host, printed)
+			}
 			if s.Output && !drive.Prints(s.Text, printed) {
 				t.Errorf("line %d: host %s printed\n%s\nwant\n%s", s.Line, host, printed, s.Text)
 			}
