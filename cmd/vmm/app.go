@@ -44,6 +44,7 @@ func (e exit) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 // main runs the command line and returns the exit code.
 func (a *app) main(ctx context.Context, args []string) int {
 	root := a.root()
+	a.builtin(root)
 	root.SetArgs(args)
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)

@@ -42,12 +42,11 @@ func (a *app) root() *cobra.Command {
 	add(groupMove, a.migrateCommand(), a.snapshotCommand())
 	add(groupCare, a.psCommand(), a.infoCommand(), a.topCommand(), a.eventsCommand(), a.dirtyRateCommand(), a.balloonCommand(), a.pauseCommand(), a.resumeCommand(),
 		a.stopCommand(), a.killCommand(), a.consoleCommand(), a.logsCommand(), a.doctorCommand(), a.cpuCommand(), a.manCommand(), a.versionCommand())
-	builtin(a, root)
 	return root
 }
 
 // builtin has cobra's own commands refuse what they do not know, as all others do.
-func builtin(a *app, root *cobra.Command) {
+func (a *app) builtin(root *cobra.Command) {
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	for _, c := range root.Commands() {
