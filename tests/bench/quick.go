@@ -205,6 +205,9 @@ func (b bench) ferryBulk(ctx context.Context, fill int, link uint64, moves int, 
 		}
 		all = append(all, got)
 		for _, sink := range sinks {
+			if err := warmFor(fill); err != nil {
+				return nil, nil, err
+			}
 			p, err := lab.Pump(w.Lab.Hosts[0], w.Lab.Hosts[1], uint64(fill)<<20, got.channels, sink)
 			if err != nil {
 				return nil, nil, err
@@ -224,6 +227,9 @@ func bulkCmdline(fill int) string {
 	return fmt.Sprintf("fill=%d wss=1 rate=0 verify=0 data=random heartbeat=2000", fill)
 }
 
+// warmFor makes that many MiB, and some, cost all alike.
+func warmFor(mib int) error { return lab.Warm(uint64(2*mib) << 20) }
+
 // ferryMove is one move of a trip.
 func (b bench) ferryMove(ctx context.Context, w *drive.World, t *drive.Trip, name string, fill int) (bulk, error) {
 	machine, err := w.Sites[t.At].Info(ctx, name)
@@ -233,6 +239,9 @@ func (b bench) ferryMove(ctx context.Context, w *drive.World, t *drive.Trip, nam
 	source := t.Process
 	before, err := cpuOf(source.PID(), machine.PID)
 	if err != nil {
+		return bulk{}, err
+	}
+	if err := warmFor(fill); err != nil {
 		return bulk{}, err
 	}
 	m, err := t.Move(ctx, "--mode", "precopy")
@@ -272,6 +281,9 @@ func (b bench) qemuBulk(ctx context.Context, channels int) (got bulk, err error)
 	}
 	before, err := cpuOf(p.source.PID())
 	if err != nil {
+		return got, err
+	}
+	if err := warmFor(bulkFill); err != nil {
 		return got, err
 	}
 	moved, err := p.move(ctx, o)
