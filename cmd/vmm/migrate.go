@@ -187,7 +187,7 @@ func (a *app) result(r api.Result) {
 func outcomeText(o api.Outcome, code string) string {
 	switch o {
 	case api.OutcomeFailed:
-		if code == api.CodeGuestEnded {
+		if code == api.CodeGuestEnded || code == api.CodeNoSuchMachine || code == api.CodeNoDir {
 			return "failed: "
 		}
 		return "failed, the guest is still here: "
