@@ -62,7 +62,7 @@ Exit code: 0 completed; 1 failed or cancelled, the guest runs here; 2 usage; 3 i
 	f.Var(&compress, "compress", "make pages smaller: auto does where that is faster, and chooses for each page")
 	secure.flags(f, "send to an address that is not this host's own, without encryption")
 	f.BoolVar(&wait, "pause-before-switchover", false, "when the guest could be switched over, pause it and wait for --continue")
-	f.StringVar(&report, "report", "", "write the result, as --json prints it, to `FILE` too")
+	f.StringVar(&report, "report", "", "write the result to `FILE` too: as a page for people if its name ends in .html, else as --json prints it")
 	orders.flags(f)
 	a.jsonFlag(cmd)
 	cmd.RunE = a.do(func(cmd *cobra.Command, args []string) error {
@@ -101,7 +101,7 @@ func (a *app) move(ctx context.Context, name string, request api.MigrateRequest,
 	file, err := newReportFile(report)
 	if err == nil {
 		defer file.close()
-		result, err = a.carry(ctx, name, request)
+		result, err = a.carry(ctx, name, request, file.progress)
 	}
 	if err != nil {
 		known := api.AsError(err)
@@ -118,7 +118,7 @@ func (a *app) move(ctx context.Context, name string, request api.MigrateRequest,
 	if result.Rounds == nil {
 		result.Rounds = []api.Round{}
 	}
-	if err := file.write(result); err != nil {
+	if err := file.write(name, request, result); err != nil {
 		a.note("the report was not written: %v", err)
 	}
 	if a.json || result.Outcome != api.OutcomeCompleted || result.Error != nil {
@@ -131,8 +131,8 @@ func (a *app) move(ctx context.Context, name string, request api.MigrateRequest,
 	return outcomeExit(result)
 }
 
-// carry migrates. An error means that the move did not begin, or that its end could not be learned.
-func (a *app) carry(ctx context.Context, name string, request api.MigrateRequest) (api.Result, error) {
+// carry migrates, and tells seen how it goes. An error means that the move did not begin, or that its end could not be learned.
+func (a *app) carry(ctx context.Context, name string, request api.MigrateRequest, seen func(api.Progress)) (api.Result, error) {
 	client, err := a.machine(name)
 	if err != nil {
 		return api.Result{}, err
@@ -142,8 +142,11 @@ func (a *app) carry(ctx context.Context, name string, request api.MigrateRequest
 		return api.Result{}, err
 	}
 	defer gone.Close()
-	result, err := a.attend(ctx, client, "the guest goes on here", func(ctx context.Context, p func(api.Progress)) (api.Result, error) {
-		return client.Migrate(ctx, request, p)
+	result, err := a.attend(ctx, client, "the guest goes on here", func(ctx context.Context, show func(api.Progress)) (api.Result, error) {
+		return client.Migrate(ctx, request, func(p api.Progress) {
+			seen(p)
+			show(p)
+		})
 	})
 	if err == nil && result.Outcome == api.OutcomeCompleted && result.Mode != api.ModeRemote {
 		if err := gone.Wait(ctx); err != nil {
@@ -186,7 +189,7 @@ func (a *app) result(r api.Result) {
 func outcomeText(o api.Outcome, code string) string {
 	switch o {
 	case api.OutcomeFailed:
-		if code == api.CodeGuestEnded {
+		if code == api.CodeGuestEnded || code == api.CodeNoSuchMachine || code == api.CodeNoDir {
 			return "failed: "
 		}
 		return "failed, the guest is still here: "

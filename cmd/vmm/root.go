@@ -45,6 +45,28 @@ func (a *app) root() *cobra.Command {
 	return root
 }
 
+// builtin has cobra's own commands refuse what they do not know, as all others do.
+func (a *app) builtin(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, c := range root.Commands() {
+		switch c.Name() {
+		case "help":
+			c.Args = func(_ *cobra.Command, args []string) error {
+				_, rest, err := root.Find(args)
+				if err == nil && len(rest) > 0 {
+					err = fmt.Errorf("there is no command %q", strings.Join(args, " "))
+				}
+				return err
+			}
+		case "completion":
+			c.RunE = a.do(func(*cobra.Command, []string) error {
+				return usage("vmm completion needs a shell: bash, fish, powershell or zsh")
+			})
+		}
+	}
+}
+
 // takes wants exactly the named arguments.
 func takes(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {

@@ -21,8 +21,8 @@ func TestStartConfigs(t *testing.T) {
 		"run --json": supervisor.RunConfig{
 			MemoryBytes: 256 << 20, CPUs: 1, Clock: "advance", CPU: "host", Tracking: vmm.TrackAuto, Console: none,
 		},
-		"run --name beta --memory 5G --cpus 255 --kernel k --initrd i --cmdline= --clock freeze --console unix:/tmp/c": supervisor.RunConfig{
-			Name: "beta", MemoryBytes: 5 << 30, CPUs: 255, Kernel: "k", Initrd: "i", CmdlineSet: true, Clock: "freeze", CPU: "host", Tracking: vmm.TrackAuto,
+		"run --name beta --memory 5G --cpus 8 --kernel k --initrd i --cmdline= --clock freeze --console unix:/tmp/c": supervisor.RunConfig{
+			Name: "beta", MemoryBytes: 5 << 30, CPUs: 8, Kernel: "k", Initrd: "i", CmdlineSet: true, Clock: "freeze", CPU: "host", Tracking: vmm.TrackAuto,
 			Console: supervisor.Console{Kind: "unix", Path: "/tmp/c"},
 		},
 		"run --cmdline rate=32 --memory 16M --hugepages 2M --console none": supervisor.RunConfig{

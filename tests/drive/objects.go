@@ -116,6 +116,7 @@ type Move struct {
 		ReserveMS float64 `json:"reserve_ms"`
 		PushMS    float64 `json:"push_ms"`
 		StopMS    float64 `json:"stop_ms"`
+		PullMS    float64 `json:"pull_ms"`
 	} `json:"phases"`
 	Error *Failure `json:"error"`
 

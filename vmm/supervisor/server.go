@@ -34,6 +34,10 @@ func newServer(s *supervisor) *server {
 
 // listen opens the socket at path and serves on it.
 func (v *server) listen(path string) error {
+	if len(path) > api.MaxPath {
+		return api.Errorf(api.CodeNoDir, "set FERRY_DIR to a folder with a shorter path",
+			"state folder: the path of a socket can have %d bytes, %s has %d", api.MaxPath, path, len(path))
+	}
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {
 		return noDir(err)

@@ -15,8 +15,8 @@ type Address struct {
 	Path string // of a unix socket, absolute; then there is neither host nor port
 }
 
-// maxPath is the longest path of a unix socket in bytes: struct sockaddr_un, less the zero at its end.
-const maxPath = 107
+// MaxPath is the longest path of a unix socket in bytes: struct sockaddr_un, less the zero at its end.
+const MaxPath = 107
 
 // ParseAddress reads tcp:HOST:PORT, where HOST may be an IPv6 address in brackets, or unix:PATH, which becomes absolute. Its
 // errors have code CodeUsage.
@@ -51,8 +51,8 @@ func parsePath(text, path string) (Address, error) {
 	if err != nil {
 		return Address{}, Errorf(CodeUsage, "give an absolute path", "%q: %v", text, err)
 	}
-	if len(path) > maxPath {
-		return Address{}, Errorf(CodeUsage, "choose a shorter one", "%q: the path of a socket can have %d bytes, this one has %d", text, maxPath, len(path))
+	if len(path) > MaxPath {
+		return Address{}, Errorf(CodeUsage, "choose a shorter one", "%q: the path of a socket can have %d bytes, this one has %d", text, MaxPath, len(path))
 	}
 	return Address{Path: path}, nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"strings"
 )
 
 // The codes of errors that a program may want to tell apart.
@@ -43,8 +44,11 @@ type ErrorBody struct {
 
 // Errorf returns an Error with a formatted message.
 func Errorf(code, remedy, format string, args ...any) *Error {
-	return &Error{Code: code, Message: fmt.Sprintf(format, args...), Remedy: remedy}
+	return &Error{Code: code, Message: line(fmt.Sprintf(format, args...)), Remedy: remedy}
 }
+
+// line makes one line of errors that were joined.
+func line(message string) string { return strings.ReplaceAll(message, "\n", "; ") }
 
 // AsError returns the Error to report for err: the first *Error in its chain, with err's whole text as its message, or
 // one of code CodeInternal. It returns nil for nil.
@@ -53,9 +57,9 @@ func AsError(err error) *Error {
 		return nil
 	}
 	if known, ok := errors.AsType[*Error](err); ok {
-		return &Error{Code: known.Code, Message: err.Error(), Remedy: known.Remedy}
+		return &Error{Code: known.Code, Message: line(err.Error()), Remedy: known.Remedy}
 	}
-	return &Error{Code: CodeInternal, Message: err.Error()}
+	return &Error{Code: CodeInternal, Message: line(err.Error())}
 }
 
 // httpStatus is the status that goes with an error code.
