@@ -22,6 +22,8 @@ type ReceiveConfig struct {
 	Tracking vmm.Tracking
 	Insecure bool // required to listen elsewhere than on a loopback address
 	Guard    Guard
+	// Confinement is that of the machine processes.
+	Confinement Confinement
 	// Listening is called once with the real address.
 	Listening func(addr string)
 	// Started is called once a guest runs.
@@ -57,7 +59,8 @@ func Receive(ctx context.Context, c ReceiveConfig) (Exit, error) {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	s.renames, s.places, s.tracking, s.guard = c.Name == "", c.Places, c.Tracking, guard
+	s.renames, s.places, s.tracking, s.guard, s.confinement = c.Name == "", c.Places, c.Tracking, guard, c.Confinement
+	c.Confinement.prepare()
 	s.listensAt(addr.String(), cancel)
 	r := &receiver{s: s, acceptor: newAcceptor(l, guard.ledger, s.log), started: c.Started, ran: make(chan struct{})}
 	defer r.acceptor.close()

@@ -3,18 +3,25 @@ package supervisor
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
+	"slices"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ferryvmm/ferry/internal/confine"
 	"github.com/ferryvmm/ferry/internal/ipc"
 	"github.com/ferryvmm/ferry/vmm"
+	"github.com/ferryvmm/ferry/vmm/supervisor/api"
 )
 
 // machineArg0 is what the machine process is called; main recognises it.
 const machineArg0 = "vmm-machine"
+
+// unconfinedWord says to a machine process, behind its name, that it is not confined.
+const unconfinedWord = "unconfined"
 
 // machineSocket and machineLock are the descriptors that a machine is born with.
 const (
@@ -28,6 +35,10 @@ func MachineMain() bool {
 	if len(os.Args) == 0 || os.Args[0] != machineArg0 {
 		return false
 	}
+	if err := enclose(); err != nil {
+		fmt.Fprintf(os.Stderr, "vmm: the machine does not run unconfined: %v\n", err) // the log
+		os.Exit(1)
+	}
 	// The descriptors stay in this process: the lock is held by being open.
 	for _, fd := range []int{machineSocket, machineLock} {
 		unix.CloseOnExec(fd)
@@ -37,29 +48,53 @@ func MachineMain() bool {
 	return true
 }
 
+// enclose is the machine process's own part in being confined: before it looks at anything that it is sent.
+func enclose() error {
+	if len(os.Args) > 2 && slices.Contains(os.Args[2:], unconfinedWord) {
+		return nil
+	}
+	if err := confine.Enter(); err != nil {
+		return err
+	}
+	filter, err := vmm.Filter()
+	if err != nil {
+		return err
+	}
+	return confine.Install(filter)
+}
+
 // process is a machine process and the connection to it.
 type process struct {
 	conn *ipc.Conn
 	cmd  *exec.Cmd
+	// confined is by what it was confined, nil: by nothing.
+	confined *confine.Applied
 	// gone is closed when the process has been reaped; err and killed are set then.
 	gone   chan struct{}
 	err    error
 	killed bool
 }
 
-// spawn starts a machine process that holds n's lock and logs to log.
-func spawn(n *name, log *os.File, handler ipc.Handler) (*process, error) {
+// spawn starts a machine process that holds n's lock and logs to log, confined as asked.
+func spawn(n *name, log *os.File, c Confinement, handler ipc.Handler) (*process, error) {
 	ours, theirs, err := ipc.Pair()
 	if err != nil {
 		return nil, err
 	}
 	defer theirs.Close()
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR|unix.O_CLOEXEC, 0) // where it is started from nothing can be opened any more
+	if err != nil {
+		ours.Close()
+		return nil, err
+	}
+	defer null.Close()
 	p := &process{
 		cmd: &exec.Cmd{
 			Path:       "/proc/self/exe",
 			Args:       []string{machineArg0, n.name},
 			Env:        []string{"GOTRACEBACK=all"},
-			Dir:        "/",
+			Stdin:      null,
+			Stdout:     null,
 			Stderr:     log,
 			ExtraFiles: []*os.File{theirs, n.lock},
 			// A session of its own: a key pressed at the supervisor's terminal
@@ -68,13 +103,50 @@ func spawn(n *name, log *os.File, handler ipc.Handler) (*process, error) {
 		},
 		gone: make(chan struct{}),
 	}
-	if err := p.cmd.Start(); err != nil {
+	if err := p.begin(c); err != nil {
 		ours.Close()
-		return nil, fmt.Errorf("starting the machine process: %w", err)
+		return nil, err
 	}
 	p.conn = ipc.New(ours, handler)
 	go p.reap()
 	return p, nil
+}
+
+// begin starts the process.
+func (p *process) begin(c Confinement) error {
+	if c.Off {
+		p.cmd.Args, p.cmd.Dir = append(p.cmd.Args, unconfinedWord), "/"
+		if err := p.cmd.Start(); err != nil {
+			return fmt.Errorf("starting the machine process: %w", err)
+		}
+		return nil
+	}
+	applied, err := confine.Start(p.cmd, c.User)
+	if err == nil {
+		if err = confine.Limit(p.cmd.Process.Pid); err != nil {
+			p.kill()
+			_ = p.cmd.Wait()
+		}
+	}
+	switch {
+	case errors.Is(err, confine.ErrUser):
+		return api.Errorf("user", "run vmm as root, or without --user", "%v", err)
+	case err != nil:
+		return fmt.Errorf("starting the machine process: %w", err)
+	}
+	p.confined = &applied
+	return nil
+}
+
+// tell logs by what the process is not confined.
+func (p *process) tell(log *slog.Logger) {
+	if p.confined == nil {
+		log.Warn("the machine process is not confined")
+		return
+	}
+	for _, err := range p.confined.Missing {
+		log.Info("the machine process is confined less than it could be", "lacks", err)
+	}
 }
 
 func (p *process) reap() {

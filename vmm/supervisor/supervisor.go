@@ -48,6 +48,8 @@ type supervisor struct {
 	events  broadcast
 	// telling is held for reading while the result of a move is awaited: the last event is told behind it.
 	telling sync.RWMutex
+	// confinement is that of the machine process.
+	confinement Confinement
 
 	mu        sync.Mutex // guards what follows
 	name      *name
@@ -121,10 +123,11 @@ func newSupervisor(n *name, c Console) (_ *supervisor, err error) {
 func (s *supervisor) start() (*process, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p, err := spawn(s.name, s.logFile, s.serveMachine)
+	p, err := spawn(s.name, s.logFile, s.confinement, s.serveMachine)
 	if err != nil {
 		return nil, err
 	}
+	p.tell(s.log)
 	s.proc = p
 	return p, nil
 }
