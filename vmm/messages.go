@@ -45,6 +45,7 @@ const (
 	MethodEnded    = "ended"    // Ending → nil: the guest is no more; the process exits after the answer
 	NoteProgress   = "progress" // migration.Progress
 	NoteState      = "state"    // State
+	NoteThread     = "thread"   // int, its id: a thread of the machine that is to run before others
 )
 
 // Roles of the descriptors that are handed over.

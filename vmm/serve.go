@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/ferryvmm/ferry/internal/direct"
 	"github.com/ferryvmm/ferry/internal/ipc"
 	"github.com/ferryvmm/ferry/migration"
 )
@@ -33,6 +34,7 @@ func Serve(socket, lock *os.File) int {
 	p.up.Add(1)
 	p.conn = ipc.New(socket, p.handle)
 	p.up.Done()
+	direct.Patron(func(tid int) { _ = p.conn.Notify(NoteThread, tid) })
 	end := p.wait()
 	p.farewell()
 	if m := p.current(); m != nil {

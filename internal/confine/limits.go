@@ -10,30 +10,19 @@ import (
 // queues and a move's channels together need some hundreds.
 const maxFiles = 4096
 
-// Limit sets the resource limits of a confined process, before it is told to do anything. What it did as root by
-// its capabilities it does by limits from here on: threads of the class SCHED_RR, and memory that is locked without bound,
-// each if the caller may.
+// Limit sets the resource limits of a confined process, before it is told to do anything. What memory it locks as root by
+// a capability it locks by a limit from here on, if the caller may raise that.
 //
 // No limit of the size of files, for disks and consoles may have any; nor of processes, for the kernel counts those, and Go's threads, by
 // user, and the filter lets none be made.
 func Limit(pid int) error {
-	limits := []struct {
+	type limit struct {
 		resource int
 		value    uint64
-	}{{unix.RLIMIT_CORE, 0}, {unix.RLIMIT_NOFILE, maxFiles}}
-	if has(unix.CAP_SYS_RESOURCE) {
-		if has(unix.CAP_SYS_NICE) {
-			limits = append(limits, struct {
-				resource int
-				value    uint64
-			}{unix.RLIMIT_RTPRIO, 1})
-		}
-		if has(unix.CAP_IPC_LOCK) {
-			limits = append(limits, struct {
-				resource int
-				value    uint64
-			}{unix.RLIMIT_MEMLOCK, unix.RLIM_INFINITY})
-		}
+	}
+	limits := []limit{{unix.RLIMIT_CORE, 0}, {unix.RLIMIT_NOFILE, maxFiles}}
+	if has(unix.CAP_SYS_RESOURCE) && has(unix.CAP_IPC_LOCK) {
+		limits = append(limits, limit{unix.RLIMIT_MEMLOCK, unix.RLIM_INFINITY})
 	}
 	for _, l := range limits {
 		value := l.value

@@ -3,6 +3,7 @@ package confine
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 
@@ -37,6 +38,10 @@ func Start(cmd *exec.Cmd, asUser *User) (Applied, error) {
 	}
 	if err != nil { // a host without room for a folder; landlock is left
 		b.lacks("an empty root", err)
+	}
+	// What this process itself was started with, and does not know of, goes no further.
+	if err := unix.CloseRange(3, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		b.lacks("closing what it does not know", err)
 	}
 	done := make(chan struct{})
 	go onThread(func() {

@@ -2,11 +2,14 @@ package supervisor
 
 import (
 	"fmt"
+	"os"
 	"os/user"
 	"strconv"
 	"strings"
 
 	"github.com/ferryvmm/ferry/internal/confine"
+	"github.com/ferryvmm/ferry/internal/direct"
+	"github.com/ferryvmm/ferry/internal/ipc"
 	"github.com/ferryvmm/ferry/vmm/supervisor/api"
 )
 
@@ -51,6 +54,19 @@ func number(s string) (int, error) {
 	return int(n), err
 }
 
+// prefer has the kernel run a thread of the machine before others, which has no capability for that itself. The word of
+// the machine is not enough for it to be one of its own.
+func (s *supervisor) prefer(r *ipc.Request) error {
+	var tid int
+	if err := r.Decode(&tid); err != nil {
+		return err
+	}
+	if _, err := os.Stat(fmt.Sprintf("/proc/%d/task/%d", s.machine().cmd.Process.Pid, tid)); err != nil {
+		return err
+	}
+	return direct.Prefer(tid)
+}
+
 // prepare makes ahead what starting a machine needs.
 func (c Confinement) prepare() {
 	if !c.Off {
@@ -58,8 +74,8 @@ func (c Confinement) prepare() {
 	}
 }
 
-// words say by what a machine process is confined.
-func words(a *confine.Applied) []string {
+// confinedBy says by what a machine process is confined.
+func confinedBy(a *confine.Applied) []string {
 	if a == nil {
 		return []string{"none"}
 	}

@@ -296,6 +296,8 @@ func (s *supervisor) serveMachine(ctx context.Context, r *ipc.Request) (ipc.Repl
 		s.mu.Unlock()
 		at.network().retire(s.log)
 		return ipc.Reply{}, nil
+	case vmm.NoteThread:
+		return ipc.Reply{}, s.prefer(r)
 	case vmm.NoteProgress:
 		return ipc.Reply{}, s.noteProgress(r)
 	case vmm.MethodReach:
