@@ -73,6 +73,7 @@ func (p *process) adopt(m *Machine) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.machine = m
+	p.attack()
 }
 
 // trim gives back what only the start of a guest needed. One that arrives is not

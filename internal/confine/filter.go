@@ -45,7 +45,7 @@ const (
 
 // refuse is what a call gets that no rule allows. An error, not death: a call that a later kernel, or a later Go, makes
 // as an improvement must not cost a guest its life, and who has taken the process over gains nothing by being told.
-const refuse = unix.SECCOMP_RET_KILL_PROCESS
+const refuse = unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)
 
 // Filter assembles rules, each call of which stands in one, for x86-64. What no rule allows fails with EPERM, except
 // calls of another architecture, which end the process, and clone3, which fails with ENOSYS: the C library then uses clone, whose
