@@ -31,6 +31,7 @@ const (
 	MethodConsole       = "console"        // nil, one file → nil: attaches the connection
 	MethodVirtioConsole = "virtio-console" // nil, one file → nil: attaches the connection to the virtio console
 	MethodVsock         = "vsock"          // nil, one file → nil: a program of the host connects to the guest
+	MethodAdopt         = "adopt"          // nil → Adopted, one file: a supervisor takes over the guest of one that died
 )
 
 // What the machine asks of, or tells, the supervisor.

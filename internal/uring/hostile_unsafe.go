@@ -30,8 +30,11 @@ func AttackSend(r *Ring) error {
 	return errors.Join(r.reach(unix.SOCK_DGRAM, 127, 0, 0, 1), r.reach(unix.SOCK_DGRAM, 10, 0, 0, 1))
 }
 
-// AttackConnect makes a socket and connects it to another process.
-func AttackConnect(r *Ring) error {
+// AttackTCP makes a socket and connects it to a port of this host.
+func AttackTCP(r *Ring) error { return r.reach(unix.SOCK_STREAM, 127, 0, 0, 1) }
+
+// AttackUnix makes a socket and connects it to another process.
+func AttackUnix(r *Ring) error {
 	fd, err := r.one(sqe{opcode: opSocket, fd: unix.AF_UNIX, off: unix.SOCK_STREAM}, nil)
 	if err != nil {
 		return err
@@ -42,7 +45,7 @@ func AttackConnect(r *Ring) error {
 		name.Path[i] = int8(c)
 	}
 	_, err = r.one(sqe{opcode: opConnect, fd: fd, off: uint64(unsafe.Sizeof(name))}, unsafe.Pointer(&name))
-	return errors.Join(err, r.reach(unix.SOCK_STREAM, 127, 0, 0, 1))
+	return err
 }
 
 // reach makes a socket and connects it to an address; of UDP, that asks for a route to it.

@@ -61,7 +61,7 @@ func (s *supervisor) prefer(r *ipc.Request) error {
 	if err := r.Decode(&tid); err != nil {
 		return err
 	}
-	if _, err := os.Stat(fmt.Sprintf("/proc/%d/task/%d", s.machine().cmd.Process.Pid, tid)); err != nil {
+	if _, err := os.Stat(fmt.Sprintf("/proc/%d/task/%d", s.machine().pid, tid)); err != nil {
 		return err
 	}
 	return direct.Prefer(tid)

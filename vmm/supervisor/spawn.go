@@ -25,8 +25,9 @@ const unconfinedWord = "unconfined"
 
 // machineSocket and machineLock are the descriptors that a machine is born with.
 const (
-	machineSocket = 3
-	machineLock   = 4
+	machineSocket   = 3
+	machineLock     = 4
+	machineListener = 5
 )
 
 // MachineMain turns this process into a machine if it was started as one; it
@@ -40,11 +41,18 @@ func MachineMain() bool {
 		os.Exit(1)
 	}
 	// The descriptors stay in this process: the lock is held by being open.
-	for _, fd := range []int{machineSocket, machineLock} {
+	for _, fd := range []int{machineSocket, machineLock, machineListener} {
 		unix.CloseOnExec(fd)
 	}
-	_ = unix.SetNonblock(machineSocket, true) // exec made it blocking
-	os.Exit(vmm.Serve(os.NewFile(machineSocket, "ipc"), os.NewFile(machineLock, "name")))
+	for _, fd := range []int{machineSocket, machineListener} {
+		_ = unix.SetNonblock(fd, true) // exec made it blocking
+	}
+	// Its supervisor's user may adopt its guest.
+	owner := uint32(os.Getuid())
+	if cred, err := unix.GetsockoptUcred(machineSocket, unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil {
+		owner = cred.Uid
+	}
+	os.Exit(vmm.Serve(os.NewFile(machineSocket, "ipc"), os.NewFile(machineLock, "name"), os.NewFile(machineListener, "listener"), owner))
 	return true
 }
 
@@ -66,9 +74,11 @@ func enclose() error {
 // process is a machine process and the connection to it.
 type process struct {
 	conn *ipc.Conn
-	cmd  *exec.Cmd
-	// confined is by what it was confined, nil: by nothing.
-	confined *confine.Applied
+	cmd  *exec.Cmd // nil: it is another's child
+	pid  int
+	kill func() // ends the process; gone is closed when it has
+	// confinement is by what it is confined, in words.
+	confinement []string
 	// gone is closed when the process has been reaped; err and killed are set then.
 	gone   chan struct{}
 	err    error
@@ -76,12 +86,18 @@ type process struct {
 }
 
 // spawn starts a machine process that holds n's lock and logs to log, confined as asked.
-func spawn(n *name, log *os.File, c Confinement, handler ipc.Handler) (*process, error) {
+func spawn(n *name, log *os.File, logger *slog.Logger, c Confinement, handler ipc.Handler) (*process, error) {
 	ours, theirs, err := ipc.Pair()
 	if err != nil {
 		return nil, err
 	}
 	defer theirs.Close()
+	listener, err := ipc.Listen(n.path("ipc"))
+	if err != nil {
+		ours.Close()
+		return nil, noDir(err)
+	}
+	defer listener.Close()
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR|unix.O_CLOEXEC, 0) // where it is started from nothing can be opened any more
 	if err != nil {
 		ours.Close()
@@ -96,25 +112,28 @@ func spawn(n *name, log *os.File, c Confinement, handler ipc.Handler) (*process,
 			Stdin:      null,
 			Stdout:     null,
 			Stderr:     log,
-			ExtraFiles: []*os.File{theirs, n.lock},
+			ExtraFiles: []*os.File{theirs, n.lock, listener},
 			// A session of its own: a key pressed at the supervisor's terminal
 			// must not signal the guest.
 			SysProcAttr: &syscall.SysProcAttr{Setsid: true},
 		},
 		gone: make(chan struct{}),
 	}
-	if err := p.begin(c); err != nil {
+	if err := p.begin(c, logger); err != nil {
 		ours.Close()
 		return nil, err
 	}
+	p.pid, p.kill = p.cmd.Process.Pid, func() { _ = p.cmd.Process.Kill() }
 	p.conn = ipc.New(ours, handler)
 	go p.reap()
 	return p, nil
 }
 
-// begin starts the process.
-func (p *process) begin(c Confinement) error {
+// begin starts the process, and logs by what it is not confined.
+func (p *process) begin(c Confinement, log *slog.Logger) error {
+	p.confinement = confinedBy(nil)
 	if c.Off {
+		log.Warn("the machine process is not confined")
 		p.cmd.Args, p.cmd.Dir = append(p.cmd.Args, unconfinedWord), "/"
 		if err := p.cmd.Start(); err != nil {
 			return fmt.Errorf("starting the machine process: %w", err)
@@ -124,7 +143,7 @@ func (p *process) begin(c Confinement) error {
 	applied, err := confine.Start(p.cmd, c.User)
 	if err == nil {
 		if err = confine.Limit(p.cmd.Process.Pid); err != nil {
-			p.kill()
+			_ = p.cmd.Process.Kill()
 			_ = p.cmd.Wait()
 		}
 	}
@@ -134,19 +153,11 @@ func (p *process) begin(c Confinement) error {
 	case err != nil:
 		return fmt.Errorf("starting the machine process: %w", err)
 	}
-	p.confined = &applied
-	return nil
-}
-
-// tell logs by what the process is not confined.
-func (p *process) tell(log *slog.Logger) {
-	if p.confined == nil {
-		log.Warn("the machine process is not confined")
-		return
-	}
-	for _, err := range p.confined.Missing {
+	p.confinement = confinedBy(&applied)
+	for _, err := range applied.Missing {
 		log.Info("the machine process is confined less than it could be", "lacks", err)
 	}
+	return nil
 }
 
 func (p *process) reap() {
@@ -160,9 +171,6 @@ func (p *process) reap() {
 	}
 	p.err = err
 }
-
-// kill ends the process; gone is closed when it has.
-func (p *process) kill() { _ = p.cmd.Process.Kill() }
 
 // end closes the connection and waits until the process is gone.
 func (p *process) end() {
