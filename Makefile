@@ -55,7 +55,7 @@ install: build
 
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/vmm $(SHARE)/man/man1/vmm.1 $(SHARE)/man/man1/vmm-*.1 $(SHARE)/bash-completion/completions/vmm \
-		$(SHARE)/zsh/site-functions/_vmm $(SHARE)/fish/vendor_completions.d/vmm.fish $(DESTDIR)$(UNITDIR)/ferry@.service $(DESTDIR)$(UNITDIR)/ferry-receive@.service
+		$(SHARE)/zsh/site-functions/_vmm $(SHARE)/fish/vendor_completions.d/vmm.fish $(DESTDIR)$(UNITDIR)/ferry@.service $(DESTDIR)$(UNITDIR)/ferry-receive@.service $(DESTDIR)$(UNITDIR)/ferry-adopt@.service
 	rm -rf $(SHARE)/doc/ferry
 
 # The short soak comes before the tests so that go test has the last word.
