@@ -142,10 +142,11 @@ func (b *birth) become() error {
 	return nil
 }
 
-// Enter has a program that [Start] started stand in its root: nothing leads out of that.
+// Enter has a program that [Start] started stand in its root, out of which nothing leads, and take no more of the host than it needs: no core
+// file, and some thousands of descriptors.
 func Enter() error {
 	if err := unix.Chdir("/"); err != nil {
 		return fmt.Errorf("confine: the empty root: %w", err)
 	}
-	return nil
+	return limit()
 }

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"slices"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -47,8 +48,8 @@ func MachineMain() bool {
 	for _, fd := range []int{machineSocket, machineListener} {
 		_ = unix.SetNonblock(fd, true) // exec made it blocking
 	}
-	// Its supervisor's user may adopt its guest.
-	owner := uint32(os.Getuid())
+	time.Local = time.UTC // of which the log is; the time zone is in a file
+	var owner uint32      // its supervisor's user may adopt its guest, and root may
 	if cred, err := unix.GetsockoptUcred(machineSocket, unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil {
 		owner = cred.Uid
 	}
@@ -142,9 +143,8 @@ func (p *process) begin(c Confinement, log *slog.Logger) error {
 	}
 	applied, err := confine.Start(p.cmd, c.User)
 	if err == nil {
-		if err = confine.Limit(p.cmd.Process.Pid); err != nil {
-			_ = p.cmd.Process.Kill()
-			_ = p.cmd.Wait()
+		if err := confine.LockMemory(p.cmd.Process.Pid); err != nil {
+			log.Warn("memory is copied where it is moved", "error", err)
 		}
 	}
 	switch {

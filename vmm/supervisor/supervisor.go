@@ -115,10 +115,18 @@ func newSupervisor(n *name, c Console) (_ *supervisor, err error) {
 
 // equip gives the supervisor what works by its log.
 func (s *supervisor) equip() {
-	s.log = slog.New(slog.NewTextHandler(s.logFile, nil)).With("process", "supervisor")
+	s.log = slog.New(slog.NewTextHandler(s.logFile, &slog.HandlerOptions{ReplaceAttr: universal})).With("process", "supervisor")
 	s.refused.Log, s.refused.Every = s.log, refusedEvery
 	s.hooks = &netHooks{dir: netHooksDir(), within: netHookWithin, log: s.log, out: s.logFile}
 	s.server = newServer(s)
+}
+
+// universal has times of a log be UTC: the machine, which writes to it, too, cannot read the host's time zone.
+func universal(_ []string, a slog.Attr) slog.Attr {
+	if a.Key == slog.TimeKey && a.Value.Kind() == slog.KindTime {
+		a.Value = slog.TimeValue(a.Value.Time().UTC())
+	}
+	return a
 }
 
 // serveConsole gives each connection of the console's socket to the machine.
