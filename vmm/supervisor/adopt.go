@@ -24,6 +24,7 @@ const adoptWithin = 3 * time.Second
 type AdoptConfig struct {
 	Dir     string // state folder, of Dir
 	Name    string
+	Alone   bool              // as Confinement has it
 	Started func(api.Started) // called once the guest is ours
 }
 
@@ -34,6 +35,8 @@ func Adopt(ctx context.Context, c AdoptConfig) (Exit, error) {
 	if err != nil {
 		return Exit{Code: 1}, err
 	}
+	s.confinement.Alone = c.Alone
+	go s.shed()
 	notifyStarted(c.Started, s.introduce())
 	return s.wait(ctx), nil
 }
