@@ -24,6 +24,7 @@ type backend struct {
 	run     func(context.Context, supervisor.RunConfig) (supervisor.Exit, error)
 	receive func(context.Context, supervisor.ReceiveConfig) (supervisor.Exit, error)
 	restore func(context.Context, supervisor.RestoreConfig) (supervisor.Exit, error)
+	adopt   func(context.Context, supervisor.AdoptConfig) (supervisor.Exit, error)
 	detach  func(args []string) (api.Started, error)
 	// cpu is the most that a guest can have on this host.
 	cpu func() (vcpu.Model, error)
@@ -55,6 +56,7 @@ func realBackend() backend {
 		run:     supervisor.Run,
 		receive: supervisor.Receive,
 		restore: supervisor.Restore,
+		adopt:   supervisor.Adopt,
 		detach:  supervisor.Detach,
 		cpu:     supervisor.HostCPU,
 		examine: doctor.Examine,
