@@ -13,15 +13,27 @@ type mapping struct {
 	bytes   []byte
 }
 
-// mapFile maps a memfd; reserve makes sure that none of its pages will be lacking.
+// mapFile maps a memfd, as its huge pages want it: at a multiple of 2 MiB. reserve makes sure that none of its pages will be lacking.
 func mapFile(fd int, size uint64, reserve bool) (mapping, error) {
 	flags := unix.MAP_SHARED | unix.MAP_NORESERVE
 	if reserve {
 		flags = unix.MAP_SHARED
 	}
-	address, _, errno := unix.Syscall6(unix.SYS_MMAP, 0, uintptr(size), unix.PROT_READ|unix.PROT_WRITE, uintptr(flags), uintptr(fd), 0)
+	const align = hugePages * PageSize
+	room, _, errno := unix.Syscall6(unix.SYS_MMAP, 0, uintptr(size+align), unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_NORESERVE, ^uintptr(0), 0)
 	if errno != 0 {
+		return mapping{}, fmt.Errorf("find room to map %d bytes of guest memory: %w", size, errno)
+	}
+	address := (room + align - 1) &^ (align - 1)
+	_, _, errno = unix.Syscall6(unix.SYS_MMAP, address, uintptr(size), unix.PROT_READ|unix.PROT_WRITE, uintptr(flags|unix.MAP_FIXED), uintptr(fd), 0)
+	if errno != 0 {
+		_, _, _ = unix.Syscall(unix.SYS_MUNMAP, room, uintptr(size+align), 0)
 		return mapping{}, fmt.Errorf("map %d bytes of guest memory: %w", size, errno)
+	}
+	for _, rest := range [][2]uintptr{{room, address}, {address + uintptr(size), room + uintptr(size) + align}} {
+		if rest[1] > rest[0] {
+			_, _, _ = unix.Syscall(unix.SYS_MUNMAP, rest[0], rest[1]-rest[0], 0)
+		}
 	}
 	// SAFETY: the kernel has just mapped size bytes at address, where Go's collector has nothing; they stay until unmap,
 	// and Memory.Close says that no slice of them may be used from then on. To read the variable as a pointer is how vet

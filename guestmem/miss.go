@@ -44,6 +44,11 @@ func (p *Pull) Miss(ranges []Range) error {
 	}
 	p.serving.Lock()
 	defer p.serving.Unlock()
+	for _, r := range p.regions {
+		if err := p.fd.Register(r.guest.address, uintptr(r.Size)); err != nil {
+			return err
+		}
+	}
 	var next torn
 	for _, rg := range ranges {
 		r, off, _ := p.findPages(rg.GPA, rg.Size)

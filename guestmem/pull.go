@@ -53,7 +53,7 @@ func (r *pulled) address(page uint64) uintptr { return r.guest.address + uintptr
 
 // Pull makes memory ready to miss pages; dev is an open /dev/userfaultfd, which stays the caller's. From here until Close
 // page faults of the guest mapping, also those of KVM itself, are served by Faults alone, which must be running before the
-// first. Nothing is missing yet. Errors: ErrPulling, ErrClosed, uffd.ErrUnavailable.
+// first; before Miss there must be none on what is a hole. Nothing is missing yet. Errors: ErrPulling, ErrClosed, uffd.ErrUnavailable.
 func (m *Memory) Pull(dev *os.File) (_ *Pull, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -70,7 +70,8 @@ func (m *Memory) Pull(dev *os.File) (_ *Pull, err error) {
 	for i, r := range m.regions {
 		words := len(r.received)
 		p.regions[i] = pulled{region: r, mapped: make(atomicBitmap, words), reported: make(atomicBitmap, words)}
-		if err := p.fd.Register(r.guest.address, uintptr(r.Size)); err != nil {
+		// Only for pages that the file has: it takes no huge page as long as a mapping waits for such as it has not.
+		if err := p.fd.RegisterMinor(r.guest.address, uintptr(r.Size)); err != nil {
 			return nil, errors.Join(err, p.fd.Close())
 		}
 		// What is mapped from now on was mapped by us, and is known.

@@ -21,7 +21,8 @@ type region struct {
 
 	own      atomicBitmap // pages that we wrote or punched, marked after the fact; the tracker takes them
 	received atomicBitmap // pages that Place or PlaceHole has filled
-	present  bitmap       // pages known to be data, so that no seek is needed; guarded by Memory.mu
+	thick    thickness
+	present  bitmap // pages known to be data, so that no seek is needed; guarded by Memory.mu
 }
 
 func newRegion(slot int, rg Range, unit uint64) (_ *region, err error) {

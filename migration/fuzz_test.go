@@ -90,6 +90,8 @@ func FuzzMessages(f *testing.F) {
 // bounded is a pageSink that fails when something is placed outside memory.
 type bounded struct{ t *testing.T }
 
+func (bounded) Expect(uint64, uint64) {}
+
 func (b bounded) Place(gpa uint64, p []byte) error { return b.PlaceHole(gpa, uint64(len(p))) }
 
 func (b bounded) PlaceHole(gpa, size uint64) error {

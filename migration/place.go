@@ -9,6 +9,7 @@ import (
 
 // pageSink takes the pages of a guest that arrives. *guestmem.Memory is one.
 type pageSink interface {
+	Expect(gpa, size uint64)
 	Place(gpa uint64, p []byte) error
 	PlaceHole(gpa, size uint64) error
 }
@@ -79,6 +80,7 @@ func (p *pageReader) pages(h header) error {
 			}
 			continue
 		}
+		p.sink.Expect(r.gpa, r.size)
 		for r.size > 0 {
 			b, err := p.in.pages(r.size)
 			if err != nil {

@@ -4,11 +4,13 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"time"
 
 	"github.com/ferryvmm/ferry/vcpu"
 	"github.com/ferryvmm/ferry/vmm/supervisor"
 	"github.com/ferryvmm/ferry/vmm/supervisor/api"
 	"github.com/ferryvmm/ferry/vmm/supervisor/doctor"
+	"github.com/ferryvmm/ferry/vmm/supervisor/identity"
 )
 
 // backend is what the commands need of package supervisor; tests put their own in its place.
@@ -28,7 +30,9 @@ type backend struct {
 	cpu func() (vcpu.Model, error)
 	// examine looks at this host; probe asks a receiver what its host can take.
 	examine func(dir string) (doctor.Report, vcpu.Model)
-	probe   func(ctx context.Context, address string, insecure bool) ([]byte, error)
+	probe   func(ctx context.Context, address, tls string, insecure bool) ([]byte, error)
+	// certs makes certificates for hosts.
+	certs func(dir string, hosts [][]string, valid time.Duration) ([]identity.Issued, error)
 	// failed tells a parent that waits in detach why this process failed.
 	failed func(error)
 }
@@ -70,6 +74,7 @@ func realBackend() backend {
 		cpu:     supervisor.HostCPU,
 		examine: doctor.Examine,
 		probe:   supervisor.Probe,
+		certs:   identity.Issue,
 		failed:  supervisor.ReportFailure,
 	}
 }

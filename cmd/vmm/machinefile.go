@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/spf13/pflag"
+	"golang.org/x/sys/unix"
 
 	"github.com/ferryvmm/ferry/vmm/supervisor/api"
 )
@@ -32,7 +33,7 @@ func applyMachineFile(f *pflag.FlagSet, path string) error {
 	fail := func(format string, args ...any) error {
 		return api.Errorf(api.CodeUsage, "see docs/machine.schema.json", "machine file %s: "+format, append([]any{path}, args...)...)
 	}
-	file, err := os.Open(path)
+	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0) // a pipe that nobody writes to is empty
 	if err != nil {
 		return api.Errorf(api.CodeUsage, "check --file", "machine file: %v", err)
 	}

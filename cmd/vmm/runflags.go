@@ -4,7 +4,9 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/ferryvmm/ferry/netmig"
 	"github.com/ferryvmm/ferry/vmm"
+	"github.com/ferryvmm/ferry/vmm/image"
 	"github.com/ferryvmm/ferry/vmm/supervisor"
 )
 
@@ -23,7 +25,7 @@ type runFlags struct {
 
 func newRunFlags(a *app) *runFlags {
 	return &runFlags{
-		start: start{app: a}, size: 256 << 20, huge: choice{among: []string{"2M"}}, cpus: count{n: 1, max: maxCPUs},
+		start: start{app: a}, size: 256 << 20, huge: choice{among: []string{"2M"}}, cpus: count{n: 1, max: vmm.MaxCPUs},
 		clock: choice{word: "advance", among: []string{"advance", "freeze"}},
 	}
 }
@@ -56,6 +58,12 @@ func (r *runFlags) settle(f *pflag.FlagSet) error {
 	}
 	if f.Changed("initrd") && r.kernel == "" {
 		return usage("--initrd needs --kernel: loadgen takes none")
+	}
+	if id := twice(r.devices.disks.values, func(s image.Spec) string { return s.ID }); id != "" {
+		return usage("--disk %s is given twice: each disk has an ID of its own", id)
+	}
+	if id := twice(r.devices.nets.values, func(s netmig.Spec) string { return s.ID }); id != "" {
+		return usage("--net %s is given twice: each network has an ID of its own", id)
 	}
 	return nil
 }

@@ -3,6 +3,8 @@ package lab
 import (
 	"errors"
 	"fmt"
+	"os"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -17,10 +19,11 @@ const (
 	Map      Sink = "mapping"  // receive straight into a mapping of the file, whose pages fault in
 	Populate Sink = "populate" // likewise, but each piece is faulted in at once ahead (MADV_POPULATE_WRITE)
 	Allocate Sink = "allocate" // as Place, into pages that are allocated ahead (fallocate)
+	Huge     Sink = "huge"     // as Place, into huge pages that are asked for ahead (MADV_COLLAPSE)
 )
 
 // Placing are the sinks that place.
-var Placing = []Sink{Place, Map, Populate, Allocate}
+var Placing = []Sink{Place, Map, Populate, Allocate, Huge}
 
 // drain is a sink of one stream.
 type drain struct {
@@ -32,7 +35,7 @@ type drain struct {
 
 func (s Sink) open(pieces uint64) (d drain, err error) {
 	d = drain{sink: s, fd: -1}
-	if s == Discard || s == Place || s == Allocate {
+	if s == Discard || s == Place || s == Allocate || s == Huge {
 		d.buffer = make([]byte, pumpPiece)
 	}
 	if s == Discard {
@@ -44,8 +47,8 @@ func (s Sink) open(pieces uint64) (d drain, err error) {
 	if err := unix.Ftruncate(d.fd, int64(pieces*pumpPiece)); err != nil {
 		return d, errors.Join(fmt.Errorf("lab: size the memfd to pump into: %w", err), d.close())
 	}
-	if d.buffer == nil {
-		if d.memory, err = unix.Mmap(d.fd, 0, int(pieces*pumpPiece), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED); err != nil {
+	if d.buffer == nil || s == Huge {
+		if d.memory, err = mapAligned(d.fd, pieces*pumpPiece); err != nil {
 			return d, errors.Join(fmt.Errorf("lab: map the memfd to pump into: %w", err), d.close())
 		}
 	}
@@ -69,9 +72,18 @@ func (d drain) place(p []byte, i uint64) error {
 	if d.buffer == nil || d.fd < 0 {
 		return nil
 	}
-	if d.sink == Allocate {
-		if err := unix.Fallocate(d.fd, 0, int64(i*pumpPiece), pumpPiece); err != nil {
+	at, huge := i*pumpPiece, uint64(hugePage)
+	switch {
+	case d.sink == Allocate:
+		if err := unix.Fallocate(d.fd, 0, int64(at), pumpPiece); err != nil {
 			return err
+		}
+	case d.sink == Huge && at%huge == 0 && at+huge <= uint64(len(d.memory)):
+		if err := unix.Fallocate(d.fd, 0, int64(at), int64(os.Getpagesize())); err != nil { // one page must be there
+			return err
+		}
+		if err := unix.Madvise(d.memory[at:at+huge], unix.MADV_COLLAPSE); err != nil {
+			return fmt.Errorf("lab: get a huge page: %w", err)
 		}
 	}
 	_, err := unix.Pwrite(d.fd, p, int64(i*pumpPiece))
@@ -80,10 +92,28 @@ func (d drain) place(p []byte, i uint64) error {
 
 func (d drain) close() (err error) {
 	if d.memory != nil {
-		err = unix.Munmap(d.memory)
+		err = unix.MunmapPtr(unsafe.Pointer(unsafe.SliceData(d.memory)), uintptr(len(d.memory))) // SAFETY: mapAligned has mapped it, and nobody uses it any more.
 	}
 	if d.fd >= 0 {
 		err = errors.Join(err, unix.Close(d.fd))
 	}
 	return err
+}
+
+// hugePage is the size of a huge page, in bytes.
+const hugePage = 2 << 20
+
+// mapAligned maps a file at a multiple of hugePage.
+func mapAligned(fd int, size uint64) ([]byte, error) {
+	room, err := unix.MmapPtr(-1, 0, nil, uintptr(size+hugePage), unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_NORESERVE)
+	if err != nil {
+		return nil, err
+	}
+	// SAFETY: the address is within what was just mapped, where nothing of Go's is; the rest of the room stays, as a guard.
+	at := unsafe.Add(room, -uintptr(room)%hugePage)
+	at, err = unix.MmapPtr(fd, 0, at, uintptr(size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_FIXED)
+	if err != nil {
+		return nil, err
+	}
+	return unsafe.Slice((*byte)(at), size), nil // SAFETY: size bytes are mapped there until close.
 }

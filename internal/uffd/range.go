@@ -8,10 +8,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Register makes faults on [address, address+size), a shared mapping of a memfd, come as messages: on pages that the file
-// does not have, and on pages that it has and the mapping does not. Error: ErrUnavailable where this memory cannot be served.
+// RegisterMinor makes faults on [address, address+size), a shared mapping of a memfd, come as messages: on pages that the file
+// has and the mapping does not. Error: ErrUnavailable where this memory cannot be served.
+func (u *FD) RegisterMinor(address, size uintptr) error { return u.register(address, size, modeMinor) }
+
+// Register is RegisterMinor also for pages that the file does not have. What is registered for the one can be for the other.
 func (u *FD) Register(address, size uintptr) error {
-	arg := registerArg{rangeArg: rangeArg{uint64(address), uint64(size)}, mode: modeMissing | modeMinor}
+	return u.register(address, size, modeMissing|modeMinor)
+}
+
+func (u *FD) register(address, size uintptr, mode uint64) error {
+	arg := registerArg{rangeArg: rangeArg{uint64(address), uint64(size)}, mode: mode}
 	// SAFETY: the argument of this request is a struct uffdio_register.
 	if errno := ioctl(u.fd, reqRegister, unsafe.Pointer(&arg)); errno != 0 {
 		return fmt.Errorf("%w: register %d bytes of memory: %w", ErrUnavailable, size, errno)

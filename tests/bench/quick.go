@@ -56,6 +56,7 @@ type bulk struct {
 	channels int
 	source   float64 // CPU seconds
 	target   float64
+	suite    string // of TLS; empty: none
 }
 
 func (b bulk) rate() float64 { return b.mbits }
@@ -205,6 +206,9 @@ func (b bench) ferryBulk(ctx context.Context, fill int, link uint64, moves int, 
 		}
 		all = append(all, got)
 		for _, sink := range sinks {
+			if err := warmFor(fill); err != nil {
+				return nil, nil, err
+			}
 			p, err := lab.Pump(w.Lab.Hosts[0], w.Lab.Hosts[1], uint64(fill)<<20, got.channels, sink)
 			if err != nil {
 				return nil, nil, err
@@ -224,6 +228,9 @@ func bulkCmdline(fill int) string {
 	return fmt.Sprintf("fill=%d wss=1 rate=0 verify=0 data=random heartbeat=2000", fill)
 }
 
+// warmFor makes that many MiB, and some, cost all alike.
+func warmFor(mib int) error { return lab.Warm(uint64(2*mib) << 20) }
+
 // ferryMove is one move of a trip.
 func (b bench) ferryMove(ctx context.Context, w *drive.World, t *drive.Trip, name string, fill int) (bulk, error) {
 	machine, err := w.Sites[t.At].Info(ctx, name)
@@ -233,6 +240,9 @@ func (b bench) ferryMove(ctx context.Context, w *drive.World, t *drive.Trip, nam
 	source := t.Process
 	before, err := cpuOf(source.PID(), machine.PID)
 	if err != nil {
+		return bulk{}, err
+	}
+	if err := warmFor(fill); err != nil {
 		return bulk{}, err
 	}
 	m, err := t.Move(ctx, "--mode", "precopy")
@@ -248,7 +258,7 @@ func (b bench) ferryMove(ctx context.Context, w *drive.World, t *drive.Trip, nam
 	target, err := cpuOf(t.Process.PID(), machine.PID)
 	return bulk{
 		mbits: rateOf(fill, m.Phases.PushMS+m.Phases.StopMS), channels: max(len(m.Channels), 1),
-		source: source.CPU().Seconds() - before, target: target,
+		source: source.CPU().Seconds() - before, target: target, suite: m.TLS,
 	}, err
 }
 
@@ -272,6 +282,9 @@ func (b bench) qemuBulk(ctx context.Context, channels int) (got bulk, err error)
 	}
 	before, err := cpuOf(p.source.PID())
 	if err != nil {
+		return got, err
+	}
+	if err := warmFor(bulkFill); err != nil {
 		return got, err
 	}
 	moved, err := p.move(ctx, o)

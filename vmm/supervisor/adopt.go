@@ -192,7 +192,7 @@ func (s *supervisor) underway() *departure {
 		if r.Name != s.name.name || !r.Living || err != nil {
 			continue
 		}
-		d := &departure{query: migration.Query{Move: r.Move, Epoch: r.Epoch}, address: addr, ledger: s.guard.ledger, log: s.log}
+		d := &departure{query: migration.Query{Move: r.Move, Epoch: r.Epoch}, target: place{address: addr, tls: r.TLS}, ledger: s.guard.ledger, log: s.log}
 		if s.guard.hook != "" {
 			d.fence = newFencing(s.guard.hook, s.logFile, d)
 		}

@@ -85,7 +85,7 @@ func Run(ctx context.Context, c RunConfig) (Exit, error) {
 
 // readModel reads the file of a CPU. What is too long is left for the machine to refuse.
 func readModel(path string) ([]byte, error) {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0) // a pipe that nobody writes to is empty
 	if err != nil {
 		return nil, api.Errorf("cpu", "use --cpu host, --cpu baseline, or a file that vmm cpu made", "cpu: %v", err)
 	}
@@ -140,7 +140,7 @@ func openBootFiles(h *handOver, c RunConfig) error {
 		if f.path == "" {
 			continue
 		}
-		file, err := os.Open(f.path)
+		file, err := os.OpenFile(f.path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0) // a pipe would hold us up
 		if err != nil {
 			return api.Errorf(f.what, "check --"+f.what, "%s: %v", f.what, err)
 		}

@@ -34,6 +34,9 @@ const stopPatience = 10 * time.Second
 // any rate.
 const refusedEvery = time.Second
 
+// unmetEvery is how often at most it is logged that a target could not be reached: in a pull that is tried twice a second.
+const unmetEvery = 10 * time.Second
+
 // supervisor is one machine's, or one receiver's, supervisor.
 type supervisor struct {
 	dir     string
@@ -42,6 +45,7 @@ type supervisor struct {
 	logFile *os.File
 	log     *slog.Logger
 	refused calmlog.Log // of the vsock's dials
+	unmet   calmlog.Log // why the target of a move could not be reached once more
 	guard   guarded
 	began   time.Time
 	hooks   *netHooks
@@ -116,7 +120,8 @@ func newSupervisor(n *name, c Console) (_ *supervisor, err error) {
 // equip gives the supervisor what works by its log.
 func (s *supervisor) equip() {
 	s.log = slog.New(slog.NewTextHandler(s.logFile, &slog.HandlerOptions{ReplaceAttr: universal})).With("process", "supervisor")
-	s.refused.Log, s.refused.Every = s.log, refusedEvery
+	s.refused = calmlog.Log{Log: s.log, Every: refusedEvery}
+	s.unmet = calmlog.Log{Log: s.log, Every: unmetEvery}
 	s.hooks = &netHooks{dir: netHooksDir(), within: netHookWithin, log: s.log, out: s.logFile}
 	s.server = newServer(s)
 }

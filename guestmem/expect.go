@@ -1,0 +1,75 @@
+package guestmem
+
+import (
+	"errors"
+	"math"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// thickness is how a region fares with huge pages for what is placed in it.
+type thickness struct {
+	vain atomic.Int32 // attempts in a row that failed or were slow
+	skip atomic.Int32 // blocks to go without an attempt
+}
+
+const (
+	maxVain   = 4  // in a row, after which
+	skipSmall = 32 // blocks are left to single pages
+	// slowBlock is about what 512 single pages take: a host that must move other pages out of the way for a huge one, or get
+	// memory from a host of its own, is no faster.
+	slowBlock = time.Millisecond
+)
+
+// Expect tells that whole pages are about to be placed, all of them data. For those blocks of 2 MiB that they fill, and of
+// which nothing is here yet, it takes a huge page each, where the host has them to spare: that costs a tenth of 512 single pages, and
+// the guest runs faster on it. Nothing becomes data that would not be anyway. It asks the kernel for that block by block
+// (MADV_COLLAPSE, Linux 6.1, madvise(2)), whatever the host's setting of huge pages for shared memory is, short of deny.
+// Without one all is as without Expect, and so it is while a mapping is registered for missing pages: see Pull.
+func (m *Memory) Expect(gpa, size uint64) {
+	r, off, err := m.findPages(gpa, size)
+	if err != nil || r.huge() {
+		return
+	}
+	const block = hugePages * PageSize
+	for at, end := (off+block-1)/block*block, (off+size)/block*block; at < end; at += block {
+		if r.thick.skip.Load() > 0 {
+			r.thick.skip.Add(-1)
+			continue
+		}
+		if data, err := r.data(at / PageSize); err != nil || data < at/PageSize+hugePages {
+			continue
+		}
+		began := time.Now()
+		err := r.thicken(at, block)
+		r.thick.note(err, time.Since(began))
+	}
+}
+
+// note says how an attempt went.
+func (t *thickness) note(err error, took time.Duration) {
+	switch {
+	case errors.Is(err, unix.EINVAL): // this kernel has none for us
+		t.skip.Store(math.MaxInt32)
+	case err == nil && took < slowBlock:
+		t.vain.Store(0)
+	case t.vain.Add(1) >= maxVain:
+		t.vain.Store(0)
+		t.skip.Store(skipSmall)
+	}
+}
+
+// thicken makes one huge page of a block that is a hole. The kernel takes what has at least one page for it.
+func (r *region) thicken(off, block uint64) error {
+	if err := r.allocate(off / PageSize); err != nil {
+		return err
+	}
+	for {
+		err := unix.Madvise(r.host.bytes[off:off+block], unix.MADV_COLLAPSE)
+		if !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}
