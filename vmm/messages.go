@@ -32,6 +32,7 @@ const (
 	MethodConsole       = "console"        // nil, one file → nil: attaches the connection
 	MethodVirtioConsole = "virtio-console" // nil, one file → nil: attaches the connection to the virtio console
 	MethodVsock         = "vsock"          // nil, one file → nil: a program of the host connects to the guest
+	MethodAdopt         = "adopt"          // nil → Adopted, one file: a supervisor takes over the guest of one that died
 )
 
 // What the machine asks of, or tells, the supervisor.
@@ -46,6 +47,7 @@ const (
 	MethodEnded    = "ended"    // Ending → nil: the guest is no more; the process exits after the answer
 	NoteProgress   = "progress" // migration.Progress
 	NoteState      = "state"    // State
+	NoteThread     = "thread"   // int, its id: a thread of the machine that is to run before others
 )
 
 // Roles of the descriptors that are handed over.

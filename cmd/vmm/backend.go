@@ -24,6 +24,7 @@ type backend struct {
 	run     func(context.Context, supervisor.RunConfig) (supervisor.Exit, error)
 	receive func(context.Context, supervisor.ReceiveConfig) (supervisor.Exit, error)
 	restore func(context.Context, supervisor.RestoreConfig) (supervisor.Exit, error)
+	adopt   func(context.Context, supervisor.AdoptConfig) (supervisor.Exit, error)
 	detach  func(args []string) (api.Started, error)
 	// cpu is the most that a guest can have on this host.
 	cpu func() (vcpu.Model, error)
@@ -52,9 +53,23 @@ func realBackend() backend {
 		kill:    supervisor.Kill,
 		resolve: supervisor.Resolve,
 		watch:   func(c *api.Client) (watch, error) { return supervisor.NewWatch(c) },
-		run:     supervisor.Run,
-		receive: supervisor.Receive,
-		restore: supervisor.Restore,
+		// Each is all that this process does from then on.
+		run: func(ctx context.Context, c supervisor.RunConfig) (supervisor.Exit, error) {
+			c.Confinement.Alone = true
+			return supervisor.Run(ctx, c)
+		},
+		receive: func(ctx context.Context, c supervisor.ReceiveConfig) (supervisor.Exit, error) {
+			c.Confinement.Alone = true
+			return supervisor.Receive(ctx, c)
+		},
+		restore: func(ctx context.Context, c supervisor.RestoreConfig) (supervisor.Exit, error) {
+			c.Confinement.Alone = true
+			return supervisor.Restore(ctx, c)
+		},
+		adopt: func(ctx context.Context, c supervisor.AdoptConfig) (supervisor.Exit, error) {
+			c.Alone = true
+			return supervisor.Adopt(ctx, c)
+		},
 		detach:  supervisor.Detach,
 		cpu:     supervisor.HostCPU,
 		examine: doctor.Examine,

@@ -61,7 +61,7 @@ Exit code: as for run.`,
 		defer stop()
 		return s.ended(a.receive(ctx, supervisor.ReceiveConfig{
 			Dir: dir, Name: string(s.name), Listen: address.String(), Console: s.console.Console, TLS: string(secure.tls), Allow: allow, Insecure: secure.insecure, Places: places.places(),
-			Tracking: tracking(), Guard: s.guard, Listening: a.listening, Started: s.started,
+			Tracking: tracking(), Guard: s.guard, Confinement: s.confinement, Listening: a.listening, Started: s.started,
 		}))
 	})
 	return cmd

@@ -247,11 +247,12 @@ func TestUsageErrors(t *testing.T) {
 // TestFlags holds the whole of what is offered: a new flag belongs in docs/cli.md and here.
 func TestFlags(t *testing.T) {
 	want := map[string][]string{
-		"run":        {"file", "name", "memory", "hugepages", "cpus", "cpu", "kernel", "initrd", "cmdline", "clock", "dirty-tracking", "disk", "net", "balloon", "rng", "virtio-console", "vsock", "console", "fence-hook", "shared-records", "detach", "json"},
-		"inspect":    {"file", "name", "memory", "hugepages", "cpus", "cpu", "kernel", "initrd", "cmdline", "clock", "dirty-tracking", "disk", "net", "balloon", "rng", "virtio-console", "vsock", "console", "fence-hook", "shared-records"},
-		"receive":    {"listen", "name", "tls", "insecure", "allow", "dirty-tracking", "disk", "net", "console", "fence-hook", "shared-records", "detach", "json"},
-		"restore":    {"dirty-tracking", "disk", "net", "name", "console", "fence-hook", "shared-records", "detach", "json"},
+		"run":        {"file", "name", "memory", "hugepages", "cpus", "cpu", "kernel", "initrd", "cmdline", "clock", "dirty-tracking", "disk", "net", "balloon", "rng", "virtio-console", "vsock", "console", "user", "fence-hook", "shared-records", "unconfined", "detach", "json"},
+		"inspect":    {"file", "name", "memory", "hugepages", "cpus", "cpu", "kernel", "initrd", "cmdline", "clock", "dirty-tracking", "disk", "net", "balloon", "rng", "virtio-console", "vsock", "console", "user", "fence-hook", "shared-records"},
+		"receive":    {"listen", "name", "tls", "insecure", "allow", "dirty-tracking", "disk", "net", "console", "user", "fence-hook", "shared-records", "unconfined", "detach", "json"},
+		"restore":    {"dirty-tracking", "disk", "net", "name", "console", "user", "fence-hook", "shared-records", "unconfined", "detach", "json"},
 		"migrate":    {"mode", "downtime-limit", "timeout", "bandwidth", "channels", "throttle", "compress", "tls", "insecure", "pause-before-switchover", "report", "cancel", "continue", "pull", "resolve", "json"},
+		"adopt":      {"detach", "json"},
 		"snapshot":   {"json"},
 		"demo":       {"memory", "rate", "moves", "mode", "json"},
 		"ps":         {"json"},

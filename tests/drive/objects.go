@@ -33,6 +33,7 @@ type Info struct {
 	CountedWrong  bool     `json:"counted_wrong"`
 	CPU           string   `json:"cpu"`
 	DirtyTracking string   `json:"dirty_tracking"`
+	Confinement   []string `json:"confinement"`
 	Devices       []Device `json:"devices"`
 }
 

@@ -26,6 +26,8 @@ type ReceiveConfig struct {
 	Allow    []string
 	Insecure bool
 	Guard    Guard
+	// Confinement is that of the machine processes.
+	Confinement Confinement
 	// Listening is called once with the real address.
 	Listening func(addr string)
 	// Started is called once a guest runs.
@@ -65,7 +67,8 @@ func Receive(ctx context.Context, c ReceiveConfig) (Exit, error) {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	s.renames, s.places, s.tracking, s.guard = c.Name == "", c.Places, c.Tracking, guard
+	s.renames, s.places, s.tracking, s.guard, s.confinement = c.Name == "", c.Places, c.Tracking, guard, c.Confinement
+	c.Confinement.prepare()
 	s.listensAt(addr.String(), cancel)
 	var entrance *door
 	if c.TLS != "" {
