@@ -57,7 +57,7 @@ install: build
 
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/vmm $(SHARE)/man/man1/vmm.1 $(SHARE)/man/man1/vmm-*.1 $(SHARE)/bash-completion/completions/vmm \
-		$(SHARE)/zsh/site-functions/_vmm $(SHARE)/fish/vendor_completions.d/vmm.fish $(DESTDIR)$(UNITDIR)/ferry@.service $(DESTDIR)$(UNITDIR)/ferry-receive@.service
+		$(SHARE)/zsh/site-functions/_vmm $(SHARE)/fish/vendor_completions.d/vmm.fish $(DESTDIR)$(UNITDIR)/ferry@.service $(DESTDIR)$(UNITDIR)/ferry-receive@.service $(DESTDIR)$(UNITDIR)/ferry-adopt@.service
 	rm -rf $(SHARE)/doc/ferry
 
 # What dpkg installs is what make install installs, and documents. DEBVERSION sorts as commits do (deb-version(7)).

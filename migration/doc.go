@@ -20,7 +20,7 @@
 // header with a checksum, and a payload whose length is limited by its type.
 // The header's layout and the Refused payload are the same in every protocol
 // version, so that peers of any two versions can tell each other why they
-// cannot talk. A vmm speaks the current version and the previous one, to move
-// guests from the old to the new; there has been one version so far. A file is
-// the source's two streams interleaved ([Save], [Restore]).
+// cannot talk. A vmm speaks all versions from [VersionMin] to [VersionMax], to move
+// guests from the old to the new and back. A file is the source's two streams
+// interleaved ([Save], [Restore]). docs/format.md has every byte.
 package migration

@@ -230,7 +230,7 @@ func (m *Machine) steerable() error {
 func (m *Machine) usable() error {
 	switch {
 	case m.ended:
-		return badState("the guest has ended", "")
+		return badState("the guest has ended", "see what is left: vmm ps")
 	case m.state == StateWaiting:
 		return badState("the guest is paused, and waits to be switched over", "vmm migrate "+m.plan.Name+" --continue, or --cancel")
 	case m.state == StateLost:
@@ -276,7 +276,7 @@ func (m *Machine) AskToStop() error {
 		return nil
 	}
 	if m.paused {
-		return badState("a paused guest cannot be asked", "")
+		return badState("a paused guest cannot be asked", "resume it first: vmm resume "+m.plan.Name)
 	}
 	if t := m.instance.board.test; t != nil {
 		t.RequestStop()

@@ -111,7 +111,7 @@ func (m *Machine) cancelMove() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.move == nil {
-		return badState("no move is under way", "")
+		return badState("no move is under way", "see what the guest does: vmm ps")
 	}
 	switch m.state {
 	case StateRelinquished, StateInDoubt, StateLost:

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ferryvmm/ferry/internal/ipc"
 	"github.com/ferryvmm/ferry/vmm/supervisor/api"
 )
 
@@ -43,6 +44,7 @@ func (e exit) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 // main runs the command line and returns the exit code.
 func (a *app) main(ctx context.Context, args []string) int {
 	root := a.root()
+	a.builtin(root)
 	root.SetArgs(args)
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
@@ -55,7 +57,7 @@ func (a *app) main(ctx context.Context, args []string) int {
 	}
 	if !a.entered {
 		a.json = slices.Contains(args, "--json")
-		err = usage("%v", err)
+		err = misused(err)
 	}
 	known := api.AsError(err)
 	usageError := known.Code == api.CodeUsage || known.Code == api.CodeInsecure
@@ -81,6 +83,15 @@ func (a *app) do(f func(cmd *cobra.Command, args []string) error) func(*cobra.Co
 // usage is an error of the command line; without a remedy of its own it points to --help.
 func usage(format string, args ...any) *api.Error {
 	return api.Errorf(api.CodeUsage, "", format, args...)
+}
+
+// misused is an error of the parser. What a flag's value should have been is told by whoever could not read it.
+func misused(err error) *api.Error {
+	e := usage("%v", err)
+	if f, ok := errors.AsType[ipc.Failure](err); ok {
+		_, _, e.Remedy = f.Failure()
+	}
+	return e
 }
 
 // report tells an error: as an object on stdout with --json, else to people.

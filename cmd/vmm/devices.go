@@ -46,6 +46,18 @@ func (l *list[T]) Set(text string) error {
 	return nil
 }
 
+// twice is the first id that two of the values have; empty if each has its own.
+func twice[T any](values []T, id func(T) string) string {
+	seen := map[string]bool{}
+	for _, v := range values {
+		if seen[id(v)] {
+			return id(v)
+		}
+		seen[id(v)] = true
+	}
+	return ""
+}
+
 // vsock is a guest's context id and the path of its host side.
 type vsock struct{ *vmm.Vsock }
 

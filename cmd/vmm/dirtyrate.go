@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ferryvmm/ferry/vmm"
 	"github.com/ferryvmm/ferry/vmm/supervisor/api"
 )
 
@@ -25,6 +26,9 @@ on; its first write to each page costs a little more meanwhile.`,
 	cmd.Flags().Var(&over, "duration", "the time to measure, up to a minute")
 	a.jsonFlag(cmd)
 	cmd.RunE = a.do(func(cmd *cobra.Command, args []string) error {
+		if over.d > vmm.MaxDirtyRate {
+			return usage("--duration %v is more than %v", over.d, vmm.MaxDirtyRate)
+		}
 		client, err := a.machine(args[0])
 		if err != nil {
 			return err

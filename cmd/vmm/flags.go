@@ -62,9 +62,6 @@ func (m *memory) Set(text string) error {
 	return nil
 }
 
-// maxCPUs is how many CPUs a guest can have: APIC ids have 8 bits, and 255 means all of them.
-const maxCPUs = 255
-
 // count is a number of at least 1.
 type count struct {
 	n   int

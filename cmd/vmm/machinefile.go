@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/spf13/pflag"
+	"golang.org/x/sys/unix"
 
 	"github.com/ferryvmm/ferry/vmm/supervisor/api"
 )
@@ -22,7 +23,7 @@ import (
 const maxMachineFile = 256 << 10
 
 // notInFile are the flags of run that are about the command, not about the guest.
-var notInFile = []string{"file", "detach", "json", "help"}
+var notInFile = []string{"file", "detach", "unconfined", "json", "help"}
 
 // fieldOf is the field of a machine file that stands for a flag.
 func fieldOf(flag string) string { return strings.ReplaceAll(flag, "-", "_") }
@@ -32,7 +33,7 @@ func applyMachineFile(f *pflag.FlagSet, path string) error {
 	fail := func(format string, args ...any) error {
 		return api.Errorf(api.CodeUsage, "see docs/machine.schema.json", "machine file %s: "+format, append([]any{path}, args...)...)
 	}
-	file, err := os.Open(path)
+	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0) // a pipe that nobody writes to is empty
 	if err != nil {
 		return api.Errorf(api.CodeUsage, "check --file", "machine file: %v", err)
 	}

@@ -38,11 +38,33 @@ func (a *app) root() *cobra.Command {
 			root.AddCommand(c)
 		}
 	}
-	add(groupStart, a.runCommand(), a.inspectCommand(), a.receiveCommand(), a.restoreCommand(), a.demoCommand())
-	add(groupMove, a.migrateCommand(), a.snapshotCommand())
+	add(groupStart, a.runCommand(), a.inspectCommand(), a.receiveCommand(), a.restoreCommand(), a.adoptCommand(), a.demoCommand())
+	add(groupMove, a.migrateCommand(), a.snapshotCommand(), a.certsCommand())
 	add(groupCare, a.psCommand(), a.infoCommand(), a.topCommand(), a.eventsCommand(), a.dirtyRateCommand(), a.balloonCommand(), a.pauseCommand(), a.resumeCommand(),
 		a.stopCommand(), a.killCommand(), a.consoleCommand(), a.logsCommand(), a.doctorCommand(), a.cpuCommand(), a.manCommand(), a.versionCommand())
 	return root
+}
+
+// builtin has cobra's own commands refuse what they do not know, as all others do.
+func (a *app) builtin(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, c := range root.Commands() {
+		switch c.Name() {
+		case "help":
+			c.Args = func(_ *cobra.Command, args []string) error {
+				_, rest, err := root.Find(args)
+				if err == nil && len(rest) > 0 {
+					err = fmt.Errorf("there is no command %q", strings.Join(args, " "))
+				}
+				return err
+			}
+		case "completion":
+			c.RunE = a.do(func(*cobra.Command, []string) error {
+				return usage("vmm completion needs a shell: bash, fish, powershell or zsh")
+			})
+		}
+	}
 }
 
 // takes wants exactly the named arguments.

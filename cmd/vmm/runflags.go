@@ -4,7 +4,9 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/ferryvmm/ferry/netmig"
 	"github.com/ferryvmm/ferry/vmm"
+	"github.com/ferryvmm/ferry/vmm/image"
 	"github.com/ferryvmm/ferry/vmm/supervisor"
 )
 
@@ -23,7 +25,7 @@ type runFlags struct {
 
 func newRunFlags(a *app) *runFlags {
 	return &runFlags{
-		start: start{app: a}, size: 256 << 20, huge: choice{among: []string{"2M"}}, cpus: count{n: 1, max: maxCPUs},
+		start: start{app: a}, size: 256 << 20, huge: choice{among: []string{"2M"}}, cpus: count{n: 1, max: vmm.MaxCPUs},
 		clock: choice{word: "advance", among: []string{"advance", "freeze"}},
 	}
 }
@@ -57,6 +59,12 @@ func (r *runFlags) settle(f *pflag.FlagSet) error {
 	if f.Changed("initrd") && r.kernel == "" {
 		return usage("--initrd needs --kernel: loadgen takes none")
 	}
+	if id := twice(r.devices.disks.values, func(s image.Spec) string { return s.ID }); id != "" {
+		return usage("--disk %s is given twice: each disk has an ID of its own", id)
+	}
+	if id := twice(r.devices.nets.values, func(s netmig.Spec) string { return s.ID }); id != "" {
+		return usage("--net %s is given twice: each network has an ID of its own", id)
+	}
 	return nil
 }
 
@@ -65,7 +73,7 @@ func (r *runFlags) config(dir string, f *pflag.FlagSet) supervisor.RunConfig {
 	return supervisor.RunConfig{
 		Dir: dir, Name: string(r.name), MemoryBytes: uint64(r.size), HugePages: r.huge.word != "", CPUs: r.cpus.n,
 		Kernel: r.kernel, Initrd: r.initrd, Cmdline: r.cmdline, CmdlineSet: f.Changed("cmdline"),
-		Console: r.console.Console, Clock: r.clock.word, Devices: r.devices.devices(), CPU: r.cpu, Tracking: r.tracking(), Guard: r.guard, Started: r.started,
+		Console: r.console.Console, Clock: r.clock.word, Devices: r.devices.devices(), CPU: r.cpu, Tracking: r.tracking(), Guard: r.guard, Confinement: r.confinement, Started: r.started,
 	}
 }
 

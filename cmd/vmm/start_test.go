@@ -21,8 +21,8 @@ func TestStartConfigs(t *testing.T) {
 		"run --json": supervisor.RunConfig{
 			MemoryBytes: 256 << 20, CPUs: 1, Clock: "advance", CPU: "host", Tracking: vmm.TrackAuto, Console: none,
 		},
-		"run --name beta --memory 5G --cpus 255 --kernel k --initrd i --cmdline= --clock freeze --console unix:/tmp/c": supervisor.RunConfig{
-			Name: "beta", MemoryBytes: 5 << 30, CPUs: 255, Kernel: "k", Initrd: "i", CmdlineSet: true, Clock: "freeze", CPU: "host", Tracking: vmm.TrackAuto,
+		"run --name beta --memory 5G --cpus 8 --kernel k --initrd i --cmdline= --clock freeze --console unix:/tmp/c": supervisor.RunConfig{
+			Name: "beta", MemoryBytes: 5 << 30, CPUs: 8, Kernel: "k", Initrd: "i", CmdlineSet: true, Clock: "freeze", CPU: "host", Tracking: vmm.TrackAuto,
 			Console: supervisor.Console{Kind: "unix", Path: "/tmp/c"},
 		},
 		"run --cmdline rate=32 --memory 16M --hugepages 2M --console none": supervisor.RunConfig{
@@ -31,6 +31,9 @@ func TestStartConfigs(t *testing.T) {
 		"receive --listen tcp:127.0.0.1:0": supervisor.ReceiveConfig{Listen: "tcp:127.0.0.1:0", Tracking: vmm.TrackAuto, Console: stdio},
 		"receive --listen tcp:0.0.0.0:44 --insecure --name b --console file:/tmp/f": supervisor.ReceiveConfig{
 			Listen: "tcp:0.0.0.0:44", Name: "b", Insecure: true, Tracking: vmm.TrackAuto, Console: supervisor.Console{Kind: "file", Path: "/tmp/f"},
+		},
+		"receive --listen tcp:0.0.0.0:44 --tls /tls --allow a.example,192.0.2.7 --allow b": supervisor.ReceiveConfig{
+			Listen: "tcp:0.0.0.0:44", TLS: "/tls", Allow: []string{"a.example", "192.0.2.7", "b"}, Tracking: vmm.TrackAuto, Console: stdio,
 		},
 		"restore /snap": supervisor.RestoreConfig{From: "/snap", Tracking: vmm.TrackAuto, Console: stdio},
 		"restore /snap --name c --json --dirty-tracking ring": supervisor.RestoreConfig{From: "/snap", Name: "c", Tracking: vmm.TrackRing, Console: none},

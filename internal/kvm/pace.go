@@ -62,6 +62,9 @@ func (s *System) Pace() (_ time.Duration, err error) {
 		}
 		began := time.Now()
 		errno := cpu.Run()
+		for errno == unix.EINTR { // a signal of Go's scheduler; the guest ends by itself
+			errno = cpu.Run()
+		}
 		took := time.Since(began)
 		if errno != 0 {
 			return 0, fmt.Errorf("KVM_RUN: %w", errno)

@@ -1,10 +1,13 @@
 package link
 
 import (
+	"errors"
 	"net"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/ferryvmm/ferry/netmig"
 )
 
 // learn has the bridge send the guest's frames to its port at once, whatever it had
@@ -15,7 +18,11 @@ func (p *Port) learn() error {
 	if p.bridge == 0 {
 		return nil
 	}
-	if err := netlink.NeighSet(p.entry()); err != nil {
+	err := netlink.NeighSet(p.entry())
+	if errors.Is(err, unix.EPERM) && p.plan.Make == netmig.MakeNothing {
+		return nil // root made the tap for a user who may not do this: the bridge learns from the announcement
+	}
+	if err != nil {
 		return failed(p.plan.Bridge, "be told where the guest is", err)
 	}
 	return nil
@@ -28,6 +35,9 @@ func (p *Port) unlearn() error {
 		return nil
 	}
 	err := ignoring(netlink.NeighDel(p.entry()), unix.ENOENT, unix.ENODEV, unix.EINVAL)
+	if errors.Is(err, unix.EPERM) && p.plan.Make == netmig.MakeNothing {
+		return nil // likewise
+	}
 	if err != nil {
 		return failed(p.plan.Bridge, "be told that the guest has left", err)
 	}

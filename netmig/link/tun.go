@@ -96,7 +96,7 @@ func explain(name string, err error) error {
 		e.Code, e.Remedy = netmig.CodePermission, fmt.Sprintf(
 			"run vmm with the capability CAP_NET_ADMIN, or let root make a tap for this user (ip tuntap add dev NAME mode tap user %d) and give tap=NAME", os.Getuid())
 	case errors.Is(err, unix.EBUSY):
-		e.Code, e.Remedy = netmig.CodeBusy, "end the process that has it, or use another tap"
+		e.Code, e.Message, e.Remedy = netmig.CodeBusy, fmt.Sprintf("tap %s is in use", name), "end the process that has it, or use another tap"
 	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.E2BIG):
 		e.Code, e.Remedy = netmig.CodeMismatch, "use another tap, or fewer queues"
 	}

@@ -45,6 +45,7 @@ type results struct {
 	Memory     []overhead   `json:"memory,omitempty"`
 	Network    []comparison `json:"net,omitempty"`
 	NetMove    []netmove    `json:"netmove,omitempty"`
+	TLS        []encrypted  `json:"tls,omitempty"`
 	DiskDirect []comparison `json:"disk_direct,omitempty"`
 	DiskCached []comparison `json:"disk_cached,omitempty"`
 	Timeline   []summary    `json:"timeline,omitempty"`
@@ -70,6 +71,7 @@ var benchmarks = []struct {
 	{"disk", bench.disk},
 	{"timeline", bench.timeline},
 	{"scale", bench.scale},
+	{"tls", bench.encryption},
 }
 
 func main() {

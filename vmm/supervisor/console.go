@@ -52,7 +52,7 @@ func (c Console) open() (*consoleEnds, error) {
 	case "", "none":
 		return &consoleEnds{}, nil
 	case "file":
-		f, err := os.OpenFile(c.Path, os.O_CREATE|os.O_WRONLY|os.O_APPEND|unix.O_CLOEXEC, 0o600)
+		f, err := openOutput(c.Path)
 		if err != nil {
 			return nil, api.Errorf("console", "choose a file that you may write", "console: %v", err)
 		}
@@ -60,13 +60,21 @@ func (c Console) open() (*consoleEnds, error) {
 	case "unix":
 		l, err := net.Listen("unix", c.Path)
 		if err != nil {
-			return nil, api.Errorf("console", "choose a path that is free, or remove a socket that is left over", "console: %v", err)
+			return nil, api.Errorf("console", freePath, "console: %v", err)
 		}
 		return &consoleEnds{listener: l, socket: c.Path}, nil
 	case "stdio":
 		return openStdio()
 	}
 	return nil, fmt.Errorf("console kind %q", c.Kind)
+}
+
+// openOutput opens a file to write to. A pipe that nobody reads would hold us up, and the guest's console later.
+func openOutput(path string) (*os.File, error) {
+	if st, err := os.Stat(path); err == nil && st.Mode().Type() == os.ModeNamedPipe {
+		return nil, fmt.Errorf("%s is a pipe", path)
+	}
+	return os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND|unix.O_CLOEXEC, 0o600)
 }
 
 // openStdio duplicates standard input and output for the machine. A terminal's

@@ -28,6 +28,7 @@ type RunConfig struct {
 	Clock       string // advance or freeze
 	Devices     Devices
 	Guard       Guard
+	Confinement Confinement
 	CPU         string // host, baseline, or the path of a file that vmm cpu made
 	Tracking    vmm.Tracking
 	// Started is called once the guest runs.
@@ -53,6 +54,7 @@ func Run(ctx context.Context, c RunConfig) (Exit, error) {
 	if err := checkCapacity(c.MemoryBytes, c.HugePages); err != nil {
 		return Exit{Code: 1}, err
 	}
+	c.Confinement.prepare()
 	guard, err := c.Guard.check(c.Dir)
 	if err != nil {
 		return Exit{Code: 1}, err
@@ -71,7 +73,7 @@ func Run(ctx context.Context, c RunConfig) (Exit, error) {
 	if err != nil {
 		return Exit{Code: 1}, err
 	}
-	s.guard = guard
+	s.guard, s.confinement = guard, c.Confinement
 	if err := s.boot(ctx, config, c.Devices, &files); err != nil {
 		s.abandon()
 		return Exit{Code: 1}, err
@@ -83,7 +85,7 @@ func Run(ctx context.Context, c RunConfig) (Exit, error) {
 
 // readModel reads the file of a CPU. What is too long is left for the machine to refuse.
 func readModel(path string) ([]byte, error) {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0) // a pipe that nobody writes to is empty
 	if err != nil {
 		return nil, api.Errorf("cpu", "use --cpu host, --cpu baseline, or a file that vmm cpu made", "cpu: %v", err)
 	}
@@ -138,7 +140,7 @@ func openBootFiles(h *handOver, c RunConfig) error {
 		if f.path == "" {
 			continue
 		}
-		file, err := os.Open(f.path)
+		file, err := os.OpenFile(f.path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0) // a pipe would hold us up
 		if err != nil {
 			return api.Errorf(f.what, "check --"+f.what, "%s: %v", f.what, err)
 		}

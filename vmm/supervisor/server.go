@@ -2,7 +2,6 @@ package supervisor
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -35,6 +34,10 @@ func newServer(s *supervisor) *server {
 
 // listen opens the socket at path and serves on it.
 func (v *server) listen(path string) error {
+	if len(path) > api.MaxPath {
+		return api.Errorf(api.CodeNoDir, "set FERRY_DIR to a folder with a shorter path",
+			"state folder: the path of a socket can have %d bytes, %s has %d", api.MaxPath, path, len(path))
+	}
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {
 		return noDir(err)
@@ -141,13 +144,4 @@ func (v *server) console(w http.ResponseWriter, r *http.Request) {
 	if _, err := v.s.call(context.Background(), vmm.MethodConsole, nil, nil, f); err != nil {
 		fmt.Fprintf(conn, "console: %v\r\n", err)
 	}
-}
-
-// fileOf duplicates the socket below conn.
-func fileOf(conn net.Conn) (*os.File, error) {
-	u, ok := conn.(interface{ File() (*os.File, error) })
-	if !ok {
-		return nil, errors.New("not a socket")
-	}
-	return u.File()
 }

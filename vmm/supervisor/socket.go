@@ -17,6 +17,9 @@ type socket struct {
 	inode    uint64
 }
 
+// freePath is what to do about a path at which no socket can be made.
+const freePath = "choose a path that is free, in a folder that you may write to, or remove a socket that is left over"
+
 // listenSocket makes the socket of a device. That of a guest that arrives takes
 // its name only when the guest runs here.
 func listenSocket(device, path string, arriving bool) (*socket, error) {
@@ -26,7 +29,7 @@ func listenSocket(device, path string, arriving bool) (*socket, error) {
 	}
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: v.made, Net: "unix"})
 	if err != nil {
-		return nil, api.Errorf(device, "choose a path that is free, or remove a socket that is left over", "%s: %v", device, err)
+		return nil, api.Errorf(device, freePath, "%s: %v", device, err)
 	}
 	l.SetUnlinkOnClose(false) // it may have been renamed, and another may have its name
 	v.listener = l

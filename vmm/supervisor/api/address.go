@@ -15,8 +15,8 @@ type Address struct {
 	Path string // of a unix socket, absolute; then there is neither host nor port
 }
 
-// maxPath is the longest path of a unix socket in bytes: struct sockaddr_un, less the zero at its end.
-const maxPath = 107
+// MaxPath is the longest path of a unix socket in bytes: struct sockaddr_un, less the zero at its end.
+const MaxPath = 107
 
 // ParseAddress reads tcp:HOST:PORT, where HOST may be an IPv6 address in brackets, or unix:PATH, which becomes absolute. Its
 // errors have code CodeUsage.
@@ -51,8 +51,8 @@ func parsePath(text, path string) (Address, error) {
 	if err != nil {
 		return Address{}, Errorf(CodeUsage, "give an absolute path", "%q: %v", text, err)
 	}
-	if len(path) > maxPath {
-		return Address{}, Errorf(CodeUsage, "choose a shorter one", "%q: the path of a socket can have %d bytes, this one has %d", text, maxPath, len(path))
+	if len(path) > MaxPath {
+		return Address{}, Errorf(CodeUsage, "choose a shorter one", "%q: the path of a socket can have %d bytes, this one has %d", text, MaxPath, len(path))
 	}
 	return Address{Path: path}, nil
 }
@@ -86,11 +86,17 @@ func (a Address) Loopback() bool {
 	return err == nil && ip.Unmap().IsLoopback()
 }
 
-// CheckSecure returns an error of code CodeInsecure if the address needs insecure to be set and it is not.
-func (a Address) CheckSecure(insecure bool) error {
-	if insecure || a.Loopback() {
+// CheckSecure returns an error of code CodeInsecure if the address needs tls, a folder, or insecure to be set and neither is, and one of code
+// CodeUsage if they do not go together.
+func (a Address) CheckSecure(tls string, insecure bool) error {
+	switch {
+	case tls != "" && insecure:
+		return Errorf(CodeUsage, "leave --insecure out", "--tls encrypts, --insecure does not")
+	case tls != "" && a.Local():
+		return Errorf(CodeUsage, "leave --tls out", "%s is a socket of this host: what goes over it leaves no host, and is handed over rather than sent", a)
+	case tls != "" || insecure || a.Loopback():
 		return nil
 	}
-	return Errorf(CodeInsecure, "give --insecure on both sides if you trust every host on that network",
+	return Errorf(CodeInsecure, "give --tls DIR on both sides (vmm certs makes what it needs), or --insecure if you trust every host on that network",
 		"%s is not a loopback address, and the guest's memory would cross the network unencrypted", a)
 }

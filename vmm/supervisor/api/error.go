@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"strings"
 )
 
 // The codes of errors that a program may want to tell apart.
@@ -16,6 +17,7 @@ const (
 	CodeBadState       = "bad_state"       // not possible in the machine's state; wait, or pause/resume it first
 	CodeNameInUse      = "name_in_use"     // choose another --name, or end the machine that has it
 	CodeInsecure       = "insecure"        // the address is not loopback: --insecure is needed
+	CodeTLS            = "tls"             // certificates, or what a peer says of them: nothing has begun
 	CodeUnreachable    = "unreachable"     // the target could not be dialled
 	CodeConnectionLost = "connection_lost" // the supervisor went away in the middle of a request
 	CodeGuestEnded     = "guest_ended"     // of a move: the guest powered off, crashed or was stopped meanwhile
@@ -42,8 +44,11 @@ type ErrorBody struct {
 
 // Errorf returns an Error with a formatted message.
 func Errorf(code, remedy, format string, args ...any) *Error {
-	return &Error{Code: code, Message: fmt.Sprintf(format, args...), Remedy: remedy}
+	return &Error{Code: code, Message: line(fmt.Sprintf(format, args...)), Remedy: remedy}
 }
+
+// line makes one line of errors that were joined.
+func line(message string) string { return strings.ReplaceAll(message, "\n", "; ") }
 
 // AsError returns the Error to report for err: the first *Error in its chain, with err's whole text as its message, or
 // one of code CodeInternal. It returns nil for nil.
@@ -52,9 +57,9 @@ func AsError(err error) *Error {
 		return nil
 	}
 	if known, ok := errors.AsType[*Error](err); ok {
-		return &Error{Code: known.Code, Message: err.Error(), Remedy: known.Remedy}
+		return &Error{Code: known.Code, Message: line(err.Error()), Remedy: known.Remedy}
 	}
-	return &Error{Code: CodeInternal, Message: err.Error()}
+	return &Error{Code: CodeInternal, Message: line(err.Error())}
 }
 
 // httpStatus is the status that goes with an error code.
@@ -68,7 +73,7 @@ func httpStatus(code string) int {
 		return http.StatusConflict
 	case CodeBusy:
 		return http.StatusServiceUnavailable
-	case CodeUnreachable, CodeConnectionLost:
+	case CodeUnreachable, CodeConnectionLost, CodeTLS:
 		return http.StatusBadGateway
 	}
 	return http.StatusInternalServerError
