@@ -84,7 +84,7 @@ func TestPageEscapes(t *testing.T) {
 	plain := written(t, m)
 	r := &m.Result
 	m.Name, m.Ended, m.Version, m.Request.Target, m.Request.Mode, m.Request.Compress = hostile, hostile, hostile, hostile, hostile, hostile
-	r.TargetName, r.Mode, r.ModeRequested, r.PathReason, r.Path, r.Reason = hostile+"2", hostile, hostile, hostile, hostile, hostile
+	r.TLS, r.TargetName, r.Mode, r.ModeRequested, r.PathReason, r.Path, r.Reason = hostile, hostile+"2", hostile, hostile, hostile, hostile, hostile
 	r.Compress = api.Compressed{Requested: hostile, Reason: hostile, Codecs: []api.CodecCount{{Codec: hostile, Pages: 1, InBytes: 2, OutBytes: 1}}}
 	for _, outcome := range []api.Outcome{api.OutcomeCompleted, api.OutcomeFailed, hostile} {
 		r.Outcome, r.Error = outcome, api.Errorf(hostile, hostile, hostile)
