@@ -105,6 +105,29 @@ func TestPageEscapes(t *testing.T) {
 	}
 }
 
+// TestSections: a page has a section for what there was, and none for what there was not.
+func TestSections(t *testing.T) {
+	m := load(t, "testdata/precopy.json")
+	r := &m.Result
+	for id, give := range map[string]func(){
+		"network": func() { r.Network = api.Forwarded{Frames: 1} },
+		"codecs": func() {
+			r.Compress = api.Compressed{Requested: api.CompressAuto, Codecs: []api.CodecCount{{Codec: "zstd", Pages: 2, InBytes: 8192, OutBytes: 2048}}}
+		},
+		"pulled": func() { r.PulledPages, r.UrgentPages = 10, 1 },
+		"faults": func() { r.Faults = api.Faults{Count: 1, Histogram: []api.FaultBucket{{UpToUS: 128, Count: 1}}} },
+	} {
+		section := `<section id="` + id + `">`
+		if got := written(t, m); strings.Contains(got, section) {
+			t.Errorf("got a section %s without anything in it", id)
+		}
+		give()
+		if got := written(t, m); !strings.Contains(got, section) {
+			t.Errorf("got no section %s; want it", id)
+		}
+	}
+}
+
 // TestPageOfAnything: results without numbers, and with absurd ones, are pages too.
 func TestPageOfAnything(t *testing.T) {
 	var many []api.Round
