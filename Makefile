@@ -17,18 +17,20 @@ UNITDIR ?= $(PREFIX)/lib/systemd/system
 # ferrypoison: a page that is missing, and read all the same, is no zeros (guestmem/poison.go).
 NO_RACE := /(tests(/.*)?|client|vcpu|internal/kvm(/.*)?|guests/loadgen|vmm|vmm/supervisor)$$
 
-.PHONY: help demo build install uninstall test test-full check deps guest guest-fast race soak matrix bench bench-quick fuzz lint clean
+.PHONY: help demo build install uninstall deb test test-full check deps guest guest-fast race soak matrix bench bench-quick screenshots browser fuzz lint clean
 
 help:
 	@echo 'make demo            boot a guest, move it there and back, show what happened'
 	@echo 'make build           build bin/vmm'
 	@echo 'make install         install vmm, man pages, completion and systemd units below $$(DESTDIR)$$(PREFIX); make uninstall removes them'
+	@echo 'make deb             a Debian package of the same, bin/ferry.deb'
 	@echo 'make test            all that CI runs'
 	@echo 'make test-full       boot the Linux variant full and use all that it has: takes minutes'
 	@echo 'make soak [MOVES=N] [GUEST=linux|net|netlinux] [MODES=auto,postcopy]  move one busy guest back and forth in every mode, everything verified; net, netlinux: and no packet lost'
 	@echo 'make matrix          every fault at every message of a move, in every mode; MATRIX="-mode hybrid -sample 50 -v"'
 	@echo 'make bench           boot, downtime, faults, the choice of a mode, memory, network, moves under a client and disk, beside QEMU and gokvm; BENCH="-samples 1 -only net,disk"'
 	@echo 'make bench-quick     a sample of it for bulk moves in under a minute: ratios, Ferry over the other, as one JSON object (docs/benchmarks.md)'
+	@echo 'make screenshots     draw the pictures of docs/ anew, in headless Chromium, which it installs; after go test -update ./cmd/vmm/...'
 	@echo 'make guest           build the Linux guest, both variants, into a cache; last two lines: vmlinux, initramfs'
 	@echo 'make fuzz [TIME=1h]  fuzz every decoder, TIME in all'
 	@echo 'make lint            gofmt, vet, staticcheck, generated files'
@@ -55,8 +57,25 @@ install: build
 
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/vmm $(SHARE)/man/man1/vmm.1 $(SHARE)/man/man1/vmm-*.1 $(SHARE)/bash-completion/completions/vmm \
-		$(SHARE)/zsh/site-functions/_vmm $(SHARE)/fish/vendor_completions.d/vmm.fish $(DESTDIR)$(UNITDIR)/ferry@.service $(DESTDIR)$(UNITDIR)/ferry-receive@.service
+		$(SHARE)/zsh/site-functions/_vmm $(SHARE)/fish/vendor_completions.d/vmm.fish $(DESTDIR)$(UNITDIR)/ferry@.service $(DESTDIR)$(UNITDIR)/ferry-receive@.service $(DESTDIR)$(UNITDIR)/ferry-adopt@.service
 	rm -rf $(SHARE)/doc/ferry
+
+# What dpkg installs is what make install installs, and documents. DEBVERSION sorts as commits do (deb-version(7)).
+DEB        ?= bin/ferry.deb
+DEBROOT    := $(DEB).root
+DEBTIME    ?= $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct 2>/dev/null),0)
+DEBVERSION ?= 0.0.0~$(shell date -u -d @$(DEBTIME) +%Y%m%d%H%M%S)
+DEBDOC     := $(DEBROOT)/usr/share/doc/ferry
+
+deb: build
+	rm -rf $(DEBROOT)
+	$(MAKE) --no-print-directory install GO=true BIN=$(BIN) DESTDIR=$(DEBROOT) PREFIX=/usr
+	gzip -9n $(DEBROOT)/usr/share/man/man1/*.1
+	install -m 0644 README.md docs/*.md docs/*.png $(DEBDOC)
+	install -m 0644 LICENSE $(DEBDOC)/copyright
+	install -D -m 0644 -t $(DEBROOT)/etc/ferry dist/etc/*
+	CGO_ENABLED=0 $(GO) run ./internal/deb/cmd/deb -root $(DEBROOT) -version $(DEBVERSION) -time $(DEBTIME) -o $(DEB)
+	rm -rf $(DEBROOT)
 
 # The short soak comes before the tests so that go test has the last word.
 test: deps guest-fast lint race build
@@ -93,12 +112,19 @@ soak: build
 matrix: build
 	@CGO_ENABLED=0 $(GO) run ./tests/matrix -vmm $(BIN) $(MATRIX)
 
-bench: deps guest-fast build
+bench: deps browser guest-fast build
 	CGO_ENABLED=0 $(GO) test -run '^$$' -bench Pause -benchtime 300x ./vcpu
-	CGO_ENABLED=0 $(GO) run ./tests/bench -vmm $(BIN) $(BENCH)
+	CGO_ENABLED=0 $(GO) run ./tests/bench -vmm $(BIN) -out bin/bench $(BENCH)
 
 bench-quick: deps build
 	@CGO_ENABLED=0 $(GO) run ./tests/bench -vmm $(BIN) -quick
+
+screenshots: browser
+	CGO_ENABLED=0 $(GO) run ./tests/screenshots
+
+# Only where pictures are made: it is large, and no test needs it.
+browser:
+	tests/install-browser
 
 fuzz:
 	tests/fuzz $(TIME)

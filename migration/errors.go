@@ -8,6 +8,8 @@ import (
 var (
 	// ErrNotFerry: the peer, or the file, speaks something else. Check the address.
 	ErrNotFerry = errors.New("this is not Ferry's migration protocol")
+	// ErrEncrypted: the peer speaks TLS. Start both sides with it, or neither.
+	ErrEncrypted = errors.New("the peer speaks TLS, and this side was started without --tls")
 	// ErrVersion: the peer, or the file, is of a version that this vmm does not
 	// speak; the error is a *VersionError. Upgrade the older of the two.
 	ErrVersion = errors.New("migration protocol versions do not match")

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+
+	"github.com/ferryvmm/ferry/internal/sealed"
 )
 
 // The protocol versions that this vmm speaks.
@@ -102,13 +104,16 @@ func (h Hello) Version() (uint16, error) {
 }
 
 // ReadHello reads the hello of an accepted connection, and not a byte more. The
-// caller sets a deadline: a peer may say nothing. Errors are those of
+// caller sets a deadline: a peer may say nothing. Errors are ErrEncrypted, those of
 // DecodeHello and of r.
 func ReadHello(r io.Reader) (Hello, error) {
 	var b [HelloSize]byte
 	// The magic first: something else may wait for an answer after a short line.
 	if _, err := io.ReadFull(r, b[:len(helloMagic)]); err != nil {
 		return Hello{}, shortHello(err)
+	}
+	if sealed.Begins(b[:]) {
+		return Hello{}, ErrEncrypted
 	}
 	if string(b[:len(helloMagic)]) != helloMagic {
 		return Hello{}, ErrNotFerry

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ferryvmm/ferry/internal/sealed"
 )
 
 // socket calls f with a connection's descriptor, if it has one and is not closed.
@@ -31,6 +33,9 @@ func tcpInfo(conn net.Conn) (info *unix.TCPInfo) {
 
 // unread tells whether a connection has bytes that nobody has read yet (SIOCINQ, tcp(7)).
 func unread(conn net.Conn) (some bool) {
+	if c, ok := conn.(*sealed.Conn); ok && c.Buffered() > 0 {
+		return true
+	}
 	socket(conn, func(fd int) {
 		n, err := unix.IoctlGetInt(fd, unix.TIOCINQ)
 		some = err == nil && n > 0

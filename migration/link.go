@@ -196,7 +196,7 @@ func linkError(err error) error {
 		return err
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return fmt.Errorf("%w: the peer was silent", ErrLinkLost)
-	case errors.Is(err, io.EOF), errors.Is(err, ErrTruncated):
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, ErrTruncated):
 		return fmt.Errorf("%w: the peer closed it", ErrLinkLost)
 	}
 	return fmt.Errorf("%w: %w", ErrLinkLost, err)

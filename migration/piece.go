@@ -66,13 +66,12 @@ func (w *pieceWriter) zero(all []byte, off uint64) bool {
 	return bytes.Equal(all[off:off+guestmem.PageSize], zeros[:])
 }
 
-// send sends what was gathered, if anything was; with flagLast the target says what it
-// has taken.
-func (w *pieceWriter) send(flags uint8) error {
+// send sends what was gathered, if anything was.
+func (w *pieceWriter) send() error {
 	if len(w.table) == 0 {
 		return nil
 	}
-	h := header{Type: framePages, Flags: flagSummed | flagFinal | w.packer.flag() | flags, Round: w.round, Count: uint32(len(w.table) / runSize)}
+	h := header{Type: framePages, Flags: flagSummed | flagFinal | w.packer.flag(), Round: w.round, Count: uint32(len(w.table) / runSize)}
 	h.Length = uint32(len(w.table)) + uint32(w.size)
 	for _, d := range w.data {
 		h.DataSum = crc32.Update(h.DataSum, castagnoli, d)

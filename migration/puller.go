@@ -117,8 +117,8 @@ func (p *puller) watch() {
 	}
 }
 
-// take fills the pages that come over a connection, until that ends. The bulk
-// connection tells the source what is in place.
+// take fills the pages that come over a connection, until that ends. A source of an earlier
+// vmm asks over the bulk connection, with flagLast, what is in place; ours asks its kernel.
 func (p *puller) take(l *link, conn net.Conn, in *inlet) {
 	var ack *outlet
 	if in != nil {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ferryvmm/ferry/internal/direct"
+	"github.com/ferryvmm/ferry/internal/sealed"
 )
 
 const (
@@ -127,6 +128,10 @@ func (s *sender) dial(ctx context.Context, role Role) (net.Conn, error) {
 
 // swift is an urgent connection without the detour through Go's poller, where that can be.
 func swift(c net.Conn) net.Conn {
+	if s, ok := c.(*sealed.Conn); ok {
+		s.Rebase(swift)
+		return s
+	}
 	if d, err := direct.New(c); err == nil {
 		_ = d.Hurry() // routers may ignore it
 		return d

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/ferryvmm/ferry/guestmem"
+	"github.com/ferryvmm/ferry/internal/sealed"
 )
 
 // switchover is when the steps of a stop were, by the source's clock, and what
@@ -124,6 +125,9 @@ func (s *sender) sum(o Outcome) (Result, error) {
 	if s.link != nil && s.Mode != Local {
 		r.Channels = s.channels.carried()
 		r.Path, r.PathReason = s.channels.path()
+		if c, ok := s.Bulk.(*sealed.Conn); ok {
+			r.TLS, r.PathReason = c.Suite(), "TLS encrypts memory into a copy of it: nothing is sent from where it is"
+		}
 	}
 	err := m.cause
 	if err == nil {

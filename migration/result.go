@@ -84,6 +84,8 @@ type Result struct {
 
 	Network  Forwarded  `json:"network"`
 	Compress Compressed `json:"compress"`
+	// TLS is the cipher suite that all connections were under; empty: none were.
+	TLS string `json:"tls,omitempty"`
 	// Channels are the connections that carried pages, bulk first; none of a copy to a file.
 	Channels []Channel `json:"channels"`
 	// Path is how their pages left while the guest ran; PathReason is why they were copied, if that is not as it should be.

@@ -125,9 +125,6 @@ func send(ctx context.Context, c SendConfig) (Result, error) {
 	s.pages = newPageWriter(s.bulk)
 	s.readFrom(s.link)
 	result, err := s.run(ctx)
-	if s.server != nil {
-		s.server.window.end()
-	}
 	s.link.close(s.reader)
 	if s.server != nil {
 		s.server.close()

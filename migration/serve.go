@@ -34,21 +34,11 @@ func (s *sender) newServer() *server {
 	if s.Bandwidth > 0 {
 		s.bulk.through(newLimiter(s.Bulk, s.Bandwidth, v.done))
 	}
-	v.window = newWindow(s.bandwidth(), v.roundTrip())
+	v.window = newWindow(v.bulk, s.bandwidth())
 	v.wg.Add(2)
 	go v.answer()
-	go v.taken()
+	go v.listen()
 	return v
-}
-
-// roundTrip is the best that is known of the link: the shortest ping, or what the
-// kernel has seen and a little for the threads at both ends.
-func (v *server) roundTrip() time.Duration {
-	best := v.link.roundTrip()
-	if kernel := minRoundTrip(v.bulk); kernel > 0 && (best == 0 || kernel+threadTime < best) {
-		best = kernel + threadTime
-	}
-	return best
 }
 
 // bandwidth is that of the push in bytes a second, 0 if it is unknown.
@@ -60,7 +50,6 @@ func (s *sender) bandwidth() float64 {
 
 // close ends the server. Its connections must be closed, or about to be.
 func (v *server) close() {
-	v.window.end()
 	close(v.done)
 	v.bulk.Close()
 	v.urgent.Close()
@@ -69,7 +58,6 @@ func (v *server) close() {
 
 // fail brings in that a connection broke, or that the target is wrong.
 func (v *server) fail(err error) {
-	v.window.end()
 	v.s.lost(v.link, linkError(err))
 }
 
@@ -103,7 +91,7 @@ func (v *server) answer() {
 				v.s.urgentPages.Add(1)
 				v.s.tally(&out.counts)
 				if err == nil {
-					err = out.send(0)
+					err = out.send()
 				}
 				v.cursor.Store(gpa + guestmem.PageSize)
 			}
@@ -135,6 +123,7 @@ func (v *server) pushAll() error {
 	out.packer = v.s.packing.packer(true)
 	shown := time.Now()
 	for {
+		v.window.adjust(v.link.roundTrip)
 		piece := v.window.piece()
 		gathered := uint64(0)
 		for gathered < piece {
@@ -153,13 +142,9 @@ func (v *server) pushAll() error {
 			return nil
 		}
 		out.packer.finish(out)
-		flags, ok := v.window.take(headerSize+len(out.table)+int(out.size), v.s.owed.left.Load() == 0)
-		if !ok {
-			return nil
-		}
 		v.s.pushedPages.Add(gathered / guestmem.PageSize)
 		v.s.tally(&out.counts)
-		if err := out.send(flags); err != nil {
+		if err := out.send(); err != nil {
 			return err
 		}
 		if time.Since(shown) >= reportEvery {
@@ -169,21 +154,14 @@ func (v *server) pushAll() error {
 	}
 }
 
-// taken reads how much of what was pushed is in place.
-func (v *server) taken() {
+// listen waits for the end of the bulk connection, over which nothing comes.
+func (v *server) listen() {
 	defer v.wg.Done()
-	in := newInlet(v.bulk, controlBuffer)
-	for {
-		h, err := in.next()
-		if err == nil && h.Type != frameTaken {
-			err = fmt.Errorf("%w: %v from a target on the bulk connection", ErrProtocol, h.Type)
-		}
-		if err != nil {
-			v.fail(err)
-			return
-		}
-		v.window.arrive(int(h.Count), v.roundTrip())
+	h, err := newInlet(v.bulk, controlBuffer).next()
+	if err == nil {
+		err = fmt.Errorf("%w: %v from a target on the bulk connection", ErrProtocol, h.Type)
 	}
+	v.fail(err)
 }
 
 // tally adds pages that were pulled, and forgets them.

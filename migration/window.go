@@ -1,8 +1,11 @@
 package migration
 
 import (
-	"sync"
+	"net"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -10,17 +13,17 @@ const (
 	// the guest needs, beyond the round trip.
 	queueTime = 500 * time.Microsecond
 	// hurryTime is the same while the guest waits for pages, and for a moment after.
-	hurryTime  = 100 * time.Microsecond
+	hurryTime  = 250 * time.Microsecond
 	hurryAfter = 10 * time.Millisecond
 	// Every probeEvery, for probeFor, pages may wait for probeTime, hurry or not: else nobody would learn that the link takes more.
 	probeEvery = 150 * time.Millisecond
 	probeFor   = 2 * rateEvery
 	probeTime  = time.Millisecond
-	// threadTime is what threads add to a round trip of the kernel's.
-	threadTime = 150 * time.Microsecond
 	// minWindow and maxWindow bound the bytes under way.
-	minWindow = 32 << 10
+	minWindow = 64 << 10
 	maxWindow = 8 << 20
+	// minPiece is the least to send at a time, in bytes: less costs more CPU than it saves the guest.
+	minPiece = 16 << 10
 	// growth is how much more than the rate seen is tried: a window that was too small made it look so.
 	growth = 1.5
 	// rateEvery is over what time a rate is measured, and rateKept how many of them count.
@@ -29,43 +32,82 @@ const (
 )
 
 // window bounds the bytes of pulled pages that are on their way: enough to fill
-// the link, and not so many that they queue up before what is urgent. The link's
-// rate is the highest seen lately, since a small window makes it look slower.
+// the link, and not so many that they queue up before what is urgent. It is the room that the
+// kernel has for what the target's host has not confirmed (SO_SNDBUF): so the writer sleeps until there is some, and a
+// target whose threads are late makes no link look slow. The link's rate is the highest seen lately, since a small window makes
+// it look slower. One goroutine uses it, but for hurry.
 type window struct {
-	mu     sync.Mutex // guards all below
-	room   sync.Cond
-	flying int
-	size   int
-	ended  bool
-	// The target says what it has taken when it is asked to: marks are how often it
-	// still will, and quiet is how much left since it was asked last.
-	marks, quiet int
-	hurried      time.Time // when the guest waited last
+	conn net.Conn
+	size int // bytes
+	room int // for which the kernel was told
 
-	rates   [rateKept]float64 // bytes a second
-	next    int
-	since   time.Time
-	arrived int       // since then
-	probed  time.Time // when the last probe began
+	rates  [rateKept]float64 // bytes a second
+	next   int
+	since  time.Time
+	acked  uint64    // by then
+	probed time.Time // when the last probe began
+
+	hurried atomic.Int64 // when the guest waited last, in ns since start
+	start   time.Time
 }
 
-func newWindow(rate float64, roundTrip time.Duration) *window {
-	w := &window{since: time.Now()}
-	w.room.L = &w.mu
+// newWindow bounds what is written to conn. rate is in bytes a second, 0 if it is unknown.
+func newWindow(conn net.Conn, rate float64) *window {
+	now := time.Now()
+	w := &window{conn: conn, start: now, next: 1}
+	w.hurried.Store(-int64(hurryAfter))
 	w.rates[0] = rate
-	w.next = 1
-	w.fit(roundTrip)
+	w.measure(now, time.Millisecond)
 	return w
 }
 
-// fit sets the size. The caller holds mu.
-func (w *window) fit(roundTrip time.Duration) {
+// hurry notes that the guest waits for a page: less may be ahead of the next.
+func (w *window) hurry() { w.hurried.Store(int64(time.Since(w.start))) }
+
+// piece is how much is best sent at a time, in bytes of whole pages.
+func (w *window) piece() uint64 {
+	return uint64(min(max(w.size/4, minPiece), maxPullData)) &^ pageMask
+}
+
+// adjust measures the link if that is due. roundTrip is asked where the kernel does not know it.
+func (w *window) adjust(roundTrip func() time.Duration) {
+	now := time.Now()
+	if now.Sub(w.since) < rateEvery {
+		return
+	}
+	best := minRoundTrip(w.conn)
+	if best == 0 {
+		best = roundTrip()
+	}
+	w.measure(now, best)
+}
+
+// measure takes a rate, and sets the size by it.
+func (w *window) measure(now time.Time, roundTrip time.Duration) {
+	if info := tcpInfo(w.conn); info != nil {
+		if took := now.Sub(w.since); !w.since.IsZero() && info.Bytes_acked >= w.acked {
+			w.rates[w.next] = float64(info.Bytes_acked-w.acked) / took.Seconds()
+			w.next = (w.next + 1) % rateKept
+		}
+		w.acked = info.Bytes_acked
+	}
+	w.since = now
+	w.size = w.fit(now, roundTrip)
+	if d := w.size - w.room; d > w.room/8 || -d > w.room/8 {
+		w.room = w.size
+		// The kernel takes twice the number, and needs some of that for itself: socket(7).
+		socket(w.conn, func(fd int) { _ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, w.room/2+w.room/8) })
+	}
+}
+
+// fit is what the rates say, in bytes.
+func (w *window) fit(now time.Time, roundTrip time.Duration) int {
 	best := 0.0
 	for _, r := range w.rates {
 		best = max(best, r)
 	}
-	queue, now := queueTime, time.Now()
-	if now.Sub(w.hurried) < hurryAfter {
+	queue := queueTime
+	if now.Sub(w.start)-time.Duration(w.hurried.Load()) < hurryAfter {
 		queue = hurryTime
 	}
 	if now.Sub(w.probed) >= probeEvery {
@@ -74,60 +116,5 @@ func (w *window) fit(roundTrip time.Duration) {
 	if now.Sub(w.probed) < probeFor {
 		queue = probeTime
 	}
-	w.size = min(max(int(growth*best*(roundTrip+queue).Seconds()), minWindow), maxWindow)
-}
-
-// piece is how much is best sent at a time, in bytes of whole pages.
-func (w *window) piece() uint64 {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return uint64(min(max(w.size/4, 4<<10), maxPullData)) &^ pageMask
-}
-
-// take waits until n more bytes may leave, the last ones perhaps. Flags are those of their
-// frame. It is false if the window has ended.
-func (w *window) take(n int, last bool) (flags uint8, ok bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for !w.ended && w.marks > 0 && w.flying+n > w.size {
-		w.room.Wait()
-	}
-	w.flying += n
-	if w.quiet += n; last || w.quiet >= w.size/2 || w.flying+n > w.size {
-		w.quiet = 0
-		w.marks++
-		flags = flagLast
-	}
-	return flags, !w.ended
-}
-
-// hurry notes that the guest waits for a page: less may be ahead of the next.
-func (w *window) hurry() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.hurried = time.Now()
-}
-
-// arrive notes that n bytes are in place.
-func (w *window) arrive(n int, roundTrip time.Duration) {
-	now := time.Now()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.flying, w.marks = max(w.flying-n, 0), max(w.marks-1, 0)
-	w.arrived += n
-	if took := now.Sub(w.since); took >= rateEvery {
-		w.rates[w.next] = float64(w.arrived) / took.Seconds()
-		w.next = (w.next + 1) % rateKept
-		w.arrived, w.since = 0, now
-	}
-	w.fit(roundTrip)
-	w.room.Signal()
-}
-
-// end lets nobody wait any more.
-func (w *window) end() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.ended = true
-	w.room.Broadcast()
+	return min(max(int(growth*best*(roundTrip+queue).Seconds()), minWindow), maxWindow)
 }

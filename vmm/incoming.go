@@ -3,7 +3,6 @@ package vmm
 import (
 	"context"
 	"fmt"
-	"net"
 
 	"github.com/ferryvmm/ferry/internal/ipc"
 	"github.com/ferryvmm/ferry/migration"
@@ -38,7 +37,7 @@ func (p *process) receive(ctx context.Context, r *ipc.Request) (ipc.Reply, error
 		return ipc.Reply{}, err
 	}
 	defer files.close()
-	control, bulk, err := moveConns(files)
+	control, bulk, err := moveConns(files, in.Sessions)
 	if err != nil {
 		return ipc.Reply{}, err
 	}
@@ -65,7 +64,7 @@ func (p *process) join(r *ipc.Request) (ipc.Reply, error) {
 	if len(r.Files) != 1 {
 		return ipc.Reply{}, fmt.Errorf("join: got %d files; want 1", len(r.Files))
 	}
-	conn, err := net.FileConn(r.Files[0])
+	conn, err := socketConn(r.Files[0], j.Session)
 	if err != nil {
 		return ipc.Reply{}, err
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/ferryvmm/ferry/internal/ipc"
+	"github.com/ferryvmm/ferry/internal/sealed"
 	"github.com/ferryvmm/ferry/migration"
 )
 
@@ -31,12 +32,13 @@ const (
 	MethodConsole       = "console"        // nil, one file → nil: attaches the connection
 	MethodVirtioConsole = "virtio-console" // nil, one file → nil: attaches the connection to the virtio console
 	MethodVsock         = "vsock"          // nil, one file → nil: a program of the host connects to the guest
+	MethodAdopt         = "adopt"          // nil → Adopted, one file: a supervisor takes over the guest of one that died
 )
 
 // What the machine asks of, or tells, the supervisor.
 const (
 	MethodAsk      = "ask"      // migration.Query → migration.Answer: what became of a commit, by dialling the target anew
-	MethodReach    = "reach"    // nil → nil, one file: connects to the target of the move under way
+	MethodReach    = "reach"    // nil → Reached, one file: connects to the target of the move under way
 	MethodArriving = "arriving" // Arriving → Claimed, files: claims the name of a guest that wants in, and opens what it works on
 	MethodDial     = "dial"     // Dial → nil, one file: connects to the host side of the vsock
 	MethodRuns     = "runs"     // State → nil: the guest that arrived is ours, and runs unless it is paused
@@ -45,6 +47,7 @@ const (
 	MethodEnded    = "ended"    // Ending → nil: the guest is no more; the process exits after the answer
 	NoteProgress   = "progress" // migration.Progress
 	NoteState      = "state"    // State
+	NoteThread     = "thread"   // int, its id: a thread of the machine that is to run before others
 )
 
 // Roles of the descriptors that are handed over.
@@ -75,10 +78,18 @@ type Incoming struct {
 	// NoUserfault is why there is no RoleUserfault among them.
 	NoUserfault string
 	Tracking    Tracking // of this host
+	// Sessions are those of the connections under TLS, by their roles.
+	Sessions map[string]sealed.Session
 }
 
-// Join says what a connection is for.
-type Join struct{ Role migration.Role }
+// Join says what a connection is for, and under which session it is, nil: under none.
+type Join struct {
+	Role    migration.Role
+	Session *sealed.Session
+}
+
+// Reached is the session of a connection under TLS, nil: it is under none.
+type Reached struct{ Session *sealed.Session }
 
 // Arrival is how taking a guest in ended.
 type Arrival struct {
@@ -151,6 +162,8 @@ type Migrate struct {
 	Channels      int      // 0: as many as are of use
 	Throttle      int      // percent at most; 0: never
 	Local         bool     // the target is a process of this host: hand over whatever Mode says
+	// Sessions are those of the connections under TLS, by their roles.
+	Sessions map[string]sealed.Session
 }
 
 // Outcome is how a move or a snapshot ended.

@@ -52,7 +52,7 @@ func (p *process) migrate(r *ipc.Request) (ipc.Reply, error) {
 			return ipc.Reply{}, err
 		}
 	}
-	control, bulk, err := moveConns(files)
+	control, bulk, err := moveConns(files, q.Sessions)
 	if err != nil {
 		return ipc.Reply{}, err
 	}
@@ -115,7 +115,8 @@ func (p *process) leaveNetwork(ctx context.Context) error {
 
 // reach makes a further connection to the target.
 func (p *process) reach(ctx context.Context) (net.Conn, error) {
-	files, err := p.conn.Call(ctx, MethodReach, nil, nil)
+	var r Reached
+	files, err := p.conn.Call(ctx, MethodReach, nil, &r)
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +124,7 @@ func (p *process) reach(ctx context.Context) (net.Conn, error) {
 		return nil, fmt.Errorf("dialling the target: got %d files; want 1", len(files))
 	}
 	defer files[0].Close()
-	return net.FileConn(files[0])
+	return socketConn(files[0], r.Session)
 }
 
 // snapshot writes a copy of the guest to the file that came.
@@ -154,25 +155,3 @@ func (p *process) snapshot(r *ipc.Request) (ipc.Reply, error) {
 
 // progress passes a report on to the supervisor.
 func (p *process) progress(r migration.Progress) { _ = p.conn.Notify(NoteProgress, r) }
-
-// connOf makes a connection of a socket that was handed over.
-func connOf(files fileSet, role string) (net.Conn, error) {
-	f := files.take(role)
-	if f == nil {
-		return nil, fmt.Errorf("no %s connection was handed over", role)
-	}
-	defer f.Close()
-	return net.FileConn(f)
-}
-
-// moveConns makes the connections of a move of the sockets that were handed over.
-func moveConns(files fileSet) (control, bulk net.Conn, err error) {
-	if control, err = connOf(files, RoleControl); err != nil {
-		return nil, nil, err
-	}
-	if bulk, err = connOf(files, RoleBulk); err != nil {
-		control.Close()
-		return nil, nil, err
-	}
-	return control, bulk, nil
-}

@@ -22,11 +22,12 @@ import (
 
 // process is the machine process: the guest that it has, or is about to have.
 type process struct {
-	conn *ipc.Conn
-	up   sync.WaitGroup // conn is set once it is done
-	log  *slog.Logger
-	ends chan Ending
-	once sync.Once
+	conn  boss
+	up    sync.WaitGroup // conn is set once it is done
+	owner uint32         // the user who may adopt the guest, beside root
+	log   *slog.Logger
+	ends  chan Ending
+	once  sync.Once
 	// taking counts the guests that are being taken in.
 	taking sync.WaitGroup
 	// joined brings the later connections of a move that a guest comes by; fetch is closed
@@ -73,6 +74,7 @@ func (p *process) adopt(m *Machine) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.machine = m
+	p.attack()
 }
 
 // trim gives back what only the start of a guest needed. One that arrives is not

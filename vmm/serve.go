@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/ferryvmm/ferry/internal/direct"
 	"github.com/ferryvmm/ferry/internal/ipc"
 	"github.com/ferryvmm/ferry/migration"
 )
@@ -21,19 +22,20 @@ const answerWithin = time.Second
 // opens no path and no socket: every descriptor is handed to it. lock is kept
 // open for as long as the process lives.
 //
-// When the supervisor dies a running guest goes on; a process that runs none
-// ends.
-func Serve(socket, lock *os.File) int {
+// When the supervisor dies a running guest goes on, and another, of the user owner or of root,
+// may come to the listener, of [ipc.Listen]; a process that runs none ends.
+func Serve(socket, lock, listener *os.File, owner uint32) int {
 	p := &process{
 		log:  slog.New(slog.NewTextHandler(os.Stderr, nil)).With("process", "machine"),
 		ends: make(chan Ending, 1), joined: make(chan migration.Joined, migration.MaxLater),
-		fetch: make(chan struct{}), ended: make(chan struct{}),
+		fetch: make(chan struct{}), ended: make(chan struct{}), owner: owner,
 	}
 	p.held = append(p.held, lock)
 	p.up.Add(1)
-	p.conn = ipc.New(socket, p.handle)
+	p.conn.now.Store(ipc.New(socket, p.handle))
 	p.up.Done()
-	end := p.wait()
+	direct.Patron(func(tid int) { _ = p.conn.Notify(NoteThread, tid) })
+	end := p.wait(listener)
 	p.farewell()
 	if m := p.current(); m != nil {
 		p.over()
@@ -41,26 +43,29 @@ func Serve(socket, lock *os.File) int {
 	}
 	// The supervisor learns the ending before the process's death tells less.
 	_, _ = p.conn.Call(context.Background(), MethodEnded, end, nil)
-	p.conn.Drain(answerWithin)
-	p.conn.Close()
+	p.conn.end(answerWithin)
 	runtime.KeepAlive(p.held)
 	return 0
 }
 
 // wait returns when the guest has ended, or when the supervisor is gone while
 // none runs.
-func (p *process) wait() Ending {
-	select {
-	case e := <-p.ends:
-		return e
-	case <-p.conn.Done():
+func (p *process) wait(listener *os.File) Ending {
+	for {
+		select {
+		case e := <-p.ends:
+			return e
+		case <-p.conn.Done():
+		}
+		p.taking.Wait() // a guest that is being taken in may be ours already
+		if m := p.current(); m == nil || !m.alive() {
+			return Ending{Code: 1, Reason: "the supervisor died"}
+		}
+		p.log.Warn("the supervisor died; the guest runs on")
+		if adopted, e := p.orphaned(listener); !adopted {
+			return e
+		}
 	}
-	p.taking.Wait() // a guest that is being taken in may be ours already
-	if m := p.current(); m == nil || !m.alive() {
-		return Ending{Code: 1, Reason: "the supervisor died"}
-	}
-	p.log.Warn("the supervisor died; the guest runs on")
-	return <-p.ends
 }
 
 // handle serves one call or notification of the supervisor.
@@ -76,6 +81,8 @@ func (p *process) handle(ctx context.Context, r *ipc.Request) (ipc.Reply, error)
 		return p.restore(ctx, r)
 	case MethodJoin:
 		return p.join(r)
+	case MethodAdopt:
+		return p.adoptBy()
 	}
 	m := p.current()
 	if m == nil {

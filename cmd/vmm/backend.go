@@ -4,11 +4,13 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"time"
 
 	"github.com/ferryvmm/ferry/vcpu"
 	"github.com/ferryvmm/ferry/vmm/supervisor"
 	"github.com/ferryvmm/ferry/vmm/supervisor/api"
 	"github.com/ferryvmm/ferry/vmm/supervisor/doctor"
+	"github.com/ferryvmm/ferry/vmm/supervisor/identity"
 )
 
 // backend is what the commands need of package supervisor; tests put their own in its place.
@@ -22,12 +24,15 @@ type backend struct {
 	run     func(context.Context, supervisor.RunConfig) (supervisor.Exit, error)
 	receive func(context.Context, supervisor.ReceiveConfig) (supervisor.Exit, error)
 	restore func(context.Context, supervisor.RestoreConfig) (supervisor.Exit, error)
+	adopt   func(context.Context, supervisor.AdoptConfig) (supervisor.Exit, error)
 	detach  func(args []string) (api.Started, error)
 	// cpu is the most that a guest can have on this host.
 	cpu func() (vcpu.Model, error)
 	// examine looks at this host; probe asks a receiver what its host can take.
 	examine func(dir string) (doctor.Report, vcpu.Model)
-	probe   func(ctx context.Context, address string, insecure bool) ([]byte, error)
+	probe   func(ctx context.Context, address, tls string, insecure bool) ([]byte, error)
+	// certs makes certificates for hosts.
+	certs func(dir string, hosts [][]string, valid time.Duration) ([]identity.Issued, error)
 	// failed tells a parent that waits in detach why this process failed.
 	failed func(error)
 }
@@ -48,13 +53,28 @@ func realBackend() backend {
 		kill:    supervisor.Kill,
 		resolve: supervisor.Resolve,
 		watch:   func(c *api.Client) (watch, error) { return supervisor.NewWatch(c) },
-		run:     supervisor.Run,
-		receive: supervisor.Receive,
-		restore: supervisor.Restore,
+		// Each is all that this process does from then on.
+		run: func(ctx context.Context, c supervisor.RunConfig) (supervisor.Exit, error) {
+			c.Confinement.Alone = true
+			return supervisor.Run(ctx, c)
+		},
+		receive: func(ctx context.Context, c supervisor.ReceiveConfig) (supervisor.Exit, error) {
+			c.Confinement.Alone = true
+			return supervisor.Receive(ctx, c)
+		},
+		restore: func(ctx context.Context, c supervisor.RestoreConfig) (supervisor.Exit, error) {
+			c.Confinement.Alone = true
+			return supervisor.Restore(ctx, c)
+		},
+		adopt: func(ctx context.Context, c supervisor.AdoptConfig) (supervisor.Exit, error) {
+			c.Alone = true
+			return supervisor.Adopt(ctx, c)
+		},
 		detach:  supervisor.Detach,
 		cpu:     supervisor.HostCPU,
 		examine: doctor.Examine,
 		probe:   supervisor.Probe,
+		certs:   identity.Issue,
 		failed:  supervisor.ReportFailure,
 	}
 }

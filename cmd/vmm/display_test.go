@@ -22,7 +22,7 @@ func TestDisplayOnTerminal(t *testing.T) {
 	d.close()
 	d.close() // nothing is left to take away
 	const clear = "\r\x1b[K"
-	want := clear + "push     round 0  sent 1.0 MiB  remaini" + clear + "push     round 1  sent 33.0 MiB  remain" +
+	want := clear + "push     round 0  sent 1.0 MiB  remaini" + clear + "push     round 0  sent 1.0 MiB  remaini\r\n" + clear + "push     round 1  sent 33.0 MiB  remain" +
 		clear + "vmm: cancelling\r\n" + clear + "stop     round 0  sent 0 B  remaining 0" + clear
 	got := make([]byte, len(want))
 	for n := 0; n < len(got); {

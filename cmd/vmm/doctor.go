@@ -12,7 +12,7 @@ import (
 
 func (a *app) doctorCommand() *cobra.Command {
 	var peer string
-	var insecure bool
+	var secure secure
 	cmd := &cobra.Command{
 		Use:   "doctor [flags]",
 		Short: "Say what this host can do, what it lacks, and what to type about that",
@@ -26,7 +26,7 @@ Exit code: 0 guests can run here, and the peer can take them; 1 not so; 2 usage.
 	}
 	f := cmd.Flags()
 	f.StringVar(&peer, "peer", "", "the `ADDRESS` of a vmm receive, tcp:HOST:PORT")
-	f.BoolVar(&insecure, "insecure", false, "ask at an address that is not this host's own, without encryption")
+	secure.flags(f, "ask at an address that is not this host's own, without encryption")
 	a.jsonFlag(cmd)
 	cmd.RunE = a.do(func(cmd *cobra.Command, args []string) error {
 		if peer != "" {
@@ -34,14 +34,14 @@ Exit code: 0 guests can run here, and the peer can take them; 1 not so; 2 usage.
 			if err != nil {
 				return err
 			}
-			if err := address.CheckSecure(insecure); err != nil {
+			if err := secure.check(address); err != nil {
 				return err
 			}
 			if peer = address.String(); address.Local() || address.Host == "" || address.Port == 0 {
 				return usage("%q: a peer is another host's, tcp:HOST:PORT", peer)
 			}
 		}
-		report := a.diagnose(cmd.Context(), peer, insecure)
+		report := a.diagnose(cmd.Context(), peer, secure)
 		if a.json {
 			a.emit(struct {
 				OK bool `json:"ok"`
@@ -59,7 +59,7 @@ Exit code: 0 guests can run here, and the peer can take them; 1 not so; 2 usage.
 }
 
 // diagnose looks at this host, and asks the peer if there is one.
-func (a *app) diagnose(ctx context.Context, peer string, insecure bool) doctor.Report {
+func (a *app) diagnose(ctx context.Context, peer string, secure secure) doctor.Report {
 	dir, err := a.dir()
 	if err != nil { // told by the check of the folder
 		dir = ""
@@ -72,7 +72,7 @@ func (a *app) diagnose(ctx context.Context, peer string, insecure bool) doctor.R
 	if err != nil {
 		guests = nil // none that could be moved
 	}
-	offer, err := a.probe(ctx, peer, insecure)
+	offer, err := a.probe(ctx, peer, string(secure.tls), secure.insecure)
 	report.Findings = append(report.Findings, doctor.Peer(peer, offer, err, own, guests)...)
 	return report
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -19,6 +20,7 @@ import (
 	"github.com/ferryvmm/ferry/vmm/supervisor"
 	"github.com/ferryvmm/ferry/vmm/supervisor/api"
 	"github.com/ferryvmm/ferry/vmm/supervisor/doctor"
+	"github.com/ferryvmm/ferry/vmm/supervisor/identity"
 )
 
 func TestMain(m *testing.M) {
@@ -48,6 +50,7 @@ type harness struct {
 	model    vcpu.Model // the host's
 	found    doctor.Report
 	offer    []byte // of a peer
+	issued   []identity.Issued
 }
 
 func newHarness(t *testing.T) *harness {
@@ -94,7 +97,10 @@ func newHarness(t *testing.T) *harness {
 			failed:  func(err error) { h.told = err },
 			cpu:     func() (vcpu.Model, error) { return h.model, h.failure },
 			examine: func(string) (doctor.Report, vcpu.Model) { return h.found, h.model },
-			probe:   func(_ context.Context, address string, _ bool) ([]byte, error) { return h.offer, h.record(address) },
+			probe:   func(_ context.Context, address, _ string, _ bool) ([]byte, error) { return h.offer, h.record(address) },
+			certs: func(dir string, hosts [][]string, valid time.Duration) ([]identity.Issued, error) {
+				return h.issued, h.record(certsCall{dir, hosts, valid})
+			},
 		},
 	}
 	return h

@@ -23,7 +23,7 @@ import (
 const maxMachineFile = 256 << 10
 
 // notInFile are the flags of run that are about the command, not about the guest.
-var notInFile = []string{"file", "detach", "json", "help"}
+var notInFile = []string{"file", "detach", "unconfined", "json", "help"}
 
 // fieldOf is the field of a machine file that stands for a flag.
 func fieldOf(flag string) string { return strings.ReplaceAll(flag, "-", "_") }

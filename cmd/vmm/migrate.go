@@ -20,7 +20,8 @@ func (a *app) migrateCommand() *cobra.Command {
 	var bandwidth bandwidth
 	var throttle throttle
 	channels := channels(1)
-	var insecure, wait bool
+	var secure secure
+	var wait bool
 	var report string
 	var orders orders
 	cmd := &cobra.Command{
@@ -41,7 +42,8 @@ Modes:
   remote    postcopy, but only what the guest needs follows, until vmm migrate NAME --pull there
 
 Exit code: 0 completed; 1 failed or cancelled, the guest runs here; 2 usage; 3 in doubt or lost.`,
-		Example:           "  vmm migrate alpha tcp:127.0.0.1:4444",
+		Example: "  vmm migrate alpha tcp:127.0.0.1:4444\n" +
+			"  vmm migrate alpha tcp:b.example:4444 --tls /etc/ferry/tls",
 		ValidArgsFunction: a.completeName,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if orders.given() {
@@ -58,9 +60,9 @@ Exit code: 0 completed; 1 failed or cancelled, the guest runs here; 2 usage; 3 i
 	f.Var(&channels, "channels", "connections that carry memory side by side, 1 to 16; auto adds one while that makes it faster")
 	f.Var(&throttle, "throttle", "slow a guest that writes faster than the link takes, by up to so much of its time (auto, precopy)")
 	f.Var(&compress, "compress", "make pages smaller: auto does where that is faster, and chooses for each page")
-	f.BoolVar(&insecure, "insecure", false, "send to an address that is not this host's own, without encryption")
+	secure.flags(f, "send to an address that is not this host's own, without encryption")
 	f.BoolVar(&wait, "pause-before-switchover", false, "when the guest could be switched over, pause it and wait for --continue")
-	f.StringVar(&report, "report", "", "write the result, as --json prints it, to `FILE` too")
+	f.StringVar(&report, "report", "", "write the result to `FILE` too: as a page for people if its name ends in .html, else as --json prints it")
 	orders.flags(f)
 	a.jsonFlag(cmd)
 	cmd.RunE = a.do(func(cmd *cobra.Command, args []string) error {
@@ -77,7 +79,7 @@ Exit code: 0 completed; 1 failed or cancelled, the guest runs here; 2 usage; 3 i
 		if !address.Local() && (address.Host == "" || address.Port == 0) {
 			return usage("%q: a target needs a host and a port", args[1])
 		}
-		if err := address.CheckSecure(insecure); err != nil {
+		if err := secure.check(address); err != nil {
 			return err
 		}
 		if throttle > 0 && mode.word != api.ModeAuto && mode.word != api.ModePrecopy {
@@ -85,7 +87,7 @@ Exit code: 0 completed; 1 failed or cancelled, the guest runs here; 2 usage; 3 i
 		}
 		return a.move(cmd.Context(), args[0], api.MigrateRequest{
 			Target: address.String(), Mode: mode.word, DowntimeLimitMS: api.Milliseconds(limit.d),
-			TimeoutMS: api.Milliseconds(timeout.d), Insecure: insecure,
+			TimeoutMS: api.Milliseconds(timeout.d), TLS: string(secure.tls), Insecure: secure.insecure,
 			BandwidthBitsPerS: uint64(bandwidth), Channels: int(channels), Compress: compress.word, ThrottlePercent: int(throttle), PauseBeforeSwitchover: wait,
 		}, report)
 	})
@@ -99,7 +101,7 @@ func (a *app) move(ctx context.Context, name string, request api.MigrateRequest,
 	file, err := newReportFile(report)
 	if err == nil {
 		defer file.close()
-		result, err = a.carry(ctx, name, request)
+		result, err = a.carry(ctx, name, request, file.progress)
 	}
 	if err != nil {
 		known := api.AsError(err)
@@ -116,7 +118,7 @@ func (a *app) move(ctx context.Context, name string, request api.MigrateRequest,
 	if result.Rounds == nil {
 		result.Rounds = []api.Round{}
 	}
-	if err := file.write(result); err != nil {
+	if err := file.write(name, request, result); err != nil {
 		a.note("the report was not written: %v", err)
 	}
 	if a.json || result.Outcome != api.OutcomeCompleted || result.Error != nil {
@@ -129,8 +131,8 @@ func (a *app) move(ctx context.Context, name string, request api.MigrateRequest,
 	return outcomeExit(result)
 }
 
-// carry migrates. An error means that the move did not begin, or that its end could not be learned.
-func (a *app) carry(ctx context.Context, name string, request api.MigrateRequest) (api.Result, error) {
+// carry migrates, and tells seen how it goes. An error means that the move did not begin, or that its end could not be learned.
+func (a *app) carry(ctx context.Context, name string, request api.MigrateRequest, seen func(api.Progress)) (api.Result, error) {
 	client, err := a.machine(name)
 	if err != nil {
 		return api.Result{}, err
@@ -140,8 +142,11 @@ func (a *app) carry(ctx context.Context, name string, request api.MigrateRequest
 		return api.Result{}, err
 	}
 	defer gone.Close()
-	result, err := a.attend(ctx, client, "the guest goes on here", func(ctx context.Context, p func(api.Progress)) (api.Result, error) {
-		return client.Migrate(ctx, request, p)
+	result, err := a.attend(ctx, client, "the guest goes on here", func(ctx context.Context, show func(api.Progress)) (api.Result, error) {
+		return client.Migrate(ctx, request, func(p api.Progress) {
+			seen(p)
+			show(p)
+		})
 	})
 	if err == nil && result.Outcome == api.OutcomeCompleted && result.Mode != api.ModeRemote {
 		if err := gone.Wait(ctx); err != nil {

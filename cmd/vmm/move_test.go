@@ -57,6 +57,9 @@ func TestMigrateRequest(t *testing.T) {
 		"migrate alpha tcp:10.0.0.1:1 --insecure --mode stopcopy --downtime-limit 1.5ms --timeout 2m": {
 			Target: "tcp:10.0.0.1:1", Mode: "stopcopy", Channels: 1, Compress: "off", DowntimeLimitMS: 1.5, TimeoutMS: 120_000, Insecure: true,
 		},
+		"migrate alpha tcp:10.0.0.1:1 --tls /etc/../tls": {
+			Target: "tcp:10.0.0.1:1", Mode: "auto", Channels: 1, Compress: "off", DowntimeLimitMS: 50, TLS: "/tls",
+		},
 	} {
 		h := newHarness(t)
 		var got api.MigrateRequest

@@ -10,7 +10,8 @@ import (
 func (a *app) receiveCommand() *cobra.Command {
 	s := &start{app: a}
 	var listen string
-	var insecure bool
+	var secure secure
+	var allow hostNames
 	var places placeFlags
 	cmd := &cobra.Command{
 		Use:   "receive --listen tcp:HOST:PORT|unix:PATH [flags]",
@@ -20,13 +21,15 @@ it listens on; after a guest has run it does not listen again. Port 0 takes any 
 this user alone, a guest of this host is handed over with what it works on: nothing is copied.
 
 Exit code: as for run.`,
-		Example: "  vmm receive --listen tcp:127.0.0.1:4444",
-		Args:    takes(),
+		Example: "  vmm receive --listen tcp:127.0.0.1:4444\n" +
+			"  vmm receive --listen tcp:192.0.2.8:4444 --tls /etc/ferry/tls --allow a.example",
+		Args: takes(),
 	}
 	f := cmd.Flags()
 	f.StringVar(&listen, "listen", "", "the `ADDRESS` to listen on, tcp:HOST:PORT or unix:PATH")
 	f.Var(&s.name, "name", "the machine's name (default receive-PORT or the socket's name, then the guest's)")
-	f.BoolVar(&insecure, "insecure", false, "listen on an address that others can reach, without encryption")
+	secure.flags(f, "listen on an address that others can reach, without encryption")
+	f.Var(&allow, "allow", "with --tls: take guests only from hosts with one of these names in their certificates (default all of the authority)")
 	tracking := trackingFlag(f)
 	places.add(f)
 	s.flags(cmd, "wait in the background; return when it listens")
@@ -38,8 +41,11 @@ Exit code: as for run.`,
 		if err != nil {
 			return err
 		}
-		if err := address.CheckSecure(insecure); err != nil {
+		if err := secure.check(address); err != nil {
 			return err
+		}
+		if allow != nil && secure.tls == "" {
+			return usage("--allow needs --tls: without it nobody proves a name")
 		}
 		if err := s.settle(); err != nil {
 			return err
@@ -54,8 +60,8 @@ Exit code: as for run.`,
 		ctx, stop := a.untilSignal(cmd.Context())
 		defer stop()
 		return s.ended(a.receive(ctx, supervisor.ReceiveConfig{
-			Dir: dir, Name: string(s.name), Listen: address.String(), Console: s.console.Console, Insecure: insecure, Places: places.places(),
-			Tracking: tracking(), Guard: s.guard, Listening: a.listening, Started: s.started,
+			Dir: dir, Name: string(s.name), Listen: address.String(), Console: s.console.Console, TLS: string(secure.tls), Allow: allow, Insecure: secure.insecure, Places: places.places(),
+			Tracking: tracking(), Guard: s.guard, Confinement: s.confinement, Listening: a.listening, Started: s.started,
 		}))
 	})
 	return cmd

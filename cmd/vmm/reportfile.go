@@ -3,18 +3,22 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
+	"strings"
+	"time"
 
+	"github.com/ferryvmm/ferry/cmd/vmm/report"
 	"github.com/ferryvmm/ferry/vmm/supervisor/api"
 )
 
-// reportFile is where the result of a move goes besides: whole, or not at all.
-// Its place is taken before the move begins, so that it is not in vain. Nil is
-// none.
+// reportFile is where the result of a move goes besides: whole, or not at all; as a page for people where its name ends in .html, else as --json
+// prints it. Its place is taken before the move begins, so that it is not in vain. Nil is none.
 type reportFile struct {
-	path string
-	tmp  *os.File
+	path    string
+	tmp     *os.File
+	samples report.Samples
 }
 
 // newReportFile takes the place of a report; of none if path is empty.
@@ -35,20 +39,40 @@ func newReportFile(path string) (*reportFile, error) {
 	return &reportFile{path: path, tmp: tmp}, nil
 }
 
+// progress notes how the move goes.
+func (r *reportFile) progress(p api.Progress) {
+	if r != nil {
+		r.samples.Add(p)
+	}
+}
+
 // write puts the report in its place, where it replaces an older one.
-func (r *reportFile) write(result api.Result) error {
+func (r *reportFile) write(name string, request api.MigrateRequest, result api.Result) error {
 	if r == nil {
 		return nil
 	}
-	text, err := json.Marshal(result)
-	if err != nil {
-		return err
+	var err error
+	if strings.EqualFold(filepath.Ext(r.path), ".html") {
+		err = report.Write(r.tmp, report.Move{
+			Name: name, Ended: time.Now().Format("2 January 2006, 15:04:05 MST"), Version: api.Version(), Request: request, Result: result, Samples: r.samples,
+		})
+	} else {
+		err = writeLine(r.tmp, result)
 	}
-	_, err = r.tmp.Write(append(text, '\n'))
 	if err = errors.Join(err, r.tmp.Chmod(0o644), r.tmp.Sync()); err != nil {
 		return err
 	}
 	return os.Rename(r.tmp.Name(), r.path)
+}
+
+// writeLine writes an object as --json prints it.
+func writeLine(w io.Writer, v any) error {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(append(text, '\n'))
+	return err
 }
 
 // close leaves nothing else behind.

@@ -46,7 +46,7 @@ Exit code: as for run.`,
 		defer stop()
 		return s.ended(a.restore(ctx, supervisor.RestoreConfig{
 			Dir: dir, Name: string(s.name), From: from, Console: s.console.Console, Places: places.places(), Tracking: tracking(),
-			Guard: s.guard, Started: s.started,
+			Guard: s.guard, Confinement: s.confinement, Started: s.started,
 		}))
 	})
 	return cmd

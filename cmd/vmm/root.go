@@ -38,8 +38,8 @@ func (a *app) root() *cobra.Command {
 			root.AddCommand(c)
 		}
 	}
-	add(groupStart, a.runCommand(), a.inspectCommand(), a.receiveCommand(), a.restoreCommand(), a.demoCommand())
-	add(groupMove, a.migrateCommand(), a.snapshotCommand())
+	add(groupStart, a.runCommand(), a.inspectCommand(), a.receiveCommand(), a.restoreCommand(), a.adoptCommand(), a.demoCommand())
+	add(groupMove, a.migrateCommand(), a.snapshotCommand(), a.certsCommand())
 	add(groupCare, a.psCommand(), a.infoCommand(), a.topCommand(), a.eventsCommand(), a.dirtyRateCommand(), a.balloonCommand(), a.pauseCommand(), a.resumeCommand(),
 		a.stopCommand(), a.killCommand(), a.consoleCommand(), a.logsCommand(), a.doctorCommand(), a.cpuCommand(), a.manCommand(), a.versionCommand())
 	return root

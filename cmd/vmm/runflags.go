@@ -73,7 +73,7 @@ func (r *runFlags) config(dir string, f *pflag.FlagSet) supervisor.RunConfig {
 	return supervisor.RunConfig{
 		Dir: dir, Name: string(r.name), MemoryBytes: uint64(r.size), HugePages: r.huge.word != "", CPUs: r.cpus.n,
 		Kernel: r.kernel, Initrd: r.initrd, Cmdline: r.cmdline, CmdlineSet: f.Changed("cmdline"),
-		Console: r.console.Console, Clock: r.clock.word, Devices: r.devices.devices(), CPU: r.cpu, Tracking: r.tracking(), Guard: r.guard, Started: r.started,
+		Console: r.console.Console, Clock: r.clock.word, Devices: r.devices.devices(), CPU: r.cpu, Tracking: r.tracking(), Guard: r.guard, Confinement: r.confinement, Started: r.started,
 	}
 }
 

@@ -15,12 +15,15 @@ type start struct {
 	console console
 	detach  bool
 	guard   supervisor.Guard
+	// confinement is that of the machine process.
+	confinement supervisor.Confinement
 }
 
 // flags adds the common flags, after the command's own.
 func (s *start) flags(cmd *cobra.Command, detachUsage string) {
 	f := cmd.Flags()
 	s.placeFlags(f)
+	f.BoolVar(&s.confinement.Off, "unconfined", false, "do not confine the machine process: only to look for faults")
 	f.BoolVar(&s.detach, "detach", false, detachUsage)
 	s.app.jsonFlag(cmd)
 }
@@ -28,6 +31,7 @@ func (s *start) flags(cmd *cobra.Command, detachUsage string) {
 // placeFlags adds those that say what the guest has on this host, whatever it is.
 func (s *start) placeFlags(f *pflag.FlagSet) {
 	f.Var(&s.console, "console", "the guest's serial console (default stdio, or none with --detach or --json)")
+	f.Var(&userFlag{to: &s.confinement}, "user", "the machine process's own user, NAME or UID[:GID] (default whose vmm is)")
 	f.StringVar(&s.guard.FenceHook, "fence-hook", "", "a program, `FILE`, that fences the target of a move in doubt")
 	f.StringVar(&s.guard.SharedRecords, "shared-records", "", "a `DIR` that both hosts of a move see, for their ownership records")
 }

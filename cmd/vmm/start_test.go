@@ -32,6 +32,9 @@ func TestStartConfigs(t *testing.T) {
 		"receive --listen tcp:0.0.0.0:44 --insecure --name b --console file:/tmp/f": supervisor.ReceiveConfig{
 			Listen: "tcp:0.0.0.0:44", Name: "b", Insecure: true, Tracking: vmm.TrackAuto, Console: supervisor.Console{Kind: "file", Path: "/tmp/f"},
 		},
+		"receive --listen tcp:0.0.0.0:44 --tls /tls --allow a.example,192.0.2.7 --allow b": supervisor.ReceiveConfig{
+			Listen: "tcp:0.0.0.0:44", TLS: "/tls", Allow: []string{"a.example", "192.0.2.7", "b"}, Tracking: vmm.TrackAuto, Console: stdio,
+		},
 		"restore /snap": supervisor.RestoreConfig{From: "/snap", Tracking: vmm.TrackAuto, Console: stdio},
 		"restore /snap --name c --json --dirty-tracking ring": supervisor.RestoreConfig{From: "/snap", Name: "c", Tracking: vmm.TrackRing, Console: none},
 	} {

@@ -57,6 +57,13 @@ var wrong = []string{
 	"receive --listen tcp:127.0.0.1:1 --name ..",
 	"receive --listen tcp:127.0.0.1:1 --console stdio --json",
 	"receive --listen tcp:127.0.0.1:1 --detach --console stdio",
+	"receive --listen tcp:127.0.0.1:1 --tls=",
+	"receive --listen tcp:127.0.0.1:1 --tls x --insecure",
+	"receive --listen unix:/tmp/x --tls x",
+	"receive --listen tcp:127.0.0.1:1 --allow a",
+	"receive --listen tcp:127.0.0.1:1 --tls x --allow a,",
+	"receive --listen tcp:127.0.0.1:1 --tls x --allow=*.example",
+	"run --tls x",
 	"restore",
 	"restore dir extra",
 	"restore dir --name .",
@@ -74,6 +81,14 @@ var wrong = []string{
 	"migrate alpha tcp::1 --insecure",
 	"migrate alpha tcp:10.77.0.2:1",
 	"migrate alpha tcp:host.test:1",
+	"migrate alpha tcp:host.test:1 --tls x --insecure",
+	"migrate alpha unix:/tmp/x --tls x",
+	"migrate alpha --cancel --tls x",
+	"certs",
+	"certs dir",
+	"certs dir extra --host a",
+	"certs dir --host a/b",
+	"certs dir --host a --valid 1s",
 	"migrate alpha tcp:127.0.0.1:1 --mode lazycopy",
 	"migrate alpha tcp:127.0.0.1:1 --downtime-limit 50",
 	"migrate alpha tcp:127.0.0.1:1 --downtime-limit 0",
@@ -171,7 +186,7 @@ var wrong = []string{
 
 // unbuilt are the contract's flags that later issues build.
 var unbuilt = []string{
-	"tls", "allow-tsc-mismatch",
+	"allow-tsc-mismatch",
 }
 
 func TestUsageErrors(t *testing.T) {
@@ -232,18 +247,20 @@ func TestUsageErrors(t *testing.T) {
 // TestFlags holds the whole of what is offered: a new flag belongs in docs/cli.md and here.
 func TestFlags(t *testing.T) {
 	want := map[string][]string{
-		"run":        {"file", "name", "memory", "hugepages", "cpus", "cpu", "kernel", "initrd", "cmdline", "clock", "dirty-tracking", "disk", "net", "balloon", "rng", "virtio-console", "vsock", "console", "fence-hook", "shared-records", "detach", "json"},
-		"inspect":    {"file", "name", "memory", "hugepages", "cpus", "cpu", "kernel", "initrd", "cmdline", "clock", "dirty-tracking", "disk", "net", "balloon", "rng", "virtio-console", "vsock", "console", "fence-hook", "shared-records"},
-		"receive":    {"listen", "name", "insecure", "dirty-tracking", "disk", "net", "console", "fence-hook", "shared-records", "detach", "json"},
-		"restore":    {"dirty-tracking", "disk", "net", "name", "console", "fence-hook", "shared-records", "detach", "json"},
-		"migrate":    {"mode", "downtime-limit", "timeout", "bandwidth", "channels", "throttle", "compress", "insecure", "pause-before-switchover", "report", "cancel", "continue", "pull", "resolve", "json"},
+		"run":        {"file", "name", "memory", "hugepages", "cpus", "cpu", "kernel", "initrd", "cmdline", "clock", "dirty-tracking", "disk", "net", "balloon", "rng", "virtio-console", "vsock", "console", "user", "fence-hook", "shared-records", "unconfined", "detach", "json"},
+		"inspect":    {"file", "name", "memory", "hugepages", "cpus", "cpu", "kernel", "initrd", "cmdline", "clock", "dirty-tracking", "disk", "net", "balloon", "rng", "virtio-console", "vsock", "console", "user", "fence-hook", "shared-records"},
+		"receive":    {"listen", "name", "tls", "insecure", "allow", "dirty-tracking", "disk", "net", "console", "user", "fence-hook", "shared-records", "unconfined", "detach", "json"},
+		"restore":    {"dirty-tracking", "disk", "net", "name", "console", "user", "fence-hook", "shared-records", "unconfined", "detach", "json"},
+		"migrate":    {"mode", "downtime-limit", "timeout", "bandwidth", "channels", "throttle", "compress", "tls", "insecure", "pause-before-switchover", "report", "cancel", "continue", "pull", "resolve", "json"},
+		"adopt":      {"detach", "json"},
 		"snapshot":   {"json"},
 		"demo":       {"memory", "rate", "moves", "mode", "json"},
 		"ps":         {"json"},
 		"info":       {"json"},
 		"balloon":    {"json"},
 		"dirty-rate": {"duration", "json"},
-		"doctor":     {"peer", "insecure", "json"},
+		"doctor":     {"peer", "tls", "insecure", "json"},
+		"certs":      {"host", "valid", "json"},
 		"events":     {"json"},
 		"top":        {"interval", "count", "no-dirty-rate", "json"},
 		"pause":      {"json"},

@@ -13,9 +13,10 @@ import (
 type Log struct {
 	Log   *slog.Logger
 	Every time.Duration
+	Burst int // lines that may come at once after a time of none; 0: one
 
 	mu      sync.Mutex // guards what follows
-	next    time.Time  // when a line may come
+	next    time.Time  // when a line may come, had none come early
 	omitted int
 }
 
@@ -28,13 +29,16 @@ func (l *Log) Info(msg string, args ...any) { l.line(slog.LevelInfo, msg, args) 
 func (l *Log) line(level slog.Level, msg string, args []any) {
 	l.mu.Lock()
 	now := time.Now()
-	if now.Before(l.next) {
+	if now.Before(l.next.Add(-l.Every * time.Duration(max(l.Burst, 1)-1))) {
 		l.omitted++
 		l.mu.Unlock()
 		return
 	}
 	omitted := l.omitted
-	l.next, l.omitted = now.Add(l.Every), 0
+	if l.next.Before(now) {
+		l.next = now
+	}
+	l.next, l.omitted = l.next.Add(l.Every), 0
 	l.mu.Unlock()
 	l.Log.Log(context.Background(), level, msg, append(args, "omitted", omitted)...)
 }

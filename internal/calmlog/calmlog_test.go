@@ -34,3 +34,20 @@ func TestLinesAreRare(t *testing.T) {
 		}
 	})
 }
+
+// TestBurst: after a time of none several lines may come at once, and not more in the long run.
+func TestBurst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		l := Log{Log: slog.New(slog.NewTextHandler(&out, nil)), Every: time.Minute, Burst: 3}
+		for _, want := range []int{3, 3, 4, 7} {
+			for range 5 {
+				l.Warn("line")
+			}
+			if got := bytes.Count(out.Bytes(), []byte("line")); got != want {
+				t.Errorf("got %d lines; want %d", got, want)
+			}
+			time.Sleep(map[int]time.Duration{3: 30 * time.Second, 4: time.Hour}[want])
+		}
+	})
+}

@@ -2,6 +2,7 @@ package direct
 
 import (
 	"runtime"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -12,5 +13,21 @@ import (
 // peer can make it do. The thread ends with the goroutine.
 func Thread() {
 	runtime.LockOSThread() // never unlocked: nobody else is to get this thread
-	_ = unix.SchedSetAttr(0, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_RR, Priority: 1}, 0)
+	if Prefer(0) != nil {
+		if ask := patron.Load(); ask != nil {
+			(*ask)(unix.Gettid())
+		}
+	}
 }
+
+// Prefer has the kernel run the thread tid, 0 for the calling one, before others.
+func Prefer(tid int) error {
+	return unix.SchedSetAttr(tid, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_RR, Priority: 1}, 0)
+}
+
+// patron asks for the preference of a thread.
+var patron atomic.Pointer[func(tid int)]
+
+// Patron has another process asked to prefer the threads that this one may not: a confined one has not the capability. ask must not wait
+// for the answer; the thread may be gone when that comes.
+func Patron(ask func(tid int)) { patron.Store(&ask) }

@@ -107,8 +107,7 @@ func Pair() (ours, theirs *os.File, err error) {
 		return nil, nil, fmt.Errorf("socketpair: %w", err)
 	}
 	for _, fd := range fds {
-		// One packet must fit; the default of some hosts is below maxPacket.
-		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, 2*maxPacket)
+		widen(fd)
 	}
 	return os.NewFile(uintptr(fds[0]), "ipc"), os.NewFile(uintptr(fds[1]), "ipc"), nil
 }

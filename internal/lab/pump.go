@@ -28,7 +28,15 @@ func (p Pumped) BitsPerSecond() float64 {
 
 // Pump sends size bytes over some TCP streams at once from host to host and measures how long that takes until sink has them. size is rounded up to
 // whole MiB for each stream.
-func Pump(from, to *Host, size uint64, streams int, sink Sink) (_ Pumped, err error) {
+func Pump(from, to *Host, size uint64, streams int, sink Sink) (Pumped, error) {
+	return PumpOver(from, to, size, streams, sink, nil)
+}
+
+// Wrap makes other connections of the two ends of one.
+type Wrap func(sender, receiver net.Conn) (net.Conn, net.Conn, error)
+
+// PumpOver is Pump through what wrap makes of each connection before the time is taken, nil: nothing.
+func PumpOver(from, to *Host, size uint64, streams int, sink Sink, wrap Wrap) (_ Pumped, err error) {
 	l, err := to.Listen(":0")
 	if err != nil {
 		return Pumped{}, err
@@ -51,6 +59,14 @@ func Pump(from, to *Host, size uint64, streams int, sink Sink) (_ Pumped, err er
 			return Pumped{}, err
 		}
 		receivers = append(receivers, s)
+	}
+	for i := range senders {
+		if wrap == nil {
+			break
+		}
+		if senders[i], receivers[i], err = wrap(senders[i], receivers[i]); err != nil {
+			return Pumped{}, err
+		}
 	}
 	each := uint64(pumpPiece * streams)
 	return pump(senders, receivers, (size+each-1)/each, sink)

@@ -58,6 +58,7 @@ func (b bench) auto(ctx context.Context, into *results) error {
 				if err != nil {
 					return fmt.Errorf("%s guest, %s, sample %d: %w", g.name, mode, n+1, err)
 				}
+				b.record.ride(what{"auto", mode, g.name + " guest", 0, n}, got)
 				list[i].all = append(list[i].all, got)
 			}
 		}

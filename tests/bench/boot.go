@@ -77,6 +77,7 @@ func (b bench) boot(ctx context.Context, r *results) error {
 				if err != nil {
 					return fmt.Errorf("%s, %s, sample %d: %w", g.name, list[i].VMM, n+1, err)
 				}
+				b.record.add(what{"boot", list[i].VMM, g.name, 0, n}, metric{"ready", "ms", -1}, ms)
 				list[i].all = append(list[i].all, ms)
 			}
 		}

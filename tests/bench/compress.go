@@ -54,6 +54,7 @@ func (b bench) compress(ctx context.Context, into *results) error {
 			if err != nil {
 				return fmt.Errorf("%s, %s, sample %d: %w", list[i].Way, list[i].Data, n+1, err)
 			}
+			b.record.ride(what{"compress", list[i].Way, list[i].Data, 0, n}, got)
 			list[i].all = append(list[i].all, got)
 		}
 	}

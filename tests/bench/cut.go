@@ -44,6 +44,10 @@ func (b bench) cuts(ctx context.Context, into *results) error {
 		if err != nil {
 			return fmt.Errorf("sample %d: %w", n+1, err)
 		}
+		at := what{"cut", "ferry", "", 0, n}
+		b.record.add(at, metric{"vCPU that needs pages stood still", "ms", -1}, one.faulting)
+		b.record.add(at, metric{"the other", "ms", -1}, one.others)
+		b.record.add(at, metric{"pause answered in", "ms", -1}, one.pause)
 		all = append(all, one)
 	}
 	c := &cuts{

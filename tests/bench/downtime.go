@@ -72,6 +72,10 @@ func (b bench) downtime(ctx context.Context, r *results) error {
 			if err != nil {
 				return fmt.Errorf("%s, sample %d: %w", list[i].Way, n+1, err)
 			}
+			at := what{"downtime", list[i].Way, "", 0, n}
+			b.record.add(at, observedMS, s.observed)
+			b.record.add(at, reportedMS, s.reported)
+			b.record.add(at, totalMS, s.total)
 			list[i].all = append(list[i].all, s)
 		}
 	}

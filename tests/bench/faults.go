@@ -81,6 +81,7 @@ func (b bench) pulls(ctx context.Context, link uint64) ([]faults, error) {
 			if err != nil {
 				return nil, fmt.Errorf("%s, sample %d: %w", list[i].VMM, n+1, err)
 			}
+			b.record.pull(what{"faults", list[i].VMM, fmt.Sprintf("%g Gbit/s", float64(link)/1e9), 0, n}, got)
 			list[i].all = append(list[i].all, got)
 		}
 	}

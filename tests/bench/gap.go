@@ -51,6 +51,7 @@ func (b bench) gap(ctx context.Context, into *results) error {
 			if err != nil {
 				return fmt.Errorf("%s, %d MiB, sample %d: %w", list[i].Way, list[i].MemoryMiB, n+1, err)
 			}
+			b.record.ride(what{"gap", list[i].Way, "memory, MiB:", float64(list[i].MemoryMiB), n}, got)
 			list[i].all = append(list[i].all, got)
 		}
 	}

@@ -78,6 +78,7 @@ func (b bench) compare(ctx context.Context, h *lab.Host, title string, loads []l
 				if err != nil {
 					return nil, fmt.Errorf("%s, %s, sample %d: %w", l.name, ways[i].name, n+1, err)
 				}
+				b.record.add(what{title, ways[i].name, l.name, 0, n}, metric{"rate", l.unit, 1}, rate)
 				rates[l.name][i] = append(rates[l.name][i], rate)
 			}
 		}

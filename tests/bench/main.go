@@ -1,11 +1,12 @@
 // Command bench measures Ferry beside QEMU, and where it boots beside gokvm: the same guest, on the same path, one
 // after the other in turn, so that what else the machine does hits all of them alike. It prints medians, and as its
-// last line all of them as one JSON object.
+// last line all of them as one JSON object; with -out every sample goes to a folder, with tables and plots.
 package main
 
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -26,6 +27,9 @@ type bench struct {
 	loads   string // measure only loads whose name contains it
 	kernel  string // path of loadgen's ELF, for QEMU
 	qemu    qemu.Binary
+	most    int    // MiB, of the guests of scale and timeline
+	out     string // folder for what is measured; empty: none
+	record  *record
 }
 
 // results is the last line of stdout.
@@ -41,8 +45,11 @@ type results struct {
 	Memory     []overhead   `json:"memory,omitempty"`
 	Network    []comparison `json:"net,omitempty"`
 	NetMove    []netmove    `json:"netmove,omitempty"`
+	TLS        []encrypted  `json:"tls,omitempty"`
 	DiskDirect []comparison `json:"disk_direct,omitempty"`
 	DiskCached []comparison `json:"disk_cached,omitempty"`
+	Timeline   []summary    `json:"timeline,omitempty"`
+	Scale      []summary    `json:"scale,omitempty"`
 }
 
 // benchmarks in the order in which they run.
@@ -62,10 +69,13 @@ var benchmarks = []struct {
 	{"net", bench.network},
 	{"netmove", bench.netmove},
 	{"disk", bench.disk},
+	{"timeline", bench.timeline},
+	{"scale", bench.scale},
+	{"tls", bench.encryption},
 }
 
 func main() {
-	b := bench{}
+	b := bench{record: &record{}}
 	var names []string
 	for _, m := range benchmarks {
 		names = append(names, m.name)
@@ -73,11 +83,13 @@ func main() {
 	flag.StringVar(&b.vmm, "vmm", "bin/vmm", "the command to measure, a `file`")
 	flag.IntVar(&b.samples, "samples", 5, "how often each thing is measured")
 	flag.StringVar(&b.loads, "loads", "", "of the network, the disk and compress, measure loads whose name contains this `text`")
+	flag.StringVar(&b.out, "out", "", "a `folder` for every sample as CSV, tables and plots")
+	flag.IntVar(&b.most, "most", 8<<10, "the most memory that a guest of scale and timeline uses, in `MiB`; less where the host has less")
 	sample := flag.Bool("quick", false, "a sample of all that concerns bulk moves, as ratios, in under a minute")
 	only := flag.String("only", strings.Join(names, ","), "what to measure, a `list` of these with commas")
 	flag.Parse()
-	if b.samples < 1 {
-		usage("-samples must be at least 1")
+	if b.samples < 1 || b.most < 1 {
+		usage("-samples and -most must be at least 1")
 	}
 	chosen := strings.Split(*only, ",")
 	for _, name := range chosen {
@@ -93,6 +105,9 @@ func main() {
 			r, err = b.quick(ctx)
 		} else {
 			r, err = b.run(ctx, chosen)
+		}
+		if b.out != "" { // also of what was measured before something failed
+			err = errors.Join(err, b.record.write(context.WithoutCancel(ctx), b.out))
 		}
 		return err
 	})
@@ -132,6 +147,11 @@ func (b *bench) inFolder(do func() error) error {
 }
 
 func (b bench) run(ctx context.Context, chosen []string) (r results, err error) {
+	if b.out != "" {
+		if err := os.MkdirAll(b.out, 0o755); err != nil {
+			return r, err
+		}
+	}
 	for _, m := range benchmarks {
 		if !slices.Contains(chosen, m.name) {
 			continue

@@ -57,6 +57,9 @@ func (b bench) memory(ctx context.Context, r *results) error {
 			if err != nil {
 				return fmt.Errorf("%s, sample %d: %w", list[i].VMM, n+1, err)
 			}
+			at := what{"memory", list[i].VMM, "", 0, n}
+			b.record.add(at, metric{"ready", "MiB", -1}, ready.private/1024)
+			b.record.add(at, metric{"moved", "MiB", -1}, moved.private/1024)
 			list[i].ready, list[i].moved = append(list[i].ready, ready), append(list[i].moved, moved)
 		}
 	}

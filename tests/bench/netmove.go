@@ -65,6 +65,10 @@ func (b bench) netmove(ctx context.Context, r *results) error {
 			if err != nil {
 				return fmt.Errorf("%s, sample %d: %w", list[i].Way, n+1, err)
 			}
+			at := what{"netmove", list[i].Way, "", 0, n}
+			b.record.add(at, metric{"silence", "ms", -1}, milliseconds(one.seen.Silence))
+			b.record.add(at, reportedMS, one.reported)
+			b.record.add(at, metric{"lost", "packets", -1}, float64(one.seen.Lost))
 			list[i].all = append(list[i].all, one)
 		}
 	}

@@ -23,7 +23,7 @@ type pair struct {
 // startPair boots the downtime's guest, of config what is not the same for all, and returns when it beats. There is no
 // target yet.
 func (b bench) startPair(ctx context.Context, l *lab.Lab, config qemu.Config) (*pair, error) {
-	config.Binary, config.Kernel, config.Memory, config.CPUs = b.qemu, b.kernel, cmp.Or(config.Memory, memory), 1
+	config.Binary, config.Kernel, config.Memory, config.CPUs = b.qemu, b.kernel, cmp.Or(config.Memory, memory), cmp.Or(config.CPUs, 1)
 	p := &pair{observer: lab.NewObserver(drive.Period), config: config, hosts: l.Hosts}
 	p.config.Host = l.Hosts[0]
 	var err error

@@ -56,6 +56,7 @@ type bulk struct {
 	channels int
 	source   float64 // CPU seconds
 	target   float64
+	suite    string // of TLS; empty: none
 }
 
 func (b bulk) rate() float64 { return b.mbits }
@@ -257,7 +258,7 @@ func (b bench) ferryMove(ctx context.Context, w *drive.World, t *drive.Trip, nam
 	target, err := cpuOf(t.Process.PID(), machine.PID)
 	return bulk{
 		mbits: rateOf(fill, m.Phases.PushMS+m.Phases.StopMS), channels: max(len(m.Channels), 1),
-		source: source.CPU().Seconds() - before, target: target,
+		source: source.CPU().Seconds() - before, target: target, suite: m.TLS,
 	}, err
 }
 

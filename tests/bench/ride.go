@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -18,6 +19,10 @@ type ride struct {
 	memory  int // MiB
 	cmdline string
 	link    uint64 // bit/s each way; 0: as fast as it goes
+
+	cpus   int           // 0: one
+	fill   int           // MiB of the guest's data, by which rates are reckoned; 0: they are not
+	within time.Duration // the most that all of it may take; 0: rideWithin
 }
 
 // rode is how a ride went.
@@ -29,6 +34,10 @@ type rode struct {
 	total         float64
 	faults        float64 // Ferry's median from request to wake, us
 	sent          float64 // bytes written to the network, MiB
+	data          float64 // the guest's data by the time from the first byte to its start at the target, Mbit/s; 0: not reckoned
+	source        float64 // CPU time of each side, in seconds: from before the move to its end, and from the target's start
+	target        float64
+	pump          bool // no guest: only data and total are known
 	before, after lab.Stat
 }
 
@@ -45,7 +54,7 @@ func (r ride) shaped(hosts []*lab.Host) (err error) {
 
 // ferryRide makes a ride with Ferry. One that does not complete is no error.
 func (b bench) ferryRide(ctx context.Context, r ride, args ...string) (got rode, err error) {
-	ctx, cancel := context.WithTimeout(ctx, rideWithin)
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(r.within, rideWithin))
 	defer cancel()
 	w, err := drive.NewWorld(b.vmm, 2)
 	if err != nil {
@@ -55,16 +64,37 @@ func (b bench) ferryRide(ctx context.Context, r ride, args ...string) (got rode,
 	if err := r.shaped(w.Lab.Hosts); err != nil {
 		return got, err
 	}
-	t, err := drive.Boot(ctx, w.Sites, drive.Guest{Name: "bench", Memory: r.memory, CPUs: 1, Cmdline: r.cmdline, Settle: settleBeats})
+	t, err := drive.Boot(ctx, w.Sites, drive.Guest{Name: "bench", Memory: r.memory, CPUs: cmp.Or(r.cpus, 1), Cmdline: r.cmdline, Settle: settleBeats})
 	if err != nil {
 		return got, err
 	}
 	if got.before, err = nextStat(ctx, t.Observer); err != nil {
 		return got, err
 	}
+	source := t.Process
+	machine, err := w.Sites[t.At].Info(ctx, "bench")
+	if err != nil {
+		return got, err
+	}
+	before, err := cpuOf(source.PID(), machine.PID)
+	if err != nil {
+		return got, err
+	}
 	m, err := t.Move(ctx, args...)
 	if err != nil {
 		return got, err
+	}
+	if m.Outcome == "completed" {
+		if machine, err = w.Sites[t.At].Info(ctx, "bench"); err != nil {
+			return got, err
+		}
+		if got.target, err = cpuOf(t.Process.PID(), machine.PID); err != nil {
+			return got, err
+		}
+		got.source = source.CPU().Seconds() - before
+		if r.fill > 0 {
+			got.data = rateOf(r.fill, m.Phases.PushMS+m.Phases.StopMS+m.Phases.PullMS)
+		}
 	}
 	got.completed, got.mode = m.Outcome == "completed", m.Mode
 	got.gap, got.downtime, got.total, got.faults = milliseconds(m.Gap()), m.DowntimeMS, m.TotalMS, m.Faults.P50US
@@ -77,7 +107,7 @@ func (b bench) ferryRide(ctx context.Context, r ride, args ...string) (got rode,
 
 // qemuRide makes a ride with QEMU.
 func (b bench) qemuRide(ctx context.Context, r ride, o qemu.MigrateOptions) (got rode, err error) {
-	ctx, cancel := context.WithTimeout(ctx, rideWithin)
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(r.within, rideWithin))
 	defer cancel()
 	l, err := lab.New(2)
 	if err != nil {
@@ -87,7 +117,7 @@ func (b bench) qemuRide(ctx context.Context, r ride, o qemu.MigrateOptions) (got
 	if err := r.shaped(l.Hosts); err != nil {
 		return got, err
 	}
-	p, err := b.startPair(ctx, l, qemu.Config{Cmdline: r.cmdline, Memory: r.memory})
+	p, err := b.startPair(ctx, l, qemu.Config{Cmdline: r.cmdline, Memory: r.memory, CPUs: r.cpus})
 	if err != nil {
 		return got, err
 	}
@@ -98,10 +128,25 @@ func (b bench) qemuRide(ctx context.Context, r ride, o qemu.MigrateOptions) (got
 	if got.before, err = nextStat(ctx, p.observer); err != nil {
 		return got, err
 	}
+	before, err := cpuOf(p.source.PID())
+	if err != nil {
+		return got, err
+	}
 	start := lab.Now()
 	moved, err := p.move(ctx, o)
 	if err != nil {
 		return got, err
+	}
+	after, err := cpuOf(p.source.PID())
+	if err != nil {
+		return got, err
+	}
+	if got.target, err = cpuOf(p.target.PID()); err != nil {
+		return got, err
+	}
+	got.source = after - before
+	if ms := float64(moved.TotalMS) - float64(moved.SetupMS); r.fill > 0 && ms > 0 {
+		got.data = rateOf(r.fill, ms)
 	}
 	got.completed = true
 	got.gap, got.downtime, got.total = milliseconds(p.observer.ReportSince(start).Longest.Downtime), float64(moved.DowntimeMS), float64(moved.TotalMS)

@@ -27,12 +27,13 @@ type sparse struct {
 
 func (b bench) sparse(ctx context.Context, into *results) error {
 	totals := make(map[int][]float64)
-	for range b.samples {
+	for n := range b.samples {
 		for _, size := range []int{small, large} {
 			ms, err := b.total(ctx, size)
 			if err != nil {
 				return fmt.Errorf("guest of %d MiB: %w", size, err)
 			}
+			b.record.add(what{"sparse", "ferry", "configured memory, MiB:", float64(size), n}, totalMS, ms)
 			totals[size] = append(totals[size], ms)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -32,6 +33,7 @@ type Info struct {
 	CountedWrong  bool     `json:"counted_wrong"`
 	CPU           string   `json:"cpu"`
 	DirtyTracking string   `json:"dirty_tracking"`
+	Confinement   []string `json:"confinement"`
 	Devices       []Device `json:"devices"`
 }
 
@@ -107,11 +109,15 @@ type Move struct {
 		FramesDropped   uint64 `json:"frames_dropped"`
 		FramesLate      uint64 `json:"frames_late"`
 	} `json:"network"`
-	Channels []Channel `json:"channels"`
-	Phases   struct {
+	Path       string    `json:"path"`
+	PathReason string    `json:"path_reason"`
+	TLS        string    `json:"tls"`
+	Channels   []Channel `json:"channels"`
+	Phases     struct {
 		ReserveMS float64 `json:"reserve_ms"`
 		PushMS    float64 `json:"push_ms"`
 		StopMS    float64 `json:"stop_ms"`
+		PullMS    float64 `json:"pull_ms"`
 	} `json:"phases"`
 	Error *Failure `json:"error"`
 
@@ -175,10 +181,7 @@ func (s *Site) Info(ctx context.Context, name string) (Info, error) {
 // complete is no error: the object says so.
 func (s *Site) Migrate(ctx context.Context, name, target string, args ...string) (Move, error) {
 	var m Move
-	all := append([]string{"migrate", name, target}, args...)
-	if s.Host != nil {
-		all = append(all, "--insecure")
-	}
+	all := slices.Concat([]string{"migrate", name, target}, args, s.secure())
 	d, err := s.Object(ctx, &m, all...)
 	m.Code = d.Code
 	if err == nil && m.Outcome == "" {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -55,10 +56,7 @@ func (s *Site) Receive(o *lab.Observer, stream string, args ...string) (*Process
 
 // ReceiveIn is Receive through a wrapper, as ExecIn has it.
 func (s *Site) ReceiveIn(o *lab.Observer, stream string, wrapper []string, args ...string) (*Process, error) {
-	all := append([]string{"receive", "--listen", "tcp:" + s.Address() + ":0"}, args...)
-	if s.Host != nil {
-		all = append(all, "--insecure")
-	}
+	all := slices.Concat([]string{"receive", "--listen", "tcp:" + s.Address() + ":0"}, args, s.secure())
 	p, err := s.spawn(wrapper, all)
 	if err != nil {
 		return nil, err

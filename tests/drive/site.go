@@ -16,6 +16,7 @@ type Site struct {
 	Vmm  string    // path of the binary
 	Dir  string    // $FERRY_DIR
 	Host *lab.Host // nil: this process's own network
+	TLS  string    // folder of its identity; empty: what it says to others is not encrypted
 }
 
 // NewSite makes a site with a state folder of its own. The folder's path is

@@ -56,7 +56,7 @@ func TestInstall(t *testing.T) {
 	}
 	rest := slices.DeleteFunc(got, func(p string) bool { return strings.HasPrefix(p, "opt/ferry/share/man/man1/vmm-") })
 	want := []string{
-		"opt/ferry/bin/vmm", "opt/ferry/lib/systemd/system/ferry-receive@.service", "opt/ferry/lib/systemd/system/ferry@.service",
+		"opt/ferry/bin/vmm", "opt/ferry/lib/systemd/system/ferry-adopt@.service", "opt/ferry/lib/systemd/system/ferry-receive@.service", "opt/ferry/lib/systemd/system/ferry@.service",
 		"opt/ferry/share/bash-completion/completions/vmm", "opt/ferry/share/doc/ferry/machine.schema.json", "opt/ferry/share/doc/ferry/openapi.json",
 		"opt/ferry/share/fish/vendor_completions.d/vmm.fish", "opt/ferry/share/man/man1/vmm.1", "opt/ferry/share/zsh/site-functions/_vmm",
 	}

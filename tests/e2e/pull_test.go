@@ -34,9 +34,11 @@ func TestPullModes(t *testing.T) {
 
 // TestPullOutlastsACut: a link that is lost in a pull holds who needs a page, and
 // nobody else; pause and resume answer meanwhile.
-func TestPullOutlastsACut(t *testing.T) {
+func TestPullOutlastsACut(t *testing.T) { outlastACut(t, newWorld(t, 2)) }
+
+func outlastACut(t *testing.T, w *drive.World) {
+	t.Helper()
 	ctx := within(t, 3*time.Minute)
-	w := newWorld(t, 2)
 	trip := boot(t, ctx, w, drive.Guest{CPUs: 2, Memory: 128, Cmdline: "fill=64 wss=32 rate=4 order=rand cpus=2"})
 	m := startMove(t, ctx, w, trip, "--mode", "postcopy")
 	until(t, ctx, "the guest is pulling", func() bool {

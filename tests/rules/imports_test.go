@@ -49,6 +49,7 @@ var never = []struct{ from, to, reason string }{
 	{"vmm", "gonum.org", "the machine has no plots"},
 	{"vmm", "github.com/vishvananda", "netlink is the supervisor's"},
 	{"vmm", "net/http", "the API is the supervisor's"},
+	{"vmm", "crypto/tls", "keys and certificates are the supervisor's: the machine has those of its connections"},
 	{"client", "golang.org/x", "who imports it gets nothing else along"},
 	{"client", "github.com/vishvananda", "who imports it gets nothing else along"},
 	{"client", module + "/internal", "who imports it gets nothing else along"},

@@ -130,6 +130,9 @@ func kindOf(path string, st *unix.Stat_t) (Kind, error) {
 // Requests of <linux/fs.h> that golang.org/x/sys lacks.
 const blkGetSize64 = 0x80081272
 
+// Requests are the numbers of all requests that a machine process needs, for a filter of system calls. BLKFLSBUF is not one: it is root's alone.
+func Requests() []uint32 { return []uint32{blkGetSize64, unix.BLKSSZGET} }
+
 // askDevice asks a block device for its sizes.
 func (i *Image) askDevice(fd int) error {
 	size, err := unix.IoctlGetInt(fd, blkGetSize64)

@@ -35,10 +35,12 @@ const version = 2
 const (
 	maxName    = 64
 	maxAddress = 320
-	byAt       = 40
-	flagsAt    = 41
-	nameAt     = 42
-	addressAt  = nameAt + 1 + maxName
+	// MaxPlace is how long address and TLS of a record may be together, in bytes.
+	MaxPlace  = Size - 4 - (addressAt + 2) - 2
+	byAt      = 40
+	flagsAt   = 41
+	nameAt    = 42
+	addressAt = nameAt + 1 + maxName
 )
 
 const flagHanded = 1
@@ -93,6 +95,9 @@ type Record struct {
 	Name string
 	// Address at which the target is asked, at most 320 bytes: tcp:HOST:PORT.
 	Address string
+	// TLS is the folder of the identity by which the target is asked, empty: it is asked without. Only a source's record has it. Address
+	// and TLS have at most MaxPlace bytes together.
+	TLS string
 }
 
 // Decided says whether the record names an owner.
@@ -102,7 +107,7 @@ func (r Record) Decided() bool { return r.State != Reserved }
 func (r Record) Started() bool { return r.State == Started || r.State == Complete || r.State == Ended }
 
 // Encode lays the record out: magic, version, state, move id, epoch, by, flags,
-// name, address, CRC-32C. What is too long is cut.
+// name, address, folder for TLS, CRC-32C. What is too long is cut; of a folder nothing is left then.
 func (r Record) Encode() [Size]byte {
 	var b [Size]byte
 	copy(b[:], magic)
@@ -117,6 +122,9 @@ func (r Record) Encode() [Size]byte {
 	b[nameAt] = byte(copy(b[nameAt+1:nameAt+1+maxName], r.Name))
 	n := copy(b[addressAt+2:addressAt+2+maxAddress], r.Address)
 	binary.LittleEndian.PutUint16(b[addressAt:], uint16(n))
+	if tls := b[addressAt+2+n : Size-4]; len(r.TLS) <= len(tls)-2 {
+		binary.LittleEndian.PutUint16(tls, uint16(copy(tls[2:], r.TLS)))
+	}
 	binary.LittleEndian.PutUint32(b[Size-4:], crc32.Checksum(b[:Size-4], castagnoli))
 	return b
 }
@@ -142,6 +150,12 @@ func Decode(b []byte) (Record, error) {
 	r.Handed = b[flagsAt] == flagHanded
 	r.Name = string(b[nameAt+1 : nameAt+1+name])
 	r.Address = string(b[addressAt+2 : addressAt+2+address])
+	tls := b[addressAt+2+address : Size-4] // zeros in a record of before there was any
+	n := int(binary.LittleEndian.Uint16(tls))
+	if n > len(tls)-2 {
+		return Record{}, ErrCorrupt
+	}
+	r.TLS = string(tls[2 : 2+n])
 	return r, nil
 }
 

@@ -3,6 +3,7 @@ package record
 import (
 	"errors"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 
@@ -220,8 +221,26 @@ func TestVersion1(t *testing.T) {
 	}
 }
 
+// TestTLS: the folder is kept beside an address as far as it fits, and else not at all: part of a path is another path.
+func TestTLS(t *testing.T) {
+	address := "tcp:b.example:4444"
+	for path, want := range map[string]bool{
+		"": true, "/etc/ferry/tls": true, "/" + strings.Repeat("x", MaxPlace-len(address)-1): true, "/" + strings.Repeat("x", MaxPlace-len(address)): false,
+	} {
+		r := Record{Move: move, Epoch: 1, State: Reserved, Name: "a", Address: address, TLS: path}
+		b := r.Encode()
+		if !want {
+			r.TLS = ""
+		}
+		got, err := Decode(b[:])
+		if diff := cmp.Diff(r, got); err != nil || diff != "" {
+			t.Errorf("a path of %d bytes (-want +got), %v:\n%s", len(path), err, diff)
+		}
+	}
+}
+
 func FuzzDecode(f *testing.F) {
-	b := Record{Move: move, Epoch: 1, State: Started, By: ByPerson, Handed: true, Name: "a", Address: "tcp:b:1"}.Encode()
+	b := Record{Move: move, Epoch: 1, State: Started, By: ByPerson, Handed: true, Name: "a", Address: "tcp:b:1", TLS: "/tls"}.Encode()
 	f.Add(b[:])
 	f.Fuzz(func(t *testing.T, p []byte) {
 		r, err := Decode(p)

@@ -7,11 +7,11 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"os"
 	"sync"
 	"time"
 
 	"github.com/ferryvmm/ferry/migration"
+	"github.com/ferryvmm/ferry/vmm/supervisor/api"
 )
 
 const (
@@ -27,13 +27,6 @@ const (
 	maxStrangers = 16
 )
 
-// stream is a connection of a move, TCP or unix, whose socket can be handed to the machine.
-type stream interface {
-	net.Conn
-	CloseWrite() error
-	File() (*os.File, error)
-}
-
 // attempt is one move that a source began: its control connection, and its
 // bulk connection once that came.
 type attempt struct {
@@ -48,6 +41,7 @@ type attempt struct {
 // an attempt, bulk joins it, ask is answered from the record.
 type acceptor struct {
 	listener net.Listener
+	door     *door // nil: everybody is let in
 	ledger   ledger
 	log      *slog.Logger
 	attempts chan *attempt // holds the one attempt that next has not taken yet
@@ -67,9 +61,9 @@ type acceptor struct {
 	group     sync.WaitGroup
 }
 
-func newAcceptor(l net.Listener, records ledger, log *slog.Logger) *acceptor {
+func newAcceptor(l net.Listener, d *door, records ledger, log *slog.Logger) *acceptor {
 	a := &acceptor{
-		listener: l, ledger: records, log: log,
+		listener: l, door: d, ledger: records, log: log,
 		attempts:  make(chan *attempt, 1),
 		strangers: make(chan struct{}, maxStrangers),
 		changed:   make(chan struct{}),
@@ -85,6 +79,7 @@ func newAcceptor(l net.Listener, records ledger, log *slog.Logger) *acceptor {
 func (a *acceptor) close() {
 	a.listener.Close()
 	close(a.closing)
+	a.door.close()
 	a.group.Wait()
 }
 
@@ -100,18 +95,29 @@ func (a *acceptor) accept() {
 			continue
 		}
 		conn := accepted.(stream) // of TCP and of unix sockets
-		select {
-		case a.strangers <- struct{}{}:
-			a.group.Add(1)
-			go func() {
-				defer a.group.Done()
-				a.sort(conn)
-				<-a.strangers
-			}()
-		default:
-			a.log.Warn("too many connections that say nothing; one was closed", "from", conn.RemoteAddr())
-			conn.Close()
+		if a.door == nil {
+			a.greet(conn)
+			continue
 		}
+		a.group.Go(func() {
+			if inside, ok := a.door.admit(conn); ok {
+				a.greet(inside)
+			}
+		})
+	}
+}
+
+// greet hears what a connection is, one of a bounded number at a time.
+func (a *acceptor) greet(conn stream) {
+	select {
+	case a.strangers <- struct{}{}:
+		a.group.Go(func() {
+			a.sort(conn)
+			<-a.strangers
+		})
+	default:
+		a.log.Warn("too many connections that say nothing; one was closed", "from", conn.RemoteAddr())
+		conn.Close()
 	}
 }
 
@@ -169,6 +175,8 @@ func (a *acceptor) refuse(conn stream, err error) {
 	var v *migration.VersionError
 	switch {
 	case errors.As(err, &r):
+	case errors.Is(err, migration.ErrEncrypted):
+		r = &migration.Refusal{Code: api.CodeTLS, Message: err.Error(), Remedy: "start the receiver with --tls, too"}
 	case errors.As(err, &v): // in words that are right at the other end
 		r = &migration.Refusal{
 			Code: "version",

@@ -20,7 +20,7 @@ func newTestAcceptor(t *testing.T) *acceptor {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := newAcceptor(l, ledger{own: t.TempDir(), shared: t.TempDir()}, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	a := newAcceptor(l, nil, ledger{own: t.TempDir(), shared: t.TempDir()}, slog.New(slog.NewTextHandler(io.Discard, nil)))
 	t.Cleanup(a.close)
 	return a
 }

@@ -101,7 +101,7 @@ func (s *supervisor) settle() error {
 	defer s.mu.Unlock()
 	if n := s.claimed; n != nil {
 		old := s.name
-		for _, ext := range []string{"sock", "log"} {
+		for _, ext := range []string{"sock", "ipc", "log"} {
 			if err := os.Rename(old.path(ext), n.path(ext)); err != nil {
 				return err
 			}

@@ -26,28 +26,31 @@ const askWithin = 2 * time.Second
 // departure is a move from this host. Its own record says what this host has
 // learnt, and outlives this process: it is decided before the machine acts on it.
 type departure struct {
-	query   migration.Query
-	address api.Address
-	ledger  ledger
-	log     *slog.Logger
-	fence   *fencing // nil: there is no hook
+	query  migration.Query
+	target place
+	ledger ledger
+	log    *slog.Logger
+	fence  *fencing // nil: there is no hook
 }
 
-// depart makes the record of a move to addr. The file is the machine's.
-func (s *supervisor) depart(addr api.Address) (*departure, *os.File, error) {
+// depart makes the record of a move to a target. The file is the machine's.
+func (s *supervisor) depart(to place) (*departure, *os.File, error) {
+	if n := len(to.address.String()) + len(to.tls); n > record.MaxPlace {
+		return nil, nil, api.Errorf(api.CodeTLS, "move the folder to a place with a shorter path", "the path of --tls does not fit into an ownership record: it and the address may have %d bytes, and have %d", record.MaxPlace, n)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.leaving != nil {
 		return nil, nil, api.Errorf(api.CodeBadState, "wait until it has ended, or cancel it: vmm migrate "+s.name.name+" --cancel", "%q is being moved already", s.name.name)
 	}
 	d := &departure{
-		query: migration.Query{Move: migration.NewMoveID(), Epoch: firstEpoch}, address: addr, ledger: s.guard.ledger, log: s.log,
+		query: migration.Query{Move: migration.NewMoveID(), Epoch: firstEpoch}, target: to, ledger: s.guard.ledger, log: s.log,
 	}
 	if s.guard.hook != "" {
 		d.fence = newFencing(s.guard.hook, s.logFile, d)
 	}
 	f, err := record.Create(d.ledger.own, record.Source, record.Record{
-		Move: d.query.Move, Epoch: d.query.Epoch, Name: s.name.name, Address: addr.String(),
+		Move: d.query.Move, Epoch: d.query.Epoch, Name: s.name.name, Address: to.address.String(), TLS: to.tls,
 	})
 	if err != nil {
 		return nil, nil, api.Errorf("record", "check the space and the rights of the folder of ownership records", "%v", err)
@@ -147,8 +150,9 @@ func (d *departure) askPeer(ctx context.Context) migration.Answer {
 	}
 	ctx, cancel := context.WithTimeout(ctx, askWithin)
 	defer cancel()
-	conn, err := connect(ctx, d.address)
+	conn, err := d.target.connect(ctx)
 	if err != nil {
+		d.log.Info("the target could not be asked about a commit", "move", d.query.Move, "error", err)
 		return migration.Unknown
 	}
 	defer conn.Close()

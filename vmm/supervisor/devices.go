@@ -229,6 +229,14 @@ func (a *attachments) addVsock(v vmm.Vsock, arriving bool) (err error) {
 	return nil
 }
 
+// works are the devices, as they are joined to this host.
+func (a *attachments) works() []vmm.Device {
+	if a == nil {
+		return nil
+	}
+	return a.devices
+}
+
 // handedOver closes our copies of what the machine has now.
 func (a *attachments) handedOver() {
 	a.files.close()

@@ -20,8 +20,8 @@ import (
 func newDeparture(t *testing.T) *departure {
 	t.Helper()
 	d := &departure{
-		query:   migration.Query{Move: migration.NewMoveID(), Epoch: firstEpoch},
-		address: api.Address{Host: "127.0.0.1", Port: 1}, ledger: ledger{own: t.TempDir()}, log: slog.New(slog.DiscardHandler),
+		query:  migration.Query{Move: migration.NewMoveID(), Epoch: firstEpoch},
+		target: place{address: api.Address{Host: "127.0.0.1", Port: 1}}, ledger: ledger{own: t.TempDir()}, log: slog.New(slog.DiscardHandler),
 	}
 	f, err := record.Create(d.ledger.own, record.Source, record.Record{Move: d.query.Move, Epoch: d.query.Epoch, Name: "alpha"})
 	if err != nil {

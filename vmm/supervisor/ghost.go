@@ -28,7 +28,7 @@ func departureFrom(r record.Found, l ledger) (*departure, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &departure{query: migration.Query{Move: r.Move, Epoch: r.Epoch}, address: addr, ledger: l, log: slog.New(slog.DiscardHandler)}, nil
+	return &departure{query: migration.Query{Move: r.Move, Epoch: r.Epoch}, target: place{address: addr, tls: r.TLS}, ledger: l, log: slog.New(slog.DiscardHandler)}, nil
 }
 
 // departureOf finds the move in doubt of a guest whose supervisor died, by its

@@ -18,6 +18,9 @@ type guarded struct {
 	ledger ledger
 }
 
+// given is what it was made of.
+func (g guarded) given() Guard { return Guard{FenceHook: g.hook, SharedRecords: g.ledger.shared} }
+
 // check wants everything of the guard of a guest in the state folder dir to be
 // there, and usable.
 func (g Guard) check(dir string) (guarded, error) {

@@ -1,12 +1,18 @@
 package supervisor
 
-import "os"
+import (
+	"os"
+
+	"github.com/ferryvmm/ferry/internal/sealed"
+)
 
 // handOver collects descriptors for one message and the role of each. It owns
 // them: close closes all.
 type handOver struct {
 	roles []string
 	files []*os.File
+	// sessions are of the connections under TLS among them, by role.
+	sessions map[string]sealed.Session
 }
 
 // add appends a file; nil is left out.

@@ -31,7 +31,7 @@ func (s *supervisor) inspect(ctx context.Context) (api.Machine, vmm.Facts, error
 	if p == nil {
 		return m, f, nil
 	}
-	m.PID = p.cmd.Process.Pid
+	m.PID, m.Confinement = p.pid, p.confinement
 	if m.State == api.StateReceiving {
 		return m, f, nil // no guest is there to tell of
 	}

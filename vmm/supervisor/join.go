@@ -25,10 +25,10 @@ func (r *receiver) pass(p *process, at *attempt, done <-chan struct{}) {
 		case <-done:
 			return
 		case l := <-at.later:
-			f, err := l.conn.File()
+			f, session, err := socketOf(l.conn)
 			l.conn.Close()
 			if err == nil {
-				_, err = p.conn.Call(context.Background(), vmm.MethodJoin, vmm.Join{Role: l.role}, nil, f)
+				_, err = p.conn.Call(context.Background(), vmm.MethodJoin, vmm.Join{Role: l.role, Session: session}, nil, f)
 				f.Close()
 			}
 			if err != nil {
@@ -48,11 +48,17 @@ func (s *supervisor) reach(ctx context.Context) (ipc.Reply, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, askWithin)
 	defer cancel()
-	f, err := dialMove(ctx, d.address)
+	conn, err := d.target.connect(ctx)
+	if err != nil {
+		s.unmet.Warn("reaching the target of a move once more", "error", err) // a certificate may be over: who renews it helps
+		return ipc.Reply{}, err
+	}
+	defer conn.Close()
+	f, session, err := socketOf(conn)
 	if err != nil {
 		return ipc.Reply{}, err
 	}
-	return ipc.Reply{Files: []*os.File{f}}, nil
+	return ipc.Reply{Body: vmm.Reached{Session: session}, Files: []*os.File{f}}, nil
 }
 
 // openUserfault opens what a guest with memory missing needs. If it cannot be had, the

@@ -125,7 +125,7 @@ func Open(dir, name string) (*api.Client, error) {
 			return nil, api.Errorf(api.CodeBadState, "try again in a moment", "machine %q is just starting or ending", name)
 		}
 		if m.SupervisorPID == 0 {
-			return nil, api.Errorf(api.CodeOrphaned, "end it with: vmm kill "+name,
+			return nil, api.Errorf(api.CodeOrphaned, "take it over: vmm adopt "+name+", or end it: vmm kill "+name,
 				"the supervisor of %q died; the guest runs on in process %d, but can be neither asked nor moved", name, m.PID)
 		}
 		return api.NewClient(m.Socket), nil

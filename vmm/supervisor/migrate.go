@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"os"
 	"slices"
 
 	"github.com/ferryvmm/ferry/internal/ipc"
@@ -20,7 +19,7 @@ func (v *server) migrate(w http.ResponseWriter, r *http.Request) {
 		api.WriteError(w, err)
 		return
 	}
-	addr, err := secureAddress(q.Target, q.Insecure)
+	to, err := newPlace(q.Target, q.TLS, q.Insecure)
 	if err != nil {
 		api.WriteError(w, err)
 		return
@@ -37,7 +36,7 @@ func (v *server) migrate(w http.ResponseWriter, r *http.Request) {
 		api.WriteError(w, api.Errorf(api.CodeBadRequest, "see docs/cli.md for the API", "%d channels are not between 1 and %d", n, migration.MaxChannels))
 		return
 	}
-	if addr.Local() && q.Mode == api.ModeRemote {
+	if to.address.Local() && q.Mode == api.ModeRemote {
 		api.WriteError(w, errRemoteHere)
 		return
 	}
@@ -47,26 +46,28 @@ func (v *server) migrate(w http.ResponseWriter, r *http.Request) {
 	}
 	var files handOver
 	defer files.close()
-	if addr.Local() {
+	if to.address.Local() {
 		if err := v.s.handName(&files); err != nil {
 			api.WriteError(w, err)
 			return
 		}
 	}
 	for _, role := range []string{vmm.RoleControl, vmm.RoleBulk} {
-		f, err := dialMove(r.Context(), addr)
+		conn, err := to.connect(r.Context())
+		if err == nil {
+			err = files.addConn(role, conn)
+		}
 		if err != nil {
 			api.WriteError(w, err)
 			return
 		}
-		files.add(role, f)
 	}
 	t, err := v.s.embark(q.Target, q.Mode)
 	if err != nil {
 		api.WriteError(w, err)
 		return
 	}
-	d, own, err := v.s.depart(addr)
+	d, own, err := v.s.depart(to)
 	if err != nil {
 		v.s.disembark(t)
 		api.WriteError(w, err)
@@ -76,7 +77,7 @@ func (v *server) migrate(w http.ResponseWriter, r *http.Request) {
 	m := vmm.Migrate{
 		Move: d.query.Move, Target: q.Target, Mode: q.Mode, Epoch: d.query.Epoch,
 		DowntimeLimit: api.Duration(q.DowntimeLimitMS), Timeout: api.Duration(q.TimeoutMS),
-		Bandwidth: q.BandwidthBitsPerS, Wait: q.PauseBeforeSwitchover, Throttle: q.ThrottlePercent, Channels: q.Channels, Compress: q.Compress, Local: addr.Local(), Roles: files.roles,
+		Bandwidth: q.BandwidthBitsPerS, Wait: q.PauseBeforeSwitchover, Throttle: q.ThrottlePercent, Channels: q.Channels, Compress: q.Compress, Local: to.address.Local(), Roles: files.roles, Sessions: files.sessions,
 	}
 	stream := api.NewStream(w)
 	result, err := v.s.transfer(t, stream, func(ctx context.Context, out *vmm.Outcome) error {
@@ -102,14 +103,4 @@ func answer(stream *api.Stream, r api.Result, err error) {
 		return
 	}
 	_ = stream.Result(r)
-}
-
-// dialMove opens one connection of a move.
-func dialMove(ctx context.Context, addr api.Address) (*os.File, error) {
-	conn, err := connect(ctx, addr)
-	if err != nil {
-		return nil, err
-	}
-	defer conn.Close()
-	return conn.File()
 }

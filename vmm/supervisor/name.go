@@ -87,8 +87,9 @@ func (n *name) clear() {
 	if s, err := readStatus(n.dir, n.name); err == nil {
 		_ = s.unroute() // who may not, leaves it to who may
 	}
-	os.Remove(n.path("sock"))
-	os.Remove(n.path("json"))
+	for _, ext := range []string{"sock", "ipc", "json"} {
+		os.Remove(n.path(ext))
+	}
 }
 
 // release gives the name up and removes its files. The log is kept where it

@@ -101,3 +101,34 @@ func TestNamesThatAreNoFileNames(t *testing.T) {
 		t.Errorf("files left (-want +got):\n%s", diff)
 	}
 }
+
+// TestStateFolderIsOurs: nobody else may look into it, nor connect to what is in it.
+func TestStateFolderIsOurs(t *testing.T) {
+	t.Setenv("FERRY_DIR", filepath.Join(t.TempDir(), "ferry"))
+	dir, err := Dir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	records, err := recordsDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := claim(dir, "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := newSupervisor(n, Console{Kind: "none"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.finish(Exit{})
+	for _, path := range []string{dir, records, n.path("sock"), n.path("log"), n.path("lock")} {
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := info.Mode().Perm() & 0o077; got != 0 {
+			t.Errorf("%s: got mode %v; want nothing for others", path, info.Mode())
+		}
+	}
+}

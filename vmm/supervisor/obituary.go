@@ -73,7 +73,7 @@ func (d *departure) report() {
 }
 
 func (d *departure) say(ctx context.Context) error {
-	conn, err := connect(ctx, d.address)
+	conn, err := d.target.connect(ctx)
 	if err != nil {
 		return err
 	}

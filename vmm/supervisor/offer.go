@@ -13,22 +13,22 @@ import (
 )
 
 // Probe asks the receiver at an address what its host can take, for [doctor.Peer]. It reserves nothing there. An address that is not
-// loopback needs insecure, as for a move.
-func Probe(ctx context.Context, address string, insecure bool) ([]byte, error) {
-	addr, err := secureAddress(address, insecure)
+// loopback needs tls, the folder of this host's identity, or insecure, as for a move.
+func Probe(ctx context.Context, address, tls string, insecure bool) ([]byte, error) {
+	at, err := newPlace(address, tls, insecure)
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, dialWithin)
 	defer cancel()
-	conn, err := connect(ctx, addr)
+	conn, err := at.connect(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close()
 	offer, err := migration.Probe(ctx, conn)
 	if err != nil {
-		return nil, api.Errorf("probe", "use vmm of the same version on both hosts", "%v does not say what it can take: %v", addr, err)
+		return nil, api.Errorf("probe", "use vmm of the same version on both hosts", "%v does not say what it can take: %v", at.address, err)
 	}
 	return offer, nil
 }

@@ -20,8 +20,14 @@ type ReceiveConfig struct {
 	Console  Console
 	Places   Places
 	Tracking vmm.Tracking
-	Insecure bool // required to listen elsewhere than on a loopback address
+	// TLS is the folder, absolute, of this host's identity, and Allow the names of hosts that may come, none: all of the authority. Empty:
+	// nothing is encrypted, and Insecure is required to listen elsewhere than on a loopback address.
+	TLS      string
+	Allow    []string
+	Insecure bool
 	Guard    Guard
+	// Confinement is that of the machine processes.
+	Confinement Confinement
 	// Listening is called once with the real address.
 	Listening func(addr string)
 	// Started is called once a guest runs.
@@ -32,7 +38,11 @@ type ReceiveConfig struct {
 // that fails is logged, and the next one awaited. An error means that it could
 // not listen; ctx ends the waiting, or asks the guest to stop.
 func Receive(ctx context.Context, c ReceiveConfig) (Exit, error) {
-	l, addr, err := listen(c.Listen, c.Insecure)
+	at, err := newPlace(c.Listen, c.TLS, c.Insecure)
+	if err != nil {
+		return Exit{Code: 1}, err
+	}
+	l, addr, err := listen(at)
 	if err != nil {
 		return Exit{Code: 1}, err
 	}
@@ -57,9 +67,14 @@ func Receive(ctx context.Context, c ReceiveConfig) (Exit, error) {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	s.renames, s.places, s.tracking, s.guard = c.Name == "", c.Places, c.Tracking, guard
+	s.renames, s.places, s.tracking, s.guard, s.confinement = c.Name == "", c.Places, c.Tracking, guard, c.Confinement
+	c.Confinement.prepare()
 	s.listensAt(addr.String(), cancel)
-	r := &receiver{s: s, acceptor: newAcceptor(l, guard.ledger, s.log), started: c.Started, ran: make(chan struct{})}
+	var entrance *door
+	if c.TLS != "" {
+		entrance = newDoor(c.TLS, c.Allow, s.log)
+	}
+	r := &receiver{s: s, acceptor: newAcceptor(l, entrance, guard.ledger, s.log), started: c.Started, ran: make(chan struct{})}
 	defer r.acceptor.close()
 	r.acceptor.mourns(r.bereave)
 	s.mourn = r.mourn
@@ -118,13 +133,7 @@ func (r *receiver) next(ctx context.Context) error {
 	}()
 	var files handOver
 	defer files.close()
-	control, controlErr := at.control.File()
-	files.add(vmm.RoleControl, control)
-	at.control.Close()
-	second, bulkErr := bulk.File()
-	files.add(vmm.RoleBulk, second)
-	bulk.Close()
-	if err := errors.Join(controlErr, bulkErr); err != nil {
+	if err := errors.Join(files.addConn(vmm.RoleControl, at.control), files.addConn(vmm.RoleBulk, bulk)); err != nil {
 		return err
 	}
 	if err := openKVM(&files); err != nil {
@@ -157,7 +166,7 @@ func (r *receiver) take(ctx context.Context, at *attempt, files *handOver) error
 	ended := make(chan error, 1)
 	var arrival vmm.Arrival
 	in := vmm.Incoming{Hello: at.hello, Tracking: s.tracking, NoUserfault: openUserfault(files)}
-	in.Roles = files.roles
+	in.Roles, in.Sessions = files.roles, files.sessions
 	over := make(chan struct{})
 	go r.pass(p, at, over)
 	s.onRuns(func() {

@@ -15,7 +15,9 @@ type RestoreConfig struct {
 	Console Console
 	Places  Places
 	Guard   Guard
-	Started func(api.Started)
+	// Confinement is that of the machine process.
+	Confinement Confinement
+	Started     func(api.Started)
 
 	Tracking vmm.Tracking
 }
@@ -33,6 +35,7 @@ func Restore(ctx context.Context, c RestoreConfig) (Exit, error) {
 	if err := openKVM(&files); err != nil {
 		return Exit{Code: 1}, err
 	}
+	c.Confinement.prepare()
 	guard, err := c.Guard.check(c.Dir)
 	if err != nil {
 		return Exit{Code: 1}, err
@@ -45,7 +48,7 @@ func Restore(ctx context.Context, c RestoreConfig) (Exit, error) {
 	if err != nil {
 		return Exit{Code: 1}, err
 	}
-	s.renames, s.places, s.tracking, s.guard = c.Name == "", c.Places, c.Tracking, guard
+	s.renames, s.places, s.tracking, s.guard, s.confinement = c.Name == "", c.Places, c.Tracking, guard, c.Confinement
 	if err := s.restore(ctx, &files); err != nil {
 		s.abandon()
 		return Exit{Code: 1}, err

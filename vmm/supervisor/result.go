@@ -35,7 +35,7 @@ func toResult(o vmm.Outcome) api.Result {
 	for i, c := range r.Compress.Codecs {
 		out.Compress.Codecs[i] = api.CodecCount(c)
 	}
-	out.Path, out.PathReason = string(r.Path), r.PathReason
+	out.Path, out.PathReason, out.TLS = string(r.Path), r.PathReason, r.TLS
 	for _, c := range r.Channels {
 		out.Channels = append(out.Channels, api.Channel(c))
 	}

@@ -28,6 +28,7 @@ type RunConfig struct {
 	Clock       string // advance or freeze
 	Devices     Devices
 	Guard       Guard
+	Confinement Confinement
 	CPU         string // host, baseline, or the path of a file that vmm cpu made
 	Tracking    vmm.Tracking
 	// Started is called once the guest runs.
@@ -53,6 +54,7 @@ func Run(ctx context.Context, c RunConfig) (Exit, error) {
 	if err := checkCapacity(c.MemoryBytes, c.HugePages); err != nil {
 		return Exit{Code: 1}, err
 	}
+	c.Confinement.prepare()
 	guard, err := c.Guard.check(c.Dir)
 	if err != nil {
 		return Exit{Code: 1}, err
@@ -71,7 +73,7 @@ func Run(ctx context.Context, c RunConfig) (Exit, error) {
 	if err != nil {
 		return Exit{Code: 1}, err
 	}
-	s.guard = guard
+	s.guard, s.confinement = guard, c.Confinement
 	if err := s.boot(ctx, config, c.Devices, &files); err != nil {
 		s.abandon()
 		return Exit{Code: 1}, err

@@ -2,7 +2,6 @@ package supervisor
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -145,13 +144,4 @@ func (v *server) console(w http.ResponseWriter, r *http.Request) {
 	if _, err := v.s.call(context.Background(), vmm.MethodConsole, nil, nil, f); err != nil {
 		fmt.Fprintf(conn, "console: %v\r\n", err)
 	}
-}
-
-// fileOf duplicates the socket below conn.
-func fileOf(conn net.Conn) (*os.File, error) {
-	u, ok := conn.(interface{ File() (*os.File, error) })
-	if !ok {
-		return nil, errors.New("not a socket")
-	}
-	return u.File()
 }

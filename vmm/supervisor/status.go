@@ -9,6 +9,7 @@ import (
 
 	"github.com/ferryvmm/ferry/netmig"
 	"github.com/ferryvmm/ferry/netmig/link"
+	"github.com/ferryvmm/ferry/vmm"
 )
 
 // status is NAME.json: what a later vmm needs to find a machine whose
@@ -20,6 +21,11 @@ type status struct {
 	CPUs          int       `json:"cpus"`
 	MemoryBytes   uint64    `json:"memory_bytes"`
 	StartedAt     time.Time `json:"started_at"`
+	// What a supervisor needs that adopts the guest.
+	Console     Console      `json:"console"`
+	Devices     []vmm.Device `json:"devices,omitempty"` // as they are joined to this host
+	Guard       Guard        `json:"guard"`
+	Confinement []string     `json:"confinement"`
 	// Routed are the taps to which the host routes: what leads there does not go with the processes.
 	Routed []routedTap `json:"routed,omitempty"`
 }

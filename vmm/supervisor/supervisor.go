@@ -34,6 +34,9 @@ const stopPatience = 10 * time.Second
 // any rate.
 const refusedEvery = time.Second
 
+// unmetEvery is how often at most it is logged that a target could not be reached: in a pull that is tried twice a second.
+const unmetEvery = 10 * time.Second
+
 // supervisor is one machine's, or one receiver's, supervisor.
 type supervisor struct {
 	dir     string
@@ -42,12 +45,15 @@ type supervisor struct {
 	logFile *os.File
 	log     *slog.Logger
 	refused calmlog.Log // of the vsock's dials
+	unmet   calmlog.Log // why the target of a move could not be reached once more
 	guard   guarded
 	began   time.Time
 	hooks   *netHooks
 	events  broadcast
 	// telling is held for reading while the result of a move is awaited: the last event is told behind it.
 	telling sync.RWMutex
+	// confinement is that of the machine process.
+	confinement Confinement
 
 	mu        sync.Mutex // guards what follows
 	name      *name
@@ -98,30 +104,49 @@ func newSupervisor(n *name, c Console) (_ *supervisor, err error) {
 	}
 	s := &supervisor{
 		dir: n.dir, console: c, ends: ends, logFile: log, began: time.Now(), name: n,
-		log:      slog.New(slog.NewTextHandler(log, nil)).With("process", "supervisor"),
 		finished: make(chan struct{}),
 		changed:  make(chan struct{}),
 	}
-	s.refused = calmlog.Log{Log: s.log, Every: refusedEvery}
-	s.hooks = &netHooks{dir: netHooksDir(), within: netHookWithin, log: s.log, out: log}
-	s.server = newServer(s)
+	s.equip()
 	if err := s.server.listen(n.path("sock")); err != nil {
 		ends.close()
 		log.Close()
 		return nil, err
 	}
-	ends.serve(func(f *os.File) error {
+	s.serveConsole()
+	return s, nil
+}
+
+// equip gives the supervisor what works by its log.
+func (s *supervisor) equip() {
+	s.log = slog.New(slog.NewTextHandler(s.logFile, &slog.HandlerOptions{ReplaceAttr: universal})).With("process", "supervisor")
+	s.refused = calmlog.Log{Log: s.log, Every: refusedEvery}
+	s.unmet = calmlog.Log{Log: s.log, Every: unmetEvery}
+	s.hooks = &netHooks{dir: netHooksDir(), within: netHookWithin, log: s.log, out: s.logFile}
+	s.server = newServer(s)
+}
+
+// universal has times of a log be UTC: the machine, which writes to it, too, cannot read the host's time zone.
+func universal(_ []string, a slog.Attr) slog.Attr {
+	if a.Key == slog.TimeKey && a.Value.Kind() == slog.KindTime {
+		a.Value = slog.TimeValue(a.Value.Time().UTC())
+	}
+	return a
+}
+
+// serveConsole gives each connection of the console's socket to the machine.
+func (s *supervisor) serveConsole() {
+	s.ends.serve(func(f *os.File) error {
 		_, err := s.call(context.Background(), vmm.MethodConsole, nil, nil, f)
 		return err
 	})
-	return s, nil
 }
 
 // start makes the machine process of a guest.
 func (s *supervisor) start() (*process, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p, err := spawn(s.name, s.logFile, s.serveMachine)
+	p, err := spawn(s.name, s.logFile, s.log, s.confinement, s.serveMachine)
 	if err != nil {
 		return nil, err
 	}
@@ -166,8 +191,9 @@ func (s *supervisor) describeLocked(cpus int, memory uint64) error {
 // describeAs notes for a later vmm which processes belong to a name. Precondition: mu is held.
 func (s *supervisor) describeAs(n *name, cpus int, memory uint64) error {
 	return status{
-		Name: n.name, SupervisorPID: os.Getpid(), MachinePID: s.proc.cmd.Process.Pid,
+		Name: n.name, SupervisorPID: os.Getpid(), MachinePID: s.proc.pid,
 		CPUs: cpus, MemoryBytes: memory, StartedAt: time.Now(), Routed: s.attached.network().routed(),
+		Console: s.console, Devices: s.attached.works(), Guard: s.guard.given(), Confinement: s.proc.confinement,
 	}.write(n)
 }
 
@@ -177,7 +203,8 @@ func (s *supervisor) runs() api.Started {
 	defer s.mu.Unlock()
 	s.startedAt = time.Now()
 	go s.trim()
-	return api.Started{Name: s.name.name, PID: s.proc.cmd.Process.Pid, Socket: s.name.path("sock")}
+	go s.shed()
+	return api.Started{Name: s.name.name, PID: s.proc.pid, Socket: s.name.path("sock")}
 }
 
 // trim gives back what only the guest's start or arrival needed.
@@ -293,6 +320,8 @@ func (s *supervisor) serveMachine(ctx context.Context, r *ipc.Request) (ipc.Repl
 		s.mu.Unlock()
 		at.network().retire(s.log)
 		return ipc.Reply{}, nil
+	case vmm.NoteThread:
+		return ipc.Reply{}, s.prefer(r)
 	case vmm.NoteProgress:
 		return ipc.Reply{}, s.noteProgress(r)
 	case vmm.MethodReach:

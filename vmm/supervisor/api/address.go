@@ -86,11 +86,17 @@ func (a Address) Loopback() bool {
 	return err == nil && ip.Unmap().IsLoopback()
 }
 
-// CheckSecure returns an error of code CodeInsecure if the address needs insecure to be set and it is not.
-func (a Address) CheckSecure(insecure bool) error {
-	if insecure || a.Loopback() {
+// CheckSecure returns an error of code CodeInsecure if the address needs tls, a folder, or insecure to be set and neither is, and one of code
+// CodeUsage if they do not go together.
+func (a Address) CheckSecure(tls string, insecure bool) error {
+	switch {
+	case tls != "" && insecure:
+		return Errorf(CodeUsage, "leave --insecure out", "--tls encrypts, --insecure does not")
+	case tls != "" && a.Local():
+		return Errorf(CodeUsage, "leave --tls out", "%s is a socket of this host: what goes over it leaves no host, and is handed over rather than sent", a)
+	case tls != "" || insecure || a.Loopback():
 		return nil
 	}
-	return Errorf(CodeInsecure, "give --insecure on both sides if you trust every host on that network",
+	return Errorf(CodeInsecure, "give --tls DIR on both sides (vmm certs makes what it needs), or --insecure if you trust every host on that network",
 		"%s is not a loopback address, and the guest's memory would cross the network unencrypted", a)
 }

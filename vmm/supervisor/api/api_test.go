@@ -288,12 +288,20 @@ func TestCheckSecure(t *testing.T) {
 		"": false, "0.0.0.0": false, "10.77.0.1": false, "host.test": false, "fe80::1": false,
 	} {
 		address := api.Address{Host: host, Port: 1}
-		if got := address.CheckSecure(false) == nil; got != safe {
+		if got := address.CheckSecure("", false) == nil; got != safe {
 			t.Errorf("%q: got %v; want %v", host, got, safe)
 		}
-		if err := address.CheckSecure(true); err != nil {
-			t.Errorf("%q with --insecure: got %v; want nil", host, err)
+		for tls, insecure := range map[string]bool{"": true, "/tls": false} {
+			if err := address.CheckSecure(tls, insecure); err != nil {
+				t.Errorf("%q, tls %q, insecure %v: got %v; want nil", host, tls, insecure, err)
+			}
 		}
+		if err := address.CheckSecure("/tls", true); err == nil {
+			t.Errorf("%q with both: got nil; want an error", host)
+		}
+	}
+	if err := (api.Address{Path: "/x"}).CheckSecure("/tls", false); err == nil {
+		t.Error("TLS over a socket of this host: got nil; want an error")
 	}
 }
 

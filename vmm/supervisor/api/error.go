@@ -17,6 +17,7 @@ const (
 	CodeBadState       = "bad_state"       // not possible in the machine's state; wait, or pause/resume it first
 	CodeNameInUse      = "name_in_use"     // choose another --name, or end the machine that has it
 	CodeInsecure       = "insecure"        // the address is not loopback: --insecure is needed
+	CodeTLS            = "tls"             // certificates, or what a peer says of them: nothing has begun
 	CodeUnreachable    = "unreachable"     // the target could not be dialled
 	CodeConnectionLost = "connection_lost" // the supervisor went away in the middle of a request
 	CodeGuestEnded     = "guest_ended"     // of a move: the guest powered off, crashed or was stopped meanwhile
@@ -72,7 +73,7 @@ func httpStatus(code string) int {
 		return http.StatusConflict
 	case CodeBusy:
 		return http.StatusServiceUnavailable
-	case CodeUnreachable, CodeConnectionLost:
+	case CodeUnreachable, CodeConnectionLost, CodeTLS:
 		return http.StatusBadGateway
 	}
 	return http.StatusInternalServerError

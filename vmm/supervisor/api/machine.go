@@ -53,6 +53,9 @@ type Machine struct {
 	Socket       string   `json:"socket"`
 	Listening    string   `json:"listening,omitempty"` // the address a receiving machine listens on
 
+	// Confinement is by what the machine process is confined: "none", or some words.
+	Confinement []string `json:"confinement,omitempty"`
+
 	DirtyTracking string `json:"dirty_tracking"` // how the guest's writes are logged here: bitmap or ring
 }
 

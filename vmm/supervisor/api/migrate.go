@@ -42,8 +42,11 @@ type MigrateRequest struct {
 	// Compress is one of Compressions; empty: off.
 	Compress string `json:"compress,omitempty"`
 	// ThrottlePercent is how much of its time the guest may stand still, so that it writes no faster than the link takes, 0 to 99. 0: never.
-	ThrottlePercent int  `json:"throttle_percent,omitempty"`
-	Insecure        bool `json:"insecure"` // needed when the target is not a loopback address
+	ThrottlePercent int `json:"throttle_percent,omitempty"`
+	// TLS is the folder, absolute, with this host's certificate, its key and the authority's certificate. Empty: nothing is encrypted, and
+	// Insecure is needed when the target is not a loopback address.
+	TLS      string `json:"tls,omitempty"`
+	Insecure bool   `json:"insecure"`
 	// PauseBeforeSwitchover has the move wait, with the guest paused, until ContinueMigrate.
 	PauseBeforeSwitchover bool `json:"pause_before_switchover,omitempty"`
 }
@@ -111,6 +114,8 @@ type Result struct {
 	// Path is how memory left while the guest ran: zero-copy or copy, and then PathReason may say why.
 	Path       string `json:"path,omitempty"`
 	PathReason string `json:"path_reason,omitempty"`
+	// TLS is the cipher suite by which all of it was encrypted; empty: it was not.
+	TLS string `json:"tls,omitempty"`
 
 	Compress Compressed `json:"compress"`
 }
