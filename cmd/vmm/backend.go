@@ -53,10 +53,23 @@ func realBackend() backend {
 		kill:    supervisor.Kill,
 		resolve: supervisor.Resolve,
 		watch:   func(c *api.Client) (watch, error) { return supervisor.NewWatch(c) },
-		run:     supervisor.Run,
-		receive: supervisor.Receive,
-		restore: supervisor.Restore,
-		adopt:   supervisor.Adopt,
+		// Each is all that this process does from then on.
+		run: func(ctx context.Context, c supervisor.RunConfig) (supervisor.Exit, error) {
+			c.Confinement.Alone = true
+			return supervisor.Run(ctx, c)
+		},
+		receive: func(ctx context.Context, c supervisor.ReceiveConfig) (supervisor.Exit, error) {
+			c.Confinement.Alone = true
+			return supervisor.Receive(ctx, c)
+		},
+		restore: func(ctx context.Context, c supervisor.RestoreConfig) (supervisor.Exit, error) {
+			c.Confinement.Alone = true
+			return supervisor.Restore(ctx, c)
+		},
+		adopt: func(ctx context.Context, c supervisor.AdoptConfig) (supervisor.Exit, error) {
+			c.Alone = true
+			return supervisor.Adopt(ctx, c)
+		},
 		detach:  supervisor.Detach,
 		cpu:     supervisor.HostCPU,
 		examine: doctor.Examine,

@@ -1,6 +1,7 @@
 package confine
 
 import (
+	"errors"
 	"fmt"
 
 	"golang.org/x/sys/unix"
@@ -24,7 +25,7 @@ func unbound() error {
 	}
 	for c := range uintptr(64) {
 		err := unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0)
-		if err == unix.EINVAL { //nolint:errorlint // the kernel knows no more of them
+		if errors.Is(err, unix.EINVAL) { // the kernel knows no more of them
 			break
 		}
 		if err != nil {

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -96,6 +97,14 @@ func confined(t *testing.T, u *User) (map[string]string, Applied) {
 	return got, applied
 }
 
+func TestDynamic(t *testing.T) {
+	for path, want := range map[string]bool{"/bin/sh": true, "/proc/self/exe": false, os.DevNull: false} {
+		if got := dynamic(path); got != want {
+			t.Errorf("%s: got %t; want %t", path, got, want)
+		}
+	}
+}
+
 func TestStart(t *testing.T) {
 	if os.Geteuid() != 0 {
 		if os.Getenv("CI") == "true" {
@@ -165,5 +174,45 @@ func TestRights(t *testing.T) {
 			t.Errorf("ABI %d gives up less than the one before", c.abi)
 		}
 		last = a.Handled_access_fs
+	}
+}
+
+// TestShed runs in a process of its own.
+func TestShed(t *testing.T) {
+	const shedding = "FERRY_SHEDDING"
+	if os.Geteuid() != 0 {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("needs root")
+		}
+		t.Skip("needs root: who has no capabilities has none to give up")
+	}
+	if os.Getenv(shedding) == "" {
+		cmd := exec.Command(os.Args[0], "-test.run", "^TestShed$")
+		cmd.Env = append(os.Environ(), shedding+"=1")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		return
+	}
+	if err := Shed([]int{unix.CAP_KILL, unix.CAP_SYS_NICE}, false); err != nil {
+		if errors.Is(err, unix.ENOTSUP) {
+			t.Skip("a binary with cgo cannot")
+		}
+		t.Fatal(err)
+	}
+	tasks, err := filepath.Glob("/proc/self/task/*/status")
+	if err != nil || len(tasks) < 3 {
+		t.Fatalf("got %d threads, %v; want some", len(tasks), err)
+	}
+	for _, path := range tasks {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{"CapEff:\t0000000000800020\n", "CapPrm:\t0000000000800020\n", "CapBnd:\t0000000000800020\n", "NoNewPrivs:\t1\n"} {
+			if !strings.Contains(string(text), want) {
+				t.Errorf("%s: got\n%s\nwant %q", path, text, want)
+			}
+		}
 	}
 }

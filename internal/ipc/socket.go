@@ -72,8 +72,8 @@ func Accept(l *os.File, uids ...uint32) (*os.File, error) {
 			fd, _, refused = unix.Accept4(int(at), unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK)
 			return !errors.Is(refused, unix.EAGAIN)
 		})
-		if err != nil {
-			return nil, err
+		if err != nil { // that of the descriptor knows no os.ErrClosed
+			return nil, fmt.Errorf("accept: %w: %w", os.ErrClosed, err)
 		}
 		if refused != nil {
 			return nil, fmt.Errorf("accept: %w", refused)

@@ -21,6 +21,7 @@ const (
 // AttackOpen opens a file.
 func AttackOpen(r *Ring) error {
 	path := []byte("/etc/passwd\x00")
+	// SAFETY: one keeps what the address points to in place until the operation has completed.
 	_, err := r.one(sqe{opcode: opOpenat, fd: unix.AT_FDCWD}, unsafe.Pointer(&path[0]))
 	return err
 }
@@ -44,6 +45,7 @@ func AttackUnix(r *Ring) error {
 	for i, c := range "/run/systemd/private" {
 		name.Path[i] = int8(c)
 	}
+	// SAFETY: one keeps what the address points to in place until the operation has completed.
 	_, err = r.one(sqe{opcode: opConnect, fd: fd, off: uint64(unsafe.Sizeof(name))}, unsafe.Pointer(&name))
 	return err
 }
@@ -56,11 +58,14 @@ func (r *Ring) reach(kind uint64, a, b, c, d byte) error {
 	}
 	defer unix.Close(int(fd))
 	name := unix.RawSockaddrInet4{Family: unix.AF_INET, Port: 0x1600, Addr: [4]byte{a, b, c, d}}
+	// SAFETY: one keeps what the address points to in place until the operation has completed.
 	_, err = r.one(sqe{opcode: opConnect, fd: fd, off: uint64(unsafe.Sizeof(name))}, unsafe.Pointer(&name))
 	return err
 }
 
 // one does one operation on what is at p.
+//
+// SAFETY: p is pinned until the operation has completed.
 func (r *Ring) one(e sqe, p unsafe.Pointer) (int32, error) {
 	var pin runtime.Pinner
 	if p != nil {

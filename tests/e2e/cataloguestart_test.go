@@ -29,6 +29,7 @@ var startMistakes = []mistake{
 	{"run --disk a=$DIR/pipe", nil, 1, "image", "is neither a file nor a block device", "regular file"},
 	{"run --disk a=$DIR/empty", nil, 1, "image", "shorter than a block", "truncate"},
 	{"run --disk a=$DIR/disk --disk b=$DIR/disk", nil, 1, "image_locked", "is in use: another machine (or QEMU) has it locked", "lslocks"},
+	{"run --user 1:1", []string{"setpriv", "--bounding-set", "-setuid,-setgid"}, 1, "user", "only root may start a machine as another user", "without --user"},
 	{"run --net a=bridge=none", nil, 1, "network_absent", "there is no bridge", "ip link add"},
 	{"run --net a=bridge=lo", nil, 1, "network_mismatch", "is not a bridge but of type", "ip link show"},
 	{"run --net a=tap=lo", nil, 1, "network_mismatch", "is not a tap", "name a tap"},

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -85,6 +86,36 @@ func TestCompromisedMachine(t *testing.T) {
 	if diff := cmp.Diff(want, tried(t, ctx, filepath.Join(sites[1].Dir, "alpha.log"))); diff != "" {
 		t.Errorf("what a compromised machine can do that received its guest (-want +got):\n%s", diff)
 	}
+	stop(t, ctx, trip)
+}
+
+// TestSupervisorKeepsWhatItNeeds: its guest runs, and it opens nothing more than files, for root.
+func TestSupervisorKeepsWhatItNeeds(t *testing.T) {
+	needKVM(t)
+	ctx := within(t, time.Minute)
+	sites := newSites(t, vmm, 1)
+	trip, err := drive.Boot(ctx, sites, drive.Guest{Name: "alpha", Memory: 64, CPUs: 1, Cmdline: "fill=8 wss=4"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join("/proc", strconv.Itoa(trip.Process.PID()), "status")
+	until(t, ctx, "the supervisor keeps what it needs", func() bool {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// DAC_OVERRIDE, DAC_READ_SEARCH, KILL, SYS_NICE, or fewer.
+		m := regexp.MustCompile(`CapPrm:\t([0-9a-f]+)\nCapEff:\t([0-9a-f]+)\nCapBnd:\t([0-9a-f]+)\n`).FindSubmatch(text)
+		if m == nil {
+			t.Fatalf("%s: got\n%s\nwant capabilities", path, text)
+		}
+		for _, set := range m[1:] {
+			if n, err := strconv.ParseUint(string(set), 16, 64); err != nil || n&^0x800026 != 0 {
+				return false
+			}
+		}
+		return strings.Contains(string(text), "NoNewPrivs:\t1\n")
+	})
 	stop(t, ctx, trip)
 }
 

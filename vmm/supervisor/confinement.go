@@ -7,9 +7,12 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/ferryvmm/ferry/internal/confine"
 	"github.com/ferryvmm/ferry/internal/direct"
 	"github.com/ferryvmm/ferry/internal/ipc"
+	"github.com/ferryvmm/ferry/vmm"
 	"github.com/ferryvmm/ferry/vmm/supervisor/api"
 )
 
@@ -17,6 +20,35 @@ import (
 type Confinement struct {
 	Off  bool          // not at all: to look for faults
 	User *confine.User // whose it is; nil: ours
+	// Alone: this process does nothing but supervise one machine, and may give up what it does not need for that.
+	Alone bool
+}
+
+// shed gives up what this process does not need any more, now that its guest runs and it starts no other machine.
+func (s *supervisor) shed() {
+	if s.confinement.Off || !s.confinement.Alone {
+		return
+	}
+	// Files where only root may open them, at any time; its machine, whosever that is; and threads of that.
+	keep := []int{unix.CAP_DAC_OVERRIDE, unix.CAP_DAC_READ_SEARCH, unix.CAP_KILL, unix.CAP_SYS_NICE}
+	s.mu.Lock()
+	devices := s.attached.works()
+	s.mu.Unlock()
+	networks := false
+	for _, d := range devices {
+		if d.Kind != vmm.KindNet {
+			continue
+		}
+		networks = true
+		if keep = append(keep, unix.CAP_NET_ADMIN); d.Net.Parent != "" {
+			keep = append(keep, unix.CAP_SYS_ADMIN) // a macvtap is in a network of its own
+		}
+	}
+	// A hook of the site may do whatever root may.
+	hooks := s.guard.hook != "" || networks && s.hooks.some()
+	if err := confine.Shed(keep, hooks); err != nil {
+		s.log.Info("the supervisor keeps what it does not need", "error", err)
+	}
 }
 
 // ParseUser reads NAME or UID, and :GID behind it. Without a group it is the user's own.

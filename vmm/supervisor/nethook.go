@@ -94,6 +94,12 @@ func netHooksDir() string {
 	return ""
 }
 
+// some tells whether there is a folder of hooks.
+func (h *netHooks) some() bool {
+	_, err := os.Stat(h.dir)
+	return err == nil
+}
+
 // run runs the hooks in the order of their names, until one fails. None is run by a
 // shell, and none outlives its time.
 func (h *netHooks) run(call hookCall) error {

@@ -203,6 +203,7 @@ func (s *supervisor) runs() api.Started {
 	defer s.mu.Unlock()
 	s.startedAt = time.Now()
 	go s.trim()
+	go s.shed()
 	return api.Started{Name: s.name.name, PID: s.proc.pid, Socket: s.name.path("sock")}
 }
 

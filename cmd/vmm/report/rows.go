@@ -142,5 +142,8 @@ func (m *Move) asked() []row {
 	if p := m.Result.Path; p != "" {
 		add("data path", p)
 	}
+	if suite := m.Result.TLS; suite != "" {
+		add("encryption", suite)
+	}
 	return rows
 }
