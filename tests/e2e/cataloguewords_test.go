@@ -87,6 +87,12 @@ var wordMistakes = []mistake{
 	{"doctor --peer unix:/x", nil, 2, "usage", "a peer is another host's", "--help"},
 	{"doctor --peer tcp:10.0.0.1:1", nil, 2, "insecure", "is not a loopback address", "--insecure"},
 	{"dirty-rate a --duration 2m", nil, 2, "usage", "is more than 1m0s", "--help"},
+	{"run --user nobodyatall", nil, 2, "usage", "unknown user", "--help"},
+	{"certs $DIR/none", nil, 2, "usage", "vmm certs needs --host NAME", "--help"},
+	{"certs $DIR/none --host a/b", nil, 2, "usage", "is no name of a host, nor an address", "--help"},
+	{"receive --listen tcp:127.0.0.1:0 --allow x", nil, 2, "usage", "--allow needs --tls", "--help"},
+	{"receive --listen tcp:127.0.0.1:0 --tls $DIR --insecure", nil, 2, "usage", "--tls encrypts, --insecure does not", "leave --insecure out"},
+	{"migrate a unix:/tmp/x --tls $DIR", nil, 2, "usage", "is a socket of this host", "leave --tls out"},
 	{"demo --moves 0", nil, 2, "usage", "want a number from 1 to 10000", "--help"},
 	{"demo --rate -1", nil, 2, "usage", "want a whole number of MiB/s", "--help"},
 }
