@@ -1,11 +1,13 @@
 package confine
 
 import (
+	"debug/elf"
 	"errors"
 	"fmt"
 	"math"
 	"os"
 	"os/exec"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,6 +17,9 @@ type User struct{ UID, GID int }
 
 // ErrUser means that this process may not start another as the user that was asked for: run it as root.
 var ErrUser = errors.New("only root may start a machine as another user")
+
+// ErrDynamic means that this program needs libraries, which the process that it starts cannot reach any more: build it with CGO_ENABLED=0.
+var ErrDynamic = errors.New("this vmm was linked dynamically, and a confined machine process can load no libraries")
 
 // Applied is what a process was confined by when it was started. What is not there this host, or this user, does not
 // allow, for the reasons in Missing.
@@ -28,7 +33,7 @@ type Applied struct {
 
 // Start starts cmd, this very program again, confined as far as this host allows. cmd.Path is ignored, and cmd.Dir must be
 // empty: the program finds itself in a folder outside of its root, and goes to its root by [Enter]. asUser may be nil: the
-// same user. Errors: ErrUser.
+// same user. Errors: ErrUser, ErrDynamic.
 func Start(cmd *exec.Cmd, asUser *User) (Applied, error) {
 	b := birth{cmd: cmd, user: asUser}
 	root, err := os.MkdirTemp("", "vmm-root-")
@@ -49,6 +54,9 @@ func Start(cmd *exec.Cmd, asUser *User) (Applied, error) {
 		err = b.run()
 	})
 	<-done
+	if err != nil && dynamic("/proc/self/exe") {
+		err = fmt.Errorf("%w: %w", ErrDynamic, err)
+	}
 	return b.applied, err
 }
 
@@ -103,6 +111,16 @@ func (b *birth) run() error {
 	// The path leads from the current folder, for from the root nothing does any more.
 	b.cmd.Path = "self/exe"
 	return b.cmd.Start()
+}
+
+// dynamic tells whether a program needs libraries.
+func dynamic(program string) bool {
+	f, err := elf.Open(program)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return slices.ContainsFunc(f.Progs, func(p *elf.Prog) bool { return p.Type == elf.PT_INTERP })
 }
 
 // uproot gives the thread an empty root. Its current folder is /proc: from there the program is still found.

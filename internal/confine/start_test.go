@@ -97,6 +97,14 @@ func confined(t *testing.T, u *User) (map[string]string, Applied) {
 	return got, applied
 }
 
+func TestDynamic(t *testing.T) {
+	for path, want := range map[string]bool{"/bin/sh": true, "/proc/self/exe": false, os.DevNull: false} {
+		if got := dynamic(path); got != want {
+			t.Errorf("%s: got %t; want %t", path, got, want)
+		}
+	}
+}
+
 func TestStart(t *testing.T) {
 	if os.Geteuid() != 0 {
 		if os.Getenv("CI") == "true" {

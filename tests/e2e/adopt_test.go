@@ -150,3 +150,35 @@ func TestAdoptPaused(t *testing.T) {
 	exec(t, ctx, sites[0], 0, "kill", "alpha")
 	exec(t, ctx, sites[0], 1, "adopt", "alpha")
 }
+
+// TestAdoptWhileMoving: the machine goes on with its move by itself, and who adopts the guest can cancel that, and move it again.
+func TestAdoptWhileMoving(t *testing.T) {
+	needKVM(t)
+	ctx := within(t, time.Minute)
+	sites := newSites(t, vmm, 2)
+	trip, err := drive.Boot(ctx, sites, drive.Guest{Name: "alpha", Memory: 64, CPUs: 1, Cmdline: "fill=16 wss=4 rate=1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	target, err := sites[1].Receive(trip.Observer, "target")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go sites[0].Exec(ctx, "migrate", "alpha", target.Listening, "--bandwidth", "1M", "--mode", "precopy") //nolint:errcheck // its supervisor dies
+	waitState(t, ctx, sites[0], "migrating")
+	unsupervise(t, ctx, trip.Process, sites[0])
+	exec(t, ctx, sites[0], 0, "adopt", "alpha", "--detach")
+	waitState(t, ctx, sites[0], "migrating")
+	exec(t, ctx, sites[0], 0, "migrate", "alpha", "--cancel")
+	waitState(t, ctx, sites[0], "running")
+	var m drive.Move
+	until(t, ctx, "it can be moved again", func() bool {
+		m, err = sites[0].Migrate(ctx, "alpha", target.Listening)
+		return err != nil || m.Error == nil || m.Error.Code != "bad_state"
+	})
+	if err != nil || m.Outcome != "completed" {
+		t.Fatalf("got %+v, %+v, %v; want it moved", m, m.Error, err)
+	}
+	trip.Arrived(target)
+	stop(t, ctx, trip)
+}

@@ -130,7 +130,6 @@ func mistakeFiles(t *testing.T) string {
 		"text": "hello\n", "empty": "", "elf": "\x7fELF", "disk": strings.Repeat("\x00", 1<<20), "other": strings.Repeat("\x00", 2<<20), "full/file": "",
 		"field.json": `{"memroy": "64M"}`, "type.json": `{"memory": 64}`, "value.json": `{"memory": "64"}`, "list.json": `[]`, "twice.json": `{"cpus": 1, "cpus": 2}`,
 		"long.json": strings.Repeat(" ", 300<<10), "cpu.json": `{"format": 7}`,
-		"keys/ca.pem": "", "keys/cert.pem": "", "keys/key.pem": "",
 	} {
 		path := filepath.Join(dir, name)
 		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644)); err != nil {

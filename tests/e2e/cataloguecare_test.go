@@ -14,6 +14,8 @@ import (
 var careMistakes = []mistake{
 	{"info nobody", nil, 1, "no_such_machine", "there is no machine named", "vmm ps"},
 	{"migrate nobody tcp:127.0.0.1:1", nil, 1, "no_such_machine", "there is no machine named", "vmm ps"},
+	{"adopt nobody", nil, 1, "no_such_machine", "there is no machine named", "vmm ps"},
+	{"adopt alpha", nil, 1, "bad_state", "has a supervisor", "vmm info alpha"},
 	{"console nobody", nil, 1, "no_such_machine", "there is no machine named", "vmm ps"},
 	{"logs nobody", nil, 1, "no_such_machine", "there is no log of a machine named", "vmm ps"},
 	{"run --name alpha", nil, 1, "name_in_use", "runs already", "another --name"},

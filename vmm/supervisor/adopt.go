@@ -83,6 +83,9 @@ func adopt(dir, name string) (*supervisor, error) {
 		return nil, fmt.Errorf("adopting %s: %w", name, err)
 	}
 	close(ready)
+	if d := s.leaving; d != nil {
+		go s.attend(d)
+	}
 	s.log.Info("adopted", "machine", p.pid, "state", state)
 	return s, nil
 }
@@ -178,6 +181,41 @@ func (s *supervisor) takeOver(st status) (err error) {
 		s.log.Error("the sockets of the guest's devices", "error", err)
 	}
 	return nil
+}
+
+// attend waits for the end of a move that began under the supervisor before. One by which the guest leaves ends with the machine.
+func (s *supervisor) attend(d *departure) {
+	for {
+		s.mu.Lock()
+		state, changed := s.state, s.changed
+		s.mu.Unlock()
+		if state == api.StateRunning || state == api.StatePaused {
+			// So it was also when the move had just begun: the machine has its record then.
+			if living, err := d.living(); err != nil || !living {
+				s.departed(d)
+				return
+			}
+			ctx, cancel := context.WithTimeout(context.Background(), obeyWithin)
+			_ = d.obeyed(ctx) // or the state has changed meanwhile
+			cancel()
+			continue
+		}
+		select {
+		case <-changed:
+		case <-s.finished:
+			return
+		}
+	}
+}
+
+// living tells whether the machine of the move still has its record.
+func (d *departure) living() (bool, error) {
+	f, err := record.Open(d.ledger.own, record.Source, d.query.Move)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	return record.Living(f)
 }
 
 // underway is the move from here that the machine goes on with; nil: none.

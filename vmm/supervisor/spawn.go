@@ -150,6 +150,8 @@ func (p *process) begin(c Confinement, log *slog.Logger) error {
 	switch {
 	case errors.Is(err, confine.ErrUser):
 		return api.Errorf("user", "run vmm as root, or without --user", "%v", err)
+	case errors.Is(err, confine.ErrDynamic):
+		return api.Errorf("dynamic", "build vmm with make build (CGO_ENABLED=0), or run it with --unconfined", "%v", err)
 	case err != nil:
 		return fmt.Errorf("starting the machine process: %w", err)
 	}
