@@ -14,19 +14,28 @@ var (
 	unheard  = regexp.MustCompile(`[^\p{L}\p{N} _-]`) // what an anchor leaves out of its heading
 )
 
-// TestLinks wants each relative link of a page to lead to something, and each page of docs/ to be in the index.
+// TestLinks wants each relative link of a page to lead to something, and each page of docs/ and docs/internals to be in the index.
 func TestLinks(t *testing.T) {
 	root := "../.."
 	pages, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
+	internals, err := filepath.Glob(filepath.Join(root, "docs", "internals", "*.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages = append(pages, internals...)
 	index, err := os.ReadFile(filepath.Join(root, "docs/README.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, page := range pages {
-		if name := filepath.Base(page); name != "README.md" && !strings.Contains(string(index), "]("+name+")") {
+		name, err := filepath.Rel(filepath.Join(root, "docs"), page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if name != "README.md" && !strings.Contains(string(index), "]("+name+")") {
 			t.Errorf("docs/README.md does not lead to %s", name)
 		}
 	}
@@ -66,4 +75,15 @@ func anchors(text string) map[string]bool {
 		all[strings.ReplaceAll(unheard.ReplaceAllString(strings.ToLower(m[1]), ""), " ", "-")] = true
 	}
 	return all
+}
+
+// TestArchitectureIsOnePage wants the first page that people read to stay one: what is longer belongs in docs/internals.
+func TestArchitectureIsOnePage(t *testing.T) {
+	text, err := os.ReadFile("../../ARCHITECTURE.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if lines, words := strings.Count(string(text), "\n"), len(strings.Fields(string(text))); lines > 100 || words > 1000 {
+		t.Errorf("ARCHITECTURE.md: got %d lines and %d words; want 100 and 1000 at most", lines, words)
+	}
 }
