@@ -13,9 +13,9 @@ DESTDIR ?=
 UNITDIR ?= $(PREFIX)/lib/systemd/system
 
 # Packages whose tests run vCPUs or other processes: the race detector slows
-# them down so much that it would find other faults than theirs.
+# them down so much that it would find other faults than theirs. A program that is confined as it starts can load no C library.
 # ferrypoison: a page that is missing, and read all the same, is no zeros (guestmem/poison.go).
-NO_RACE := /(tests(/.*)?|client|vcpu|internal/kvm(/.*)?|guests/loadgen|vmm|vmm/supervisor)$$
+NO_RACE := /(tests(/.*)?|client|vcpu|internal/kvm(/.*)?|internal/confine|guests/loadgen|vmm|vmm/supervisor)$$
 
 .PHONY: help demo build install uninstall deb test test-full check deps guest guest-fast race soak matrix bench bench-quick screenshots browser fuzz lint clean
 
