@@ -71,7 +71,8 @@ deb: build
 	rm -rf $(DEBROOT)
 	$(MAKE) --no-print-directory install GO=true BIN=$(BIN) DESTDIR=$(DEBROOT) PREFIX=/usr
 	gzip -9n $(DEBROOT)/usr/share/man/man1/*.1
-	install -m 0644 README.md docs/*.md docs/*.png $(DEBDOC)
+	install -m 0644 README.md $(DEBDOC)
+	cp -r docs $(DEBDOC)/docs
 	install -m 0644 LICENSE $(DEBDOC)/copyright
 	install -D -m 0644 -t $(DEBROOT)/etc/ferry dist/etc/*
 	CGO_ENABLED=0 $(GO) run ./internal/deb/cmd/deb -root $(DEBROOT) -version $(DEBVERSION) -time $(DEBTIME) -o $(DEB)

@@ -59,6 +59,11 @@ func FuzzMessages(f *testing.F) {
 	add(frameCommit, Query{})
 	add(frameRunning, runningMessage{})
 	add(frameAnswer, answerMessage{Answer: Started})
+	add(framePulled, pulledMessage{})
+	add(frameDelivered, deliveredMessage{Packets: 1})
+	for _, t := range []frameType{frameRoundAck, framePing, frameMissing, frameFetch, frameFrames, frameDrained, frameTaken, frameWant, frameOffer} {
+		f.Add(byte(t), make([]byte, 16))
+	}
 	f.Fuzz(func(t *testing.T, kind byte, p []byte) {
 		// Whatever it says, it is an event or an error of the codec, at either side.
 		s := newSender(SendConfig{}, false)

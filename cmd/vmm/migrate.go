@@ -215,6 +215,9 @@ func costText(r api.Result) string {
 	}
 	fmt.Fprintf(&b, "  downtime  %s: pause %.1f, pages %.1f, state %.1f, commit %.1f, resume %.1f",
 		millisText(r.DowntimeMS), d.PauseMS, d.PagesMS, d.StateMS, d.CommitMS, d.ResumeMS)
+	if r.TLS != "" {
+		fmt.Fprintf(&b, "\n  encrypted %s, for which memory is copied", r.TLS)
+	}
 	if t := r.Throttle; t.MaxPercent > 0 {
 		fmt.Fprintf(&b, "\n  throttled up to %d %% of its time, for %s", t.MaxPercent, millisText(t.MS))
 	}

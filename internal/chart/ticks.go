@@ -59,7 +59,7 @@ func (s span) text(v float64) string {
 	case s.Format != nil:
 		return s.Format(v)
 	}
-	return strconv.FormatFloat(v, 'g', 4, 64)
+	return strconv.FormatFloat(v, 'g', 7, 64)
 }
 
 // niceStep is the least of 1, 2 and 5 times a power of ten that is not below step.

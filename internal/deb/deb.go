@@ -27,7 +27,7 @@ type Package struct {
 	Control string
 	// Scripts of the maintainer by their names: preinst, postinst, prerm, postrm.
 	Scripts map[string]string
-	// Files are installed below the root as they lie below this one, owned by root. Those below etc are the administrator's from then on
+	// Files are installed below the root as they lie below this one, owned by root, for all to read, and to run what its owner may run. Those below etc are the administrator's from then on
 	// (deb-conffiles(5)). Only folders and regular files.
 	Files fs.FS
 	// Time of everything in the package.
@@ -87,13 +87,17 @@ func (p Package) files() ([]entry, error) {
 		if err != nil {
 			return err
 		}
-		e := entry{name: "./" + name, mode: info.Mode()}
+		e := entry{name: "./" + name}
 		switch {
 		case d.IsDir() && name == ".":
 			e.name, e.mode = "./", fs.ModeDir|0o755
 		case d.IsDir():
 			e.name, e.mode = e.name+"/", fs.ModeDir|0o755
 		case d.Type().IsRegular():
+			e.mode = 0o644 // whatever the umask was
+			if info.Mode()&0o111 != 0 {
+				e.mode = 0o755
+			}
 			if e.text, err = fs.ReadFile(p.Files, name); err != nil {
 				return err
 			}

@@ -86,7 +86,7 @@ func TestWrite(t *testing.T) {
 	}
 	list, _ := listing(t, all["data.tar.gz"])
 	want := []string{
-		"drwxr-xr-x root ./", "drwxr-xr-x root ./etc/", "drwxr-xr-x root ./etc/sample/", "-rw-r----- root ./etc/sample/conf",
+		"drwxr-xr-x root ./", "drwxr-xr-x root ./etc/", "drwxr-xr-x root ./etc/sample/", "-rw-r--r-- root ./etc/sample/conf",
 		"drwxr-xr-x root ./usr/", "drwxr-xr-x root ./usr/bin/", "-rwxr-xr-x root ./usr/bin/tool",
 	}
 	if diff := cmp.Diff(want, list); diff != "" {

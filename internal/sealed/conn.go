@@ -263,7 +263,7 @@ func (c *Conn) Rebase(f func(net.Conn) net.Conn) { c.raw = f(c.raw) }
 // Socket is the connection below. What is read from it, or written to it, breaks this one.
 func (c *Conn) Socket() net.Conn { return c.raw }
 
-// SyscallConn is for questions to the kernel about the connection, never for reading and writing.
+// SyscallConn is to ask, and to tell, the kernel about the connection, never to read or to write.
 func (c *Conn) SyscallConn() (syscall.RawConn, error) {
 	if s, ok := c.raw.(syscall.Conn); ok {
 		return s.SyscallConn()

@@ -26,6 +26,7 @@ const (
 	scaleLink   = 400e6 // bit/s, of the dirty rates: what one vCPU can write while it is logged is more
 	scaleFill   = 256   // MiB, of guests whose memory is not what is varied
 	channelFill = 512   // MiB
+	bulkLimit   = 50    // ms, of downtime, where that is not what is measured
 	scaleSpare  = 64    // MiB, of each guest beyond what is in use
 	perMiB      = 40 * time.Millisecond
 )
@@ -90,20 +91,20 @@ func (b bench) room() (int, error) {
 // points are all that are measured, the largest last.
 func (b bench) points(room int) []point {
 	fill := min(scaleFill, room)
-	ferry := func(name string, args ...string) scaleWay {
+	ferry := func(name string, limit int, args ...string) scaleWay {
 		return scaleWay{strings.TrimSpace("ferry " + name), func(ctx context.Context, r ride) (rode, error) {
-			got, err := b.ferryRide(ctx, r, append([]string{"--downtime-limit", fmt.Sprintf("%dms", gapLimit)}, args...)...)
+			got, err := b.ferryRide(ctx, r, append([]string{"--downtime-limit", fmt.Sprintf("%dms", limit)}, args...)...)
 			if err == nil && !got.completed {
 				err = errors.New("the move did not complete")
 			}
 			return got, err
 		}}
 	}
-	multifd := func(channels int) []scaleWay {
+	multifd := func(channels, limit int) []scaleWay {
 		if b.qemu.Path == "" {
 			return nil
 		}
-		o := qemu.MigrateOptions{DowntimeLimit: gapLimit, MaxBandwidth: qemu.Unlimited, Channels: channels}
+		o := qemu.MigrateOptions{DowntimeLimit: limit, MaxBandwidth: qemu.Unlimited, Channels: channels}
 		name := fmt.Sprintf("qemu %s, multifd %d", b.qemu.Version, channels)
 		return []scaleWay{{name, func(ctx context.Context, r ride) (rode, error) { return b.qemuRide(ctx, r, o) }}}
 	}
@@ -111,17 +112,17 @@ func (b bench) points(room int) []point {
 	for _, rate := range []int{0, 8, 16, 32, 48, 64} { // MiB/s
 		p := point{dirtySeries, float64(rate), ride{
 			memory: fill + scaleSpare, fill: fill, cmdline: fmt.Sprintf("fill=%d wss=%d rate=%d", fill, max(fill/4, 1), rate), link: scaleLink,
-		}, []scaleWay{ferry("auto", "--mode", "auto")}}
+		}, []scaleWay{ferry("auto", gapLimit, "--mode", "auto")}}
 		// Pre-copy of a guest that writes nearly as fast as the link carries has no end.
 		if float64(rate)*(8<<20) < 0.7*scaleLink {
-			p.ways = append(append(p.ways, ferry("precopy", "--mode", "precopy")), multifd(2)...)
+			p.ways = append(append(p.ways, ferry("precopy", gapLimit, "--mode", "precopy")), multifd(2, gapLimit)...)
 		}
 		all = append(all, p)
 	}
 	for _, channels := range []int{1, 2, 4, 8} {
 		in := min(channelFill, room)
-		ways := []scaleWay{ferry("", "--mode", "precopy", "--channels", fmt.Sprint(channels))}
-		for _, w := range multifd(channels) {
+		ways := []scaleWay{ferry("", bulkLimit, "--mode", "precopy", "--channels", fmt.Sprint(channels))}
+		for _, w := range multifd(channels, bulkLimit) {
 			w.name = "qemu " + b.qemu.Version + ", multifd" // one line of a plot, however many
 			ways = append(ways, w)
 		}
@@ -132,14 +133,14 @@ func (b bench) points(room int) []point {
 	}
 	for _, cpus := range []int{1, 2, 3, 4} {
 		r := ride{memory: fill + scaleSpare, fill: fill, cpus: cpus, cmdline: fmt.Sprintf("fill=%d wss=%d rate=16 cpus=%d", fill, max(fill/8, 1), cpus)}
-		all = append(all, point{vcpuSeries, float64(cpus), r, append([]scaleWay{ferry("precopy", "--mode", "precopy")}, multifd(2)...)})
+		all = append(all, point{vcpuSeries, float64(cpus), r, append([]scaleWay{ferry("precopy", gapLimit, "--mode", "precopy")}, multifd(2, gapLimit)...)})
 	}
 	for _, size := range []int{1 << 10, 2 << 10, 4 << 10, 8 << 10, 16 << 10} {
 		if size > 3*room {
 			continue
 		}
 		in := min(sparseFill, room)
-		all = append(all, point{sparseSeries, float64(size), ride{memory: size, fill: in, cmdline: bulkCmdline(in)}, append([]scaleWay{ferry("precopy", "--mode", "precopy")}, multifd(2)...)})
+		all = append(all, point{sparseSeries, float64(size), ride{memory: size, fill: in, cmdline: bulkCmdline(in)}, append([]scaleWay{ferry("precopy", bulkLimit, "--mode", "precopy")}, multifd(2, bulkLimit)...)})
 	}
 	for size := min(256, room); size <= 8<<10; size *= 2 {
 		if size > room {
@@ -147,7 +148,7 @@ func (b bench) points(room int) []point {
 			break
 		}
 		r := ride{memory: size + scaleSpare, fill: size, cmdline: bulkCmdline(size)}
-		all = append(all, point{memorySeries, float64(size), r, append([]scaleWay{ferry("precopy", "--mode", "precopy")}, multifd(2)...)})
+		all = append(all, point{memorySeries, float64(size), r, append([]scaleWay{ferry("precopy", bulkLimit, "--mode", "precopy")}, multifd(2, bulkLimit)...)})
 	}
 	for i := range all {
 		all[i].ride.within = rideWithin + time.Duration(all[i].ride.fill)*perMiB

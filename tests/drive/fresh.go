@@ -2,6 +2,7 @@ package drive
 
 import (
 	"bufio"
+	"context"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -30,6 +31,9 @@ func NewFresh(h *lab.Host) (_ *Fresh, err error) {
 	if f.folder, err = os.MkdirTemp("", "ferry-fresh-"); err != nil {
 		return nil, err
 	}
+	if err := os.Chmod(f.folder, 0o755); err != nil { // for alice of another fresh host
+		return nil, errors.Join(err, f.Close())
+	}
 	// It is made when the anchor says so; then that waits for its input to end.
 	f.anchor = exec.Command("unshare", "--mount", "bash", "-c", fresh+"\necho made\nexec cat >/dev/null", "bash", f.folder)
 	r, w, err := os.Pipe()
@@ -54,6 +58,24 @@ func NewFresh(h *lab.Host) (_ *Fresh, err error) {
 		all.WriteString(lines.Text() + "\n")
 	}
 	return nil, errors.Join(fmt.Errorf("drive: a fresh host was not made:\n%s", &all), f.Close())
+}
+
+// Reach lets alice here copy folders to her home at another host, as scp -r FROM ADDRESS:TO does: there is no ssh between fresh hosts.
+func (f *Fresh) Reach(address string, other *Fresh) error {
+	sh, err := f.LogIn(true, "/")
+	if err != nil {
+		return err
+	}
+	defer sh.Close()
+	if err := sh.Start(fmt.Sprintf(`cat >/usr/local/bin/scp <<'SCP'
+#!/bin/sh
+[ "$#" = 3 ] && [ "$1" = -r ] && [ "${3%%%%:*}" = %s ] && exec cp -r "$2" "%s/home/alice/${3#*:}"
+SCP
+chmod 755 /usr/local/bin/scp`, address, other.folder)); err != nil {
+		return err
+	}
+	_, err = sh.Output(context.Background())
+	return err
 }
 
 // LogIn begins a session of root, or of alice as she would have it behind systemd: with a folder at XDG_RUNTIME_DIR.

@@ -5,6 +5,7 @@ mount --make-rprivate /
 cp -a /etc "$1/etc"
 mount --bind "$1/etc" /etc
 for dir in /run /home /var/lib /usr/local; do mount -t tmpfs -o mode=755 tmpfs $dir; done
+mkdir "$1/home" && mount --bind "$1/home" /home
 mkdir -p /usr/local/bin /run/user /run/dev/net /run/dev/shm
 cp -a /dev/null /dev/zero /dev/full /dev/random /dev/urandom /dev/tty /run/dev
 cp -a /dev/kvm /dev/userfaultfd /run/dev

@@ -49,7 +49,7 @@ func TestDeb(t *testing.T) {
 	for _, want := range []string{
 		`-rwxr-xr-x root/root +\d+ 2023-11-14 22:13 ./usr/bin/vmm`, `-rw-r--r-- .* ./usr/lib/systemd/system/ferry@.service`, `.* ./usr/lib/systemd/system/ferry-receive@.service`,
 		`.* ./usr/share/man/man1/vmm-migrate.1.gz`, `.* ./usr/share/bash-completion/completions/vmm`, `.* ./usr/share/zsh/site-functions/_vmm`,
-		`.* ./usr/share/fish/vendor_completions.d/vmm.fish`, `.* ./usr/share/doc/ferry/copyright`, `.* ./usr/share/doc/ferry/cli.md`, `.* ./usr/share/doc/ferry/openapi.json`, `.* ./etc/ferry/receive.conf`,
+		`.* ./usr/share/fish/vendor_completions.d/vmm.fish`, `.* ./usr/share/doc/ferry/copyright`, `.* ./usr/share/doc/ferry/docs/cli.md`, `.* ./usr/share/doc/ferry/openapi.json`, `.* ./etc/ferry/receive.conf`,
 	} {
 		if !regexp.MustCompile(`(?m)^` + want + `$`).MatchString(list) {
 			t.Errorf("got no %s in\n%s", want, list)

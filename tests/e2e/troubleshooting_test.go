@@ -28,7 +28,7 @@ func TestTroubleshooting(t *testing.T) {
 		t.Fatal(err)
 	}
 	doc := string(text)
-	all := slices.Concat(wordMistakes, startMistakes, careMistakes, orphanMistakes, []mistake{notFerry})
+	all := slices.Concat(wordMistakes, startMistakes, tlsMistakes, careMistakes, orphanMistakes, []mistake{notFerry})
 	for _, r := range refusals {
 		all = append(all, mistake{line: "receive " + join(r.receive), code: r.code, says: r.says})
 	}

@@ -62,6 +62,9 @@ func newRoom(t *testing.T, ctx context.Context) *room {
 			t.Fatal(err)
 		}
 	}
+	if err := r.hosts["A"].Reach("10.77.0.2", r.hosts["B"]); err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
 		for _, sh := range r.shells {
 			sh.Close()

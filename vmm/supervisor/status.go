@@ -71,5 +71,8 @@ func readStatus(dir, name string) (status, error) {
 	if err := json.Unmarshal(b, &s); err != nil {
 		return s, fmt.Errorf("%s: %w", pathOf(dir, name, "json"), err)
 	}
+	if s.SupervisorPID < 0 || s.MachinePID < 0 {
+		return s, fmt.Errorf("%s: no process has a number below 0", pathOf(dir, name, "json"))
+	}
 	return s, nil
 }

@@ -52,7 +52,7 @@ func (m *Move) parts() []part {
 		}
 		add(part{Name: name, Says: says, MS: ms, Tone: 0, Pale: i%2 == 1})
 	}
-	rest := part{Name: betweenRounds, Says: "decisions, and rounds that are not listed", MS: left, Tone: 5}
+	rest := part{Name: betweenRounds, Says: "decisions, and rests where a stop would cost more than the limit", MS: left, Tone: 5}
 	if len(m.pushed()) == 0 {
 		rest.Name, rest.Says = "before the stop", "what is left to prepare"
 	}

@@ -84,7 +84,7 @@ func TestPageEscapes(t *testing.T) {
 	plain := written(t, m)
 	r := &m.Result
 	m.Name, m.Ended, m.Version, m.Request.Target, m.Request.Mode, m.Request.Compress = hostile, hostile, hostile, hostile, hostile, hostile
-	r.TargetName, r.Mode, r.ModeRequested, r.PathReason, r.Path, r.Reason = hostile+"2", hostile, hostile, hostile, hostile, hostile
+	r.TLS, r.TargetName, r.Mode, r.ModeRequested, r.PathReason, r.Path, r.Reason = hostile, hostile+"2", hostile, hostile, hostile, hostile, hostile
 	r.Compress = api.Compressed{Requested: hostile, Reason: hostile, Codecs: []api.CodecCount{{Codec: hostile, Pages: 1, InBytes: 2, OutBytes: 1}}}
 	for _, outcome := range []api.Outcome{api.OutcomeCompleted, api.OutcomeFailed, hostile} {
 		r.Outcome, r.Error = outcome, api.Errorf(hostile, hostile, hostile)
@@ -101,6 +101,29 @@ func TestPageEscapes(t *testing.T) {
 		}
 		if !strings.Contains(got, "&lt;script&gt;alert(1)&lt;/script&gt;") {
 			t.Errorf("%q: the page lacks the text itself", outcome)
+		}
+	}
+}
+
+// TestSections: a page has a section for what there was, and none for what there was not.
+func TestSections(t *testing.T) {
+	m := load(t, "testdata/precopy.json")
+	r := &m.Result
+	for id, give := range map[string]func(){
+		"network": func() { r.Network = api.Forwarded{Frames: 1} },
+		"codecs": func() {
+			r.Compress = api.Compressed{Requested: api.CompressAuto, Codecs: []api.CodecCount{{Codec: "zstd", Pages: 2, InBytes: 8192, OutBytes: 2048}}}
+		},
+		"pulled": func() { r.PulledPages, r.UrgentPages = 10, 1 },
+		"faults": func() { r.Faults = api.Faults{Count: 1, Histogram: []api.FaultBucket{{UpToUS: 128, Count: 1}}} },
+	} {
+		section := `<section id="` + id + `">`
+		if got := written(t, m); strings.Contains(got, section) {
+			t.Errorf("got a section %s without anything in it", id)
+		}
+		give()
+		if got := written(t, m); !strings.Contains(got, section) {
+			t.Errorf("got no section %s; want it", id)
 		}
 	}
 }

@@ -134,8 +134,16 @@ func (m *Move) asked() []row {
 	if q.ThrottlePercent > 0 {
 		add("throttle", fmt.Sprintf("up to %d %%", q.ThrottlePercent))
 	}
+	if t := m.Result.TLS; t != "" {
+		add("encrypted", t)
+	} else if m.Result.Outcome == api.OutcomeCompleted && m.Result.Mode != api.ModeLocal {
+		add("encrypted", "no")
+	}
 	if p := m.Result.Path; p != "" {
 		add("data path", p)
+	}
+	if suite := m.Result.TLS; suite != "" {
+		add("encryption", suite)
 	}
 	return rows
 }
