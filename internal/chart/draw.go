@@ -8,19 +8,18 @@ import (
 
 // drawing is a chart as its template has it: places in percent of the plot's width and height, from the top left.
 type drawing struct {
-	Title, Says  string
-	XTitle       string
-	YTitle       string
-	Height       int
-	XTicks       []place
-	YTicks       []place
-	Paths        []path
-	Boxes        []box
-	Dots         []place
-	Spreads      []box
-	Marks        []place
-	Legend       []entry
-	LegendPlaces []place // for files
+	Title, Says string
+	XTitle      string
+	YTitle      string
+	Height      int
+	XTicks      []place
+	YTicks      []place
+	Paths       []path
+	Boxes       []box
+	Dots        []place
+	Spreads     []box
+	Marks       []place
+	Legend      []entry
 }
 
 type place struct {

@@ -1,10 +1,8 @@
 package chart
 
-import "html/template"
-
 // Style colours what charts consist of, by the reader's preference for light or dark. Tone n is var(--tn); --ink, --dim, --grid and --paper are text, lesser text, lines
 // and the ground.
-const Style template.CSS = `
+const Style = `
 :root{color-scheme:light dark;--paper:#fff;--ink:#1b2430;--dim:#5d6b7a;--grid:#e3e8ee;
 --t0:#2f6fde;--t1:#e0731d;--t2:#12897b;--t3:#8b54c9;--t4:#cf3b46;--t5:#8a97a6;--t6:#b98a00}
 @media(prefers-color-scheme:dark){:root{--paper:#12171e;--ink:#e6ebf1;--dim:#98a5b3;--grid:#2a333d;

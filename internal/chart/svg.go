@@ -1,50 +1,100 @@
 package chart
 
 import (
-	"html/template"
 	"io"
-	"strings"
-	"sync"
-)
+	"strconv"
 
-// content is the inside of a plot. What is drawn by a path is stretched with it, all else is not.
-const content = `{{define "content"}}
-{{- range .YTicks}}<line class="grid" x1="0" x2="100%" y1="{{.Y}}%" y2="{{.Y}}%"/>{{end}}
-{{- range .Boxes}}<rect class="bar f{{.Tone}}" x="{{.X}}%" y="{{.Y}}%" width="{{.W}}%" height="{{.H}}%"/>{{end}}
-<svg width="100%" height="100%" viewBox="0 0 1000 1000" preserveAspectRatio="none" overflow="visible">
-{{- range .Paths}}<path class="{{if .Fill}}area f{{.Tone}}{{else}}line s{{.Tone}}{{end}}" d="{{.D}}"/>{{end}}</svg>
-{{- range .Spreads}}<line class="spread s{{.Tone}}" x1="{{.X}}%" x2="{{.X}}%" y1="{{.Y}}%" y2="{{.H}}%"/>{{end}}
-{{- range .Dots}}<circle class="f{{.Tone}}" cx="{{.X}}%" cy="{{.Y}}%" r="3.5"><title>{{.Text}}</title></circle>{{end}}
-{{- range .Marks}}{{if .Across}}<line class="mark s{{.Tone}}" x1="{{.X}}%" x2="{{.X}}%" y1="0" y2="100%"/><text class="note" x="{{.X}}%" y="0" dx="{{if eq .Anchor "end"}}-6{{else}}6{{end}}" dy="{{.Down}}" text-anchor="{{.Anchor}}">{{.Text}}</text>
-{{- else}}<line class="mark s{{.Tone}}" x1="0" x2="100%" y1="{{.Y}}%" y2="{{.Y}}%"/><text class="note" x="0" y="{{.Y}}%" dx="6" dy="-5">{{.Text}}</text>{{end}}{{end}}
-{{- range .XTicks}}<text x="{{.X}}%" y="100%" dy="18" text-anchor="middle">{{.Text}}</text>{{end}}{{end}}`
+	"github.com/ferryvmm/ferry/internal/markup"
+)
 
 // gutter is the room for the numbers of Y, in pixels.
 const gutter = 66
 
-// Templates are parsed when they are needed: the same program is every machine's.
-var fluid = parsed("fluid", `<figure class="chart">
-{{- if .Title}}<figcaption>{{.Title}}</figcaption>{{end}}
-<ul class="legend">{{range .Legend}}<li><i class="b{{.Tone}}"></i>{{.Name}}</li>{{end}}</ul>
-<div class="plot" role="img" aria-label="{{.Says}}"><svg class="gutter" width="66" height="{{.Height}}" overflow="visible" aria-hidden="true">
-{{- range .YTicks}}<text x="58" y="{{.Y}}%" dy="4" text-anchor="end">{{.Text}}</text>{{end}}</svg><svg class="inner" height="{{.Height}}" overflow="visible" aria-hidden="true">{{template "content" .}}</svg></div>
-<p class="axis">{{.XTitle}}</p></figure>`)
+func tone(prefix string, n int) string { return prefix + strconv.Itoa(n) }
 
-func parsed(name, text string) func() *template.Template {
-	return sync.OnceValue(func() *template.Template { return template.Must(template.New(name).Parse(content + text)) })
+// content draws the inside of a plot. What is drawn by a path is stretched with it, all else is not.
+func (d *drawing) content(w *markup.Writer) {
+	percent := markup.Percent
+	for _, t := range d.YTicks {
+		w.Leaf("line", "class", "grid", "x1", "0", "x2", "100%", "y1", percent(t.Y), "y2", percent(t.Y))
+	}
+	for _, b := range d.Boxes {
+		w.Leaf("rect", "class", "bar "+tone("f", b.Tone), "x", percent(b.X), "y", percent(b.Y), "width", percent(b.W), "height", percent(b.H))
+	}
+	w.Open("svg", "width", "100%", "height", "100%", "viewBox", "0 0 1000 1000", "preserveAspectRatio", "none", "overflow", "visible")
+	for _, p := range d.Paths {
+		class := "line " + tone("s", p.Tone)
+		if p.Fill {
+			class = "area " + tone("f", p.Tone)
+		}
+		w.Leaf("path", "class", class, "d", p.D)
+	}
+	w.Close("svg")
+	for _, s := range d.Spreads {
+		w.Leaf("line", "class", "spread "+tone("s", s.Tone), "x1", percent(s.X), "x2", percent(s.X), "y1", percent(s.Y), "y2", percent(s.H))
+	}
+	for _, p := range d.Dots {
+		w.Open("circle", "class", tone("f", p.Tone), "cx", percent(p.X), "cy", percent(p.Y), "r", "3.5")
+		w.Element("title", p.Text)
+		w.Close("circle")
+	}
+	for _, m := range d.Marks {
+		d.mark(w, m)
+	}
+	for _, t := range d.XTicks {
+		w.Element("text", t.Text, "x", percent(t.X), "y", "100%", "dy", "18", "text-anchor", "middle")
+	}
+}
+
+func (d *drawing) mark(w *markup.Writer, m place) {
+	x, y := markup.Percent(m.X), markup.Percent(m.Y)
+	if !m.Across {
+		w.Leaf("line", "class", "mark "+tone("s", m.Tone), "x1", "0", "x2", "100%", "y1", y, "y2", y)
+		w.Element("text", m.Text, "class", "note", "x", "0", "y", y, "dx", "6", "dy", "-5")
+		return
+	}
+	beside := "6"
+	if m.Anchor == "end" {
+		beside = "-6"
+	}
+	w.Leaf("line", "class", "mark "+tone("s", m.Tone), "x1", x, "x2", x, "y1", "0", "y2", "100%")
+	w.Element("text", m.Text, "class", "note", "x", x, "y", "0", "dx", beside, "dy", strconv.Itoa(m.Down), "text-anchor", m.Anchor)
 }
 
 // Fluid draws the chart for a page that has Style and FluidStyle.
-func (c Chart) Fluid() template.HTML {
-	var b strings.Builder
-	if err := fluid().Execute(&b, c.draw(5, 4)); err != nil {
-		panic(err) // a fault of the template's
+func (c Chart) Fluid() markup.Markup {
+	d := c.draw(5, 4)
+	var w markup.Writer
+	w.Open("figure", "class", "chart")
+	if d.Title != "" {
+		w.Element("figcaption", d.Title)
 	}
-	return template.HTML(b.String()) //nolint:gosec // made by html/template
+	w.Open("ul", "class", "legend")
+	for _, l := range d.Legend {
+		w.Open("li")
+		w.Element("i", "", "class", tone("b", l.Tone))
+		w.Text(l.Name)
+		w.Close("li")
+	}
+	w.Close("ul")
+	height := strconv.Itoa(d.Height)
+	w.Open("div", "class", "plot", "role", "img", "aria-label", d.Says)
+	w.Open("svg", "class", "gutter", "width", strconv.Itoa(gutter), "height", height, "overflow", "visible", "aria-hidden", "true")
+	for _, t := range d.YTicks {
+		w.Element("text", t.Text, "x", strconv.Itoa(gutter-8), "y", markup.Percent(t.Y), "dy", "4", "text-anchor", "end")
+	}
+	w.Close("svg")
+	w.Open("svg", "class", "inner", "height", height, "overflow", "visible", "aria-hidden", "true")
+	d.content(&w)
+	w.Close("svg")
+	w.Close("div")
+	w.Element("p", d.XTitle, "class", "axis")
+	w.Close("figure")
+	return w.Done()
 }
 
 // FluidStyle is what Fluid needs beside Style.
-const FluidStyle template.CSS = `
+const FluidStyle = `
 .chart{margin:0}.chart figcaption{font-weight:600}.legend{list-style:none;display:flex;flex-wrap:wrap;gap:.15rem 1.1rem;margin:.35rem 0 .6rem;padding:0;font-size:.86rem;color:var(--dim)}
 .legend i{display:inline-block;width:.7rem;height:.7rem;border-radius:2px;margin-right:.4rem}
 .plot{display:flex;padding:14px 22px 24px 0}.plot .inner{flex:1;min-width:0}.plot .gutter{flex:none}.axis{margin:0;text-align:right;font-size:.8rem;color:var(--dim)}
@@ -59,33 +109,32 @@ const (
 	FileHeight = fileTop + filePlot + 62
 )
 
-var file = parsed("file", `<svg xmlns="http://www.w3.org/2000/svg" width="{{.W}}" height="{{.H}}" viewBox="0 0 {{.W}} {{.H}}" role="img">
-<title>{{.Title}}</title><desc>{{.Says}}</desc><style>{{.Style}}</style><rect width="100%" height="100%" style="fill:var(--paper)"/>
-<text class="note" x="16" y="26" style="font-size:16px;font-weight:600">{{.Title}}</text><text x="16" y="68">{{.YTitle}}</text>
-{{- range .LegendPlaces}}<rect class="f{{.Tone}}" x="{{.X}}" y="38" width="11" height="11"/><text x="{{.X}}" y="48" dx="16">{{.Text}}</text>{{end}}
-<g transform="translate(0 {{.Top}})">{{range .Labels}}<text x="{{.X}}" y="{{.Y}}" dy="4" text-anchor="end">{{.Text}}</text>{{end}}</g>
-<svg x="{{.Gutter}}" y="{{.Top}}" width="{{.PlotW}}" height="{{.PlotH}}" overflow="visible">{{template "content" .}}</svg>
-<text x="{{.Right}}" y="{{.Bottom}}" text-anchor="end">{{.XTitle}}</text></svg>
-`)
-
 // WriteFile writes the chart as an SVG document of FileWidth by FileHeight pixels.
-func (c Chart) WriteFile(w io.Writer) error {
+func (c Chart) WriteFile(to io.Writer) error {
 	d := c.draw(8, 6)
+	width, height := strconv.Itoa(FileWidth), strconv.Itoa(FileHeight)
+	var w markup.Writer
+	w.Open("svg", "xmlns", "http://www.w3.org/2000/svg", "width", width, "height", height, "viewBox", "0 0 "+width+" "+height, "role", "img")
+	w.Element("title", d.Title)
+	w.Element("desc", d.Says)
+	w.Markup("<style>" + Style + "</style>")
+	w.Leaf("rect", "width", "100%", "height", "100%", "style", "fill:var(--paper)")
+	w.Element("text", d.Title, "class", "note", "x", "16", "y", "26", "style", "font-size:16px;font-weight:600")
+	w.Element("text", d.YTitle, "x", "16", "y", "68")
 	x := 16.0
 	for _, l := range d.Legend {
-		d.LegendPlaces = append(d.LegendPlaces, place{X: x, Tone: l.Tone, Text: l.Name})
-		x += 40 + 6.6*float64(len([]rune(l.Name)))
+		w.Leaf("rect", "class", tone("f", l.Tone), "x", markup.Number(x), "y", "38", "width", "11", "height", "11")
+		w.Element("text", l.Name, "x", markup.Number(x), "y", "48", "dx", "16")
+		x += 40 + 6.6*float64(len([]rune(l.Name))) // as wide as letters are, about
 	}
-	var labels []place
 	for _, t := range d.YTicks {
-		labels = append(labels, place{X: gutter - 8, Y: t.Y / 100 * filePlot, Text: t.Text})
+		w.Element("text", t.Text, "x", strconv.Itoa(gutter-8), "y", markup.Number(fileTop+t.Y/100*filePlot), "dy", "4", "text-anchor", "end")
 	}
-	return file().Execute(w, struct {
-		drawing
-		W, H, Top, Gutter, PlotW, PlotH, Right, Bottom int
-		Labels                                         []place
-		Style                                          template.CSS
-	}{
-		d, FileWidth, FileHeight, fileTop, gutter, FileWidth - gutter - fileRight, filePlot, FileWidth - fileRight, FileHeight - 16, labels, Style,
-	})
+	w.Open("svg", "x", strconv.Itoa(gutter), "y", strconv.Itoa(fileTop), "width", strconv.Itoa(FileWidth-gutter-fileRight), "height", strconv.Itoa(filePlot), "overflow", "visible")
+	d.content(&w)
+	w.Close("svg")
+	w.Element("text", d.XTitle, "x", strconv.Itoa(FileWidth-fileRight), "y", strconv.Itoa(FileHeight-16), "text-anchor", "end")
+	w.Close("svg")
+	_, err := io.WriteString(to, string(w.Done())+"\n")
+	return err
 }

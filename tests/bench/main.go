@@ -24,7 +24,7 @@ import (
 type bench struct {
 	vmm     string // path of the command
 	samples int
-	loads   string // measure only loads whose name contains it
+	loads   string // measure only loads whose name contains it, and of scale what is varied
 	kernel  string // path of loadgen's ELF, for QEMU
 	qemu    qemu.Binary
 	most    int    // MiB, of the guests of scale and timeline
@@ -82,7 +82,7 @@ func main() {
 	}
 	flag.StringVar(&b.vmm, "vmm", "bin/vmm", "the command to measure, a `file`")
 	flag.IntVar(&b.samples, "samples", 5, "how often each thing is measured")
-	flag.StringVar(&b.loads, "loads", "", "of the network, the disk and compress, measure loads whose name contains this `text`")
+	flag.StringVar(&b.loads, "loads", "", "of the network, the disk, compress and scale, measure what has this `text` in its name")
 	flag.StringVar(&b.out, "out", "", "a `folder` for every sample as CSV, tables and plots")
 	flag.IntVar(&b.most, "most", 8<<10, "the most memory that a guest of scale and timeline uses, in `MiB`; less where the host has less")
 	sample := flag.Bool("quick", false, "a sample of all that concerns bulk moves, as ratios, in under a minute")

@@ -52,6 +52,9 @@ func (b bench) scale(ctx context.Context, into *results) error {
 		return err
 	}
 	for _, p := range b.points(room) {
+		if !strings.Contains(p.setting, b.loads) {
+			continue
+		}
 		for n := range b.samples {
 			for i := range p.ways {
 				if n%2 == 1 { // the other way round, lest one always runs behind the same

@@ -148,7 +148,7 @@ func TestDirtyRateExcludes(t *testing.T) {
 	exec(t, ctx, w.Sites[0], 0, "pause", "alpha")
 	failure(t, exec(t, ctx, w.Sites[0], 1, "dirty-rate", "alpha", "--json"), "bad_state")
 	exec(t, ctx, w.Sites[0], 0, "resume", "alpha")
-	failure(t, exec(t, ctx, w.Sites[0], 1, "dirty-rate", "alpha", "--duration", "2m", "--json"), "bad_request")
+	failure(t, exec(t, ctx, w.Sites[0], 2, "dirty-rate", "alpha", "--duration", "2m", "--json"), "usage")
 	interrupted(t, ctx, m.target)
 	movesAfterAll(t, ctx, w, trip)
 }

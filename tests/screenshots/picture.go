@@ -2,13 +2,13 @@ package main
 
 import (
 	"fmt"
-	"html/template"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 
 	"github.com/ferryvmm/ferry/internal/chart"
+	"github.com/ferryvmm/ferry/internal/markup"
 	"github.com/ferryvmm/ferry/tests/chromium"
 )
 
@@ -47,17 +47,14 @@ func (p picture) page(root string) (string, error) {
 		return string(text), nil
 	}
 	command := "vmm migrate web tcp:192.0.2.7:4444 --mode precopy --downtime-limit 8ms --bandwidth 600M --channels 2 --insecure"
-	var b strings.Builder
-	err = terminalPage.Execute(&b, struct {
-		Style template.CSS
-		Text  string
-	}{chart.Style, "$ " + command + "\n" + settle(string(text)) + "$ "})
-	return b.String(), err
+	var w markup.Writer
+	w.Markup(`<!DOCTYPE html><meta charset="utf-8"><style>` + chart.Style + terminalStyle + "</style>")
+	w.Element("pre", "$ "+command+"\n"+settle(string(text))+"$ ")
+	return string(w.Done()), nil
 }
 
-var terminalPage = template.Must(template.New("terminal").Parse(`<!DOCTYPE html><meta charset="utf-8"><style>{{.Style}}
-body{margin:0;background:#12171e;color:#e6ebf1}pre{margin:0;padding:18px 22px;font:13px/1.55 "DejaVu Sans Mono",monospace}</style><pre>{{.Text}}</pre>
-`))
+const terminalStyle = `
+body{margin:0;background:#12171e;color:#e6ebf1}pre{margin:0;padding:18px 22px;font:13px/1.55 "DejaVu Sans Mono",monospace}`
 
 // settle is what stands on a terminal that was written to: a carriage return goes back to the line's beginning, and CSI K erases what is behind it.
 func settle(written string) string {

@@ -2,16 +2,16 @@ package report
 
 import (
 	"fmt"
-	"html/template"
 
 	"github.com/ferryvmm/ferry/internal/chart"
+	"github.com/ferryvmm/ferry/internal/markup"
 	"github.com/ferryvmm/ferry/vmm/supervisor/api"
 )
 
 // panel is a chart with what it is to be read for.
 type panel struct {
 	ID, Title, Says string
-	Chart           template.HTML
+	Chart           markup.Markup
 }
 
 // drawn is a panel of a chart.

@@ -1,26 +1,16 @@
 package report
 
 import (
-	"embed"
+	_ "embed" // for the style
 	"encoding/json"
-	"html/template"
 	"io"
 	"math"
-	"sync"
 
-	"github.com/ferryvmm/ferry/internal/chart"
 	"github.com/ferryvmm/ferry/vmm/supervisor/api"
 )
 
-//go:embed page.html page.css
-var files embed.FS
-
-// page is parsed when it is needed: the same program is every machine's.
-var page = sync.OnceValue(func() *template.Template {
-	return template.Must(template.New("page.html").Funcs(template.FuncMap{
-		"size": func(n uint64) string { return sizeText(float64(n)) }, "bits": bitsText, "time": timeText, "count": countText,
-	}).ParseFS(files, "page.html"))
-})
+//go:embed page.css
+var css string
 
 // bar is a strip of parts that add up to a whole.
 type bar struct {
@@ -47,22 +37,6 @@ func labelled(name string, width float64) string {
 	return ""
 }
 
-// view is the page's data.
-type view struct {
-	*Move
-	Style                            template.CSS
-	Headline, Cause, Stood           string
-	Notes                            []note
-	Tiles                            []tile
-	Timeline, Legend, Down           bar
-	ZoomFrom, ZoomTo                 float64 // of the timeline, in tenths of a percent
-	Panels                           []panel
-	Kinds                            []row
-	Channels, Codecs, Frames, Pulled []row
-	Asked                            []row
-	JSON                             string
-}
-
 // tile is a number that matters.
 type tile struct{ Name, Value, Beside string }
 
@@ -79,23 +53,20 @@ func Write(w io.Writer, m Move) error {
 	if err != nil {
 		return err
 	}
-	css, err := files.ReadFile("page.css")
-	if err != nil {
-		return err
-	}
-	v := view{
-		Move: &m, Style: chart.Style + chart.FluidStyle + template.CSS(css), //nolint:gosec // our own file
-		Headline: m.headline(), Cause: m.cause(), Stood: m.stood(), Notes: m.notes(), Tiles: m.tiles(),
-		Timeline: strip("The time of the move", m.parts(), m.Result.TotalMS), Legend: strip("", sum(m.parts()), m.Result.TotalMS),
-		Down: strip("The downtime, magnified", m.downtime(), m.Result.DowntimeMS), Panels: m.panels(),
-		Kinds: m.kinds(), Channels: m.channels(), Codecs: m.codecs(), Frames: m.frames(), Pulled: m.pulled(), Asked: m.asked(), JSON: string(text),
-	}
-	for _, s := range v.Timeline.Parts {
-		if s.Name == "stop" {
-			v.ZoomFrom, v.ZoomTo = 10*s.X, 10*(s.X+s.W)
+	p := page{Move: &m}
+	p.document(string(text))
+	_, err = io.WriteString(w, string(p.Done()))
+	return err
+}
+
+// at is where a part is, in percent; nowhere if there is none of that name.
+func (b bar) at(name string) (from, to float64) {
+	for _, s := range b.Parts {
+		if s.Name == name {
+			from, to = s.X, s.X+s.W
 		}
 	}
-	return page().Execute(w, v)
+	return from, to
 }
 
 // strip places parts beside each other.

@@ -70,7 +70,7 @@ func TestPageNeedsNothing(t *testing.T) {
 			t.Errorf("got %q in the page; want nothing that reaches beyond it", bad)
 		}
 	}
-	if want := `http-equiv="content-security-policy" content="default-src 'none'; style-src 'unsafe-inline';`; !strings.Contains(page, want) {
+	if want := `http-equiv="content-security-policy" content="default-src &#39;none&#39;; style-src &#39;unsafe-inline&#39;;`; !strings.Contains(page, want) {
 		t.Errorf("got no %s; want the network forbidden", want)
 	}
 }
