@@ -18,10 +18,11 @@ type thickness struct {
 const (
 	maxVain   = 4  // in a row, after which
 	skipSmall = 32 // blocks are left to single pages
-	// slowBlock is about what 512 single pages take: a host that must move other pages out of the way for a huge one, or get
-	// memory from a host of its own, is no faster.
-	slowBlock = time.Millisecond
 )
+
+// slowBlock is about what 512 single pages take: a host that must move other pages out of the way for a huge one, or get
+// memory from a host of its own, is no faster. Tests change it.
+var slowBlock = time.Millisecond
 
 // Expect tells that whole pages are about to be placed, all of them data. For those blocks of 2 MiB that they fill, and of
 // which nothing is here yet, it takes a huge page each, where the host has them to spare: that costs a tenth of 512 single pages, and

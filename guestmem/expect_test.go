@@ -79,6 +79,7 @@ func TestExpectPull(t *testing.T) {
 		t.Errorf("got %d bytes of data; want 4 MiB", before)
 	}
 	check(t, p.pull.Miss([]guestmem.Range{{GPA: 3 * mib, Size: page}, {GPA: 8 * mib, Size: 2 * mib}}))
+	before = dataBytes(t, p.mem)
 	p.mem.Expect(12*mib, 2*mib)
 	if got := dataBytes(t, p.mem); got > before+page {
 		t.Errorf("while pages are missing: got %d bytes more of data; want none but a page", got-before)

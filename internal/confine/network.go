@@ -31,7 +31,10 @@ var nowhere = sync.OnceValues(func() (*os.File, error) {
 
 // Prepare makes ahead, in the background, what takes a part of a millisecond: who is going to call [Start] soon
 // calls it first of all.
-func Prepare() { go func() { _, _ = nowhere() }() }
+func Prepare() {
+	go func() { _, _ = nowhere() }()
+	go func() { _, _ = nothing() }()
+}
 
 // onThread runs f on a thread of its own, which ends with it: whatever f gives up, nobody else misses.
 func onThread(f func()) {

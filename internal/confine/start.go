@@ -36,14 +36,7 @@ type Applied struct {
 // same user. Errors: ErrUser, ErrDynamic.
 func Start(cmd *exec.Cmd, asUser *User) (Applied, error) {
 	b := birth{cmd: cmd, user: asUser}
-	root, err := os.MkdirTemp("", "vmm-root-")
-	if err == nil {
-		defer os.Remove(root)
-		b.root, err = root, os.Chmod(root, 0o555)
-	}
-	if err != nil { // a host without room for a folder; landlock is left
-		b.lacks("an empty root", err)
-	}
+	var err error
 	// What this process itself was started with, and does not know of, goes no further.
 	if err := unix.CloseRange(3, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		b.lacks("closing what it does not know", err)
@@ -64,7 +57,6 @@ func Start(cmd *exec.Cmd, asUser *User) (Applied, error) {
 type birth struct {
 	cmd     *exec.Cmd
 	user    *User
-	root    string // an empty folder; empty: there is none
 	applied Applied
 }
 
@@ -131,10 +123,11 @@ func (b *birth) uproot() error {
 	if err := unix.Chdir("/proc"); err != nil {
 		return err
 	}
-	if b.root == "" {
-		return nil
+	root, err := nothing()
+	if err == nil {
+		err = unix.Chroot(fmt.Sprintf("/proc/self/fd/%d", root.Fd()))
 	}
-	if err := unix.Chroot(b.root); err != nil {
+	if err != nil { // landlock is left
 		b.lacks("an empty root", err)
 		return nil
 	}

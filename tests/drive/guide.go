@@ -19,8 +19,8 @@ type Step struct {
 var where = regexp.MustCompile(`^\*\*(Host A|Host B|Both hosts)(, as root|, second terminal)?\*\*$`)
 
 // ReadGuide finds the steps of a guide in Markdown. Before a block that begins with ```sh a line says in bold at which host it is typed; a
-// block that begins with ```text is what the block before it prints, or, after such a line, what the terminal that is named printed until
-// Ctrl-C. Other blocks are neither.
+// block that begins with ```text is what the block before it prints, or, after such a line, what the last block at the terminal that is named
+// has printed in the end. Other blocks are neither.
 func ReadGuide(text string) ([]Step, error) {
 	var steps []Step
 	var at *Step // what the last bold line said, until it is used

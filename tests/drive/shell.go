@@ -47,11 +47,6 @@ func (s *Shell) Start(commands string) error {
 	return err
 }
 
-// Interrupt presses Ctrl-C.
-func (s *Shell) Interrupt() error {
-	return syscall.Kill(-s.cmd.Process.Pid, syscall.SIGINT)
-}
-
 // Output is what the commands typed have printed once they have ended. ctx kills the session.
 func (s *Shell) Output(ctx context.Context) (string, error) {
 	defer context.AfterFunc(ctx, func() { _ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL) })()

@@ -3,6 +3,7 @@ package e2e
 import (
 	"bufio"
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -117,6 +118,73 @@ func TestSupervisorKeepsWhatItNeeds(t *testing.T) {
 		return strings.Contains(string(text), "NoNewPrivs:\t1\n")
 	})
 	stop(t, ctx, trip)
+}
+
+// TestUser is about machine processes that are users of their own: they work as any, moves included.
+func TestUser(t *testing.T) {
+	needKVM(t)
+	if os.Geteuid() != 0 {
+		lack(t, errors.New("needs root, to start a process as another user"))
+	}
+	ctx := within(t, time.Minute)
+	sites := newSites(t, vmm, 2)
+	trip, err := drive.Boot(ctx, sites, drive.Guest{Name: "alpha", Memory: 64, CPUs: 1, Cmdline: "fill=8 wss=4 rate=1", Args: []string{"--user", "4000000000:4000000001"}, Receive: []string{"--user", "4000000002:4000000003"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	is := func(site *drive.Site, uid, gid string) {
+		t.Helper()
+		info, err := site.Info(ctx, "alpha")
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(info.PID), "status"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{"Uid:" + strings.Repeat("\t"+uid, 4) + "\n", "Gid:" + strings.Repeat("\t"+gid, 4) + "\n", "CapEff:\t0000000000000000\n"} {
+			if !strings.Contains(string(text), want) {
+				t.Errorf("the machine process: got\n%s\nwant %q", text, want)
+			}
+		}
+		if word := "user-" + uid + "-" + gid; !slices.Contains(info.Confinement, word) {
+			t.Errorf("vmm info: got confinement %q; want %s among it", info.Confinement, word)
+		}
+	}
+	is(sites[0], "4000000000", "4000000001")
+	if _, err := trip.Move(ctx, "--mode", "postcopy"); err != nil {
+		t.Fatal(err)
+	}
+	is(sites[1], "4000000002", "4000000003")
+	stop(t, ctx, trip)
+}
+
+// TestFewerRights: where vmm itself may not do all that confines a machine, the rest does, and info says what.
+func TestFewerRights(t *testing.T) {
+	needKVM(t)
+	ctx := within(t, time.Minute)
+	sites := newSites(t, vmm, 1)
+	few := []string{"setpriv", "--bounding-set", "-sys_admin,-sys_chroot,-setpcap,-sys_resource,-sys_nice,-ipc_lock"}
+	d, err := sites[0].ExecIn(ctx, few, "run", "--name", "alpha", "--memory", "64M", "--console", "none", "--detach")
+	if err != nil || d.Code != 0 {
+		t.Fatalf("got %v, %v; want it running", d, err)
+	}
+	info, err := sites[0].Info(ctx, "alpha")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for word, want := range map[string]bool{"seccomp": true, "no-capabilities": true, "empty-root": false, "empty-network": false} {
+		if slices.Contains(info.Confinement, word) != want {
+			t.Errorf("got confinement %q; want %s among it: %t", info.Confinement, word, want)
+		}
+	}
+	log := exec(t, ctx, sites[0], 0, "logs", "alpha").Stdout
+	for _, want := range []string{"an empty root", "an empty network"} {
+		if !strings.Contains(log, want) {
+			t.Errorf("got log\n%s\nwant in it that it lacks %s", log, want)
+		}
+	}
+	exec(t, ctx, sites[0], 0, "stop", "alpha")
 }
 
 // TestUnconfined is about the flag to look for faults, which says of itself that it was given.

@@ -133,9 +133,6 @@ func TestTutorial(t *testing.T) {
 			sh := r.terminal(t, host, s)
 			switch {
 			case s.Output && s.Second:
-				if err := sh.Interrupt(); err != nil {
-					t.Fatal(err)
-				}
 				printed = r.printed(t, ctx, sh, s.Line)
 			case s.Output:
 			default:

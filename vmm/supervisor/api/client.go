@@ -207,7 +207,7 @@ func failure(answer *http.Response) error {
 	}
 	var body ErrorBody
 	if err := json.Unmarshal(text, &body); err != nil || body.Error == nil {
-		return Errorf(CodeInternal, "", "the supervisor answered %s: %.200q", answer.Status, text)
+		return Errorf(CodeInternal, "use the vmm that started the machine, or one of its version", "the supervisor answered %s: %.200q", answer.Status, text)
 	}
 	return body.Error
 }

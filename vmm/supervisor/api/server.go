@@ -28,7 +28,7 @@ func ReadRequest(w http.ResponseWriter, r *http.Request, out any) error {
 	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(out); err != nil {
-		return Errorf(CodeBadRequest, "", "the request cannot be read: %v", err)
+		return Errorf(CodeBadRequest, "see docs/openapi.json", "the request cannot be read: %v", err)
 	}
 	return nil
 }
