@@ -174,8 +174,13 @@ func (p *process) reap() {
 	p.err = err
 }
 
-// end closes the connection and waits until the process is gone.
+// end closes the connection and waits until the process is gone, and what it asked for last was answered: what is taken for it then, such as a
+// name, is known to whoever gives it back.
 func (p *process) end() {
 	p.conn.Close()
+	p.conn.Drain(answersWithin)
 	<-p.gone
 }
+
+// answersWithin is for what a process that is gone has asked: answers need files, and links of the network.
+const answersWithin = 10 * time.Second
