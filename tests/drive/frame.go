@@ -28,7 +28,6 @@ const (
 	FrameDelivered = 18
 	FramePages     = 20
 	FrameRoundEnd  = 21
-	FrameTaken     = 23
 	FrameWant      = 25
 
 	frameHeader = 32

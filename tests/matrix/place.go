@@ -17,7 +17,7 @@ var frameNames = map[byte]string{
 	drive.FrameReserve: "Reserve", drive.FrameReserved: "Reserved", drive.FrameState: "State", drive.FramePrepared: "Prepared",
 	drive.FrameCommit: "Commit", drive.FrameRunning: "Running", drive.FrameRelease: "Release", drive.FrameRoundAck: "RoundAck",
 	drive.FramePulled: "Pulled", drive.FrameFetch: "Fetch", drive.FramePages: "Pages", drive.FrameRoundEnd: "RoundEnd",
-	drive.FrameTaken: "Taken", drive.FrameWant: "Want",
+	drive.FrameWant:   "Want",
 	drive.FrameFrames: "Frames", drive.FrameDrained: "Drained", drive.FrameDelivered: "Delivered",
 }
 

@@ -65,7 +65,6 @@ func needRoot(t *testing.T) {
 func TestSample(t *testing.T) {
 	const before, after = false, true
 	urgent := drive.Boundary{Role: migration.RoleUrgent, Type: drive.FramePages}
-	taken := drive.Boundary{Role: migration.RoleBulk, Type: drive.FrameTaken, Answer: true, After: true}
 	for _, tc := range []struct {
 		mode  string
 		at    drive.Boundary
@@ -83,7 +82,7 @@ func TestSample(t *testing.T) {
 		{"postcopy", control(drive.FrameRunning, true, before), "source-both"},
 		{"postcopy", control(drive.FrameRunning, true, after), "source-machine"},
 		{"postcopy", control(drive.FramePulled, true, before), "target-machine"},
-		{"hybrid", taken, "reset"},
+		{"hybrid", control(drive.FrameRunning, true, after), "reset"},
 		{"remote", control(drive.FrameRunning, true, after), "silence"},
 		{"network", control(drive.FrameCommit, false, before), "half-open"},
 		{"network", control(drive.FrameDrained, false, before), "reset"},
