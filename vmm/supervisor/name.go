@@ -87,7 +87,7 @@ func (n *name) clear() {
 	if s, err := readStatus(n.dir, n.name); err == nil {
 		_ = s.unroute() // who may not, leaves it to who may
 	}
-	for _, ext := range []string{"sock", "ipc", "json"} {
+	for _, ext := range []string{"sock", "ipc", "json", "json.tmp"} { // the last of one who died while writing it
 		os.Remove(n.path(ext))
 	}
 }

@@ -76,7 +76,7 @@ func TestNameOutlivesOneOfItsHolders(t *testing.T) {
 
 func TestClaimClearsWhatTheDeadLeft(t *testing.T) {
 	dir := t.TempDir()
-	for _, f := range []string{"a.sock", "a.json", "a.lock"} {
+	for _, f := range []string{"a.sock", "a.ipc", "a.json", "a.json.tmp", "a.lock"} {
 		if err := os.WriteFile(filepath.Join(dir, f), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
