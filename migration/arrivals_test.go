@@ -1,9 +1,10 @@
 package migration
 
 import (
-	"net"
 	"testing"
 	"time"
+
+	"github.com/ferryvmm/ferry/internal/tcptest"
 )
 
 // releases is a guest's network that tells when it is let through.
@@ -15,21 +16,7 @@ func (r releases) Release()            { close(r) }
 
 // TestUnreadIsNotLate: what the source has forwarded comes first, however late this host reads it.
 func TestUnreadIsNotLate(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	source, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer source.Close()
-	conn, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
+	source, conn := tcptest.Pair(t)
 	if _, err := source.Write([]byte("frames")); err != nil {
 		t.Fatal(err)
 	}

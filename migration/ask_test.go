@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ferryvmm/ferry/internal/tcptest"
 	"github.com/ferryvmm/ferry/migration"
 )
 
@@ -30,7 +31,7 @@ func TestAsk(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			asker, answerer := pair(t)
+			asker, answerer := tcptest.Pair(t)
 			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 			defer cancel()
 			heard := make(chan error, 1)

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/ferryvmm/ferry/guestmem"
+	"github.com/ferryvmm/ferry/internal/tcptest"
 	"github.com/ferryvmm/ferry/migration"
 )
 
@@ -65,7 +66,7 @@ func pump(b *testing.B, place func(*guestmem.Memory, []byte, uint64) error) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		from, to := pair(b)
+		from, to := tcptest.Pair(b)
 		b.StartTimer()
 		go func() {
 			for p := src; len(p) > 0; p = p[mib:] {

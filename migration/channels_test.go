@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ferryvmm/ferry/internal/tcptest"
 	"github.com/ferryvmm/ferry/migration"
 )
 
@@ -19,7 +20,7 @@ func (b *bench) branches(t *testing.T, n int, accepted func(net.Conn) net.Conn) 
 	joined := make(chan migration.Joined, migration.MaxChannels)
 	b.recv.Joined = joined
 	b.send.Dial = func(context.Context) (net.Conn, error) {
-		dialled, conn := pair(t)
+		dialled, conn := tcptest.Pair(t)
 		if accepted != nil {
 			conn = accepted(conn)
 		}
@@ -203,7 +204,7 @@ func TestRefusedChannel(t *testing.T) {
 	b.branches(t, 2, nil)
 	b.send.Bandwidth = 50e6
 	b.send.Dial = func(context.Context) (net.Conn, error) {
-		dialled, conn := pair(t)
+		dialled, conn := tcptest.Pair(t)
 		go func() {
 			if _, err := migration.ReadHello(conn); err == nil {
 				_ = migration.Refuse(conn, &migration.Refusal{Code: "protocol", Message: "no more of them"})

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/ferryvmm/ferry/internal/tcptest"
 )
 
 // paced notes when bytes came.
@@ -90,21 +92,7 @@ func TestLineRate(t *testing.T) {
 	if got := lineRate(a); got != 0 {
 		t.Errorf("got %v of a pipe; want it unknown", got)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	out, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer out.Close()
-	in, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer in.Close()
+	out, in := tcptest.Pair(t)
 	go out.Write(make([]byte, 1<<20)) //nolint:errcheck // the reader fails for want of it
 	if _, err := io.ReadFull(in, make([]byte, 1<<20)); err != nil {
 		t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/ferryvmm/ferry/guestmem"
+	"github.com/ferryvmm/ferry/internal/tcptest"
 	"github.com/ferryvmm/ferry/migration"
 	"github.com/ferryvmm/ferry/migration/migrationtest"
 )
@@ -158,7 +159,7 @@ func TestDescriptorsMustBeThoseAnnounced(t *testing.T) {
 			b.send.Description.Handed = append(b.send.Description.Handed, b.send.Description.Handed[0])
 		},
 		"without": func(b *bench) { // over TCP none can come
-			b.send.Control, b.recv.Control = pair(t)
+			b.send.Control, b.recv.Control = tcptest.Pair(t)
 			b.send.Mode = migration.StopCopy
 		},
 		"behind a relay": func(b *bench) { // that passes bytes on, and nothing else

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/ferryvmm/ferry/guestmem"
+	"github.com/ferryvmm/ferry/internal/tcptest"
 	"github.com/ferryvmm/ferry/migration"
 	"github.com/ferryvmm/ferry/migration/migrationtest"
 )
@@ -74,31 +75,11 @@ func newBenchOf(t testing.TB, size, fill uint64, rate int) *bench {
 		Move: id, Epoch: 3, Guest: g, Memory: g.Memory, Description: migration.Description{Name: "g"},
 		Ask: func(context.Context) (migration.Answer, error) { return b.record.Answer(), nil },
 	}
-	b.send.Control, b.recv.Control = pair(t)
-	b.send.Bulk, b.recv.Bulk = pair(t)
+	b.send.Control, b.recv.Control = tcptest.Pair(t)
+	b.send.Bulk, b.recv.Bulk = tcptest.Pair(t)
 	b.recv.Host, b.recv.Record = b.host, b.record
 	b.recv.Hello = migration.Hello{VersionMin: 1, VersionMax: 1, Role: migration.RoleControl, Move: id, Epoch: 3}
 	return b
-}
-
-// pair returns the two ends of a TCP connection.
-func pair(t testing.TB) (dialled, accepted net.Conn) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	dialled, err = net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	accepted, err = l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { dialled.Close(); accepted.Close() })
-	return dialled, accepted
 }
 
 // run moves the guest.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/ferryvmm/ferry/guestmem"
+	"github.com/ferryvmm/ferry/internal/tcptest"
 	"github.com/ferryvmm/ferry/migration"
 	"github.com/ferryvmm/ferry/migration/migrationtest"
 )
@@ -52,7 +53,7 @@ func (w *wire) dial(context.Context) (net.Conn, error) {
 	if down {
 		return nil, errors.New("no route")
 	}
-	dialled, conn := pair(w.t)
+	dialled, conn := tcptest.Pair(w.t)
 	accepted := &deaf{Conn: conn}
 	w.mu.Lock()
 	w.conns = append(w.conns, accepted)

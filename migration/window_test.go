@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ferryvmm/ferry/internal/tcptest"
 )
 
 func TestWindowFits(t *testing.T) {
@@ -54,21 +56,7 @@ func TestWindowProbes(t *testing.T) {
 
 // The kernel holds as much as the window has room for, and not much more, of what nobody reads.
 func TestWindowBounds(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	conn, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	peer, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer peer.Close()
+	conn, peer := tcptest.Pair(t)
 	if err := peer.(*net.TCPConn).SetReadBuffer(4096); err != nil {
 		t.Fatal(err)
 	}

@@ -9,30 +9,20 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/ferryvmm/ferry/internal/tcptest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func pair(t *testing.T) (net.Conn, *Conn) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	a, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
+	a, b := tcptest.Pair(t)
 	d, err := New(b)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { a.Close(); d.Close() })
+	t.Cleanup(func() { d.Close() })
 	return a, d
 }
 

@@ -1,39 +1,9 @@
 package kvm
 
 import (
-	"go/ast"
-	"go/parser"
-	"go/token"
-	"strconv"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/ferryvmm/ferry/internal/abitest"
 )
 
-// TestRequestsAreAll compares the list with the constants: a request that is not in it fails in a confined process alone.
-func TestRequestsAreAll(t *testing.T) {
-	file, err := parser.ParseFile(token.NewFileSet(), "ioctl.go", nil, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var want []uint32
-	ast.Inspect(file, func(n ast.Node) bool {
-		v, ok := n.(*ast.ValueSpec)
-		if !ok || len(v.Values) != 1 || len(v.Names[0].Name) < 4 || v.Names[0].Name[:3] != "req" {
-			return true
-		}
-		number, err := strconv.ParseUint(v.Values[0].(*ast.BasicLit).Value, 0, 32)
-		if err != nil {
-			t.Fatalf("%s: %v", v.Names[0].Name, err)
-		}
-		want = append(want, uint32(number))
-		return true
-	})
-	if len(want) < 5 {
-		t.Fatalf("got %d constants in ioctl.go; want those of all requests", len(want))
-	}
-	if diff := cmp.Diff(want, Requests(), cmpopts.SortSlices(func(a, b uint32) bool { return a < b })); diff != "" {
-		t.Errorf("Requests (-want +got):\n%s", diff)
-	}
-}
+func TestRequestsAreAll(t *testing.T) { abitest.Requests(t, "ioctl.go", Requests()) }

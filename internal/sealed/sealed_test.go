@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/ferryvmm/ferry/internal/tcptest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -49,29 +51,11 @@ func configs(t testing.TB) (server, client *tls.Config) {
 		&tls.Config{Certificates: own, RootCAs: pool, ServerName: "host"}
 }
 
-// sockets are the two ends of a connection over loopback.
-func sockets(t testing.TB) (a, b net.Conn) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	if a, err = net.Dial("tcp", l.Addr().String()); err != nil {
-		t.Fatal(err)
-	}
-	if b, err = l.Accept(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { a.Close(); b.Close() })
-	return a, b
-}
-
 // pair is two ends of one session.
 func pair(t testing.TB) (s, c *Conn) {
 	t.Helper()
 	x, y := Direction{Secret: noise(32), Records: 5}, Direction{Secret: bytes.Repeat([]byte{7}, 32)}
-	a, b := sockets(t)
+	a, b := tcptest.Pair(t)
 	s, err1 := New(a, Session{Suite: suiteID, In: x, Out: y})
 	c, err2 := New(b, Session{Suite: suiteID, In: y, Out: x})
 	if err1 != nil || err2 != nil {
@@ -181,7 +165,7 @@ func TestStandard(t *testing.T) {
 			server, client := configs(t)
 			server.SessionTicketsDisabled = true
 			var keys keyLog
-			a, b := sockets(t)
+			a, b := tcptest.Pair(t)
 			theirs, own := tls.Server(b, server), tls.Client(a, client)
 			if name == "client" {
 				theirs, own = tls.Client(b, client), tls.Server(a, server)
@@ -377,7 +361,7 @@ func BenchmarkPump(b *testing.B) {
 		"sealed": func() (io.Writer, io.Reader) { s, c := pair(b); return c, s },
 		"crypto/tls": func() (io.Writer, io.Reader) {
 			server, client := configs(b)
-			x, y := sockets(b)
+			x, y := tcptest.Pair(b)
 			return tls.Client(x, client), tls.Server(y, server)
 		},
 	} {

@@ -9,24 +9,14 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ferryvmm/ferry/internal/tcptest"
 )
 
 // connected returns a TCP connection's descriptor, which stays the connection's, and the other end.
 func connected(t *testing.T) (fd int, far net.Conn) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	near, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if far, err = l.Accept(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { near.Close(); far.Close() })
+	near, far := tcptest.Pair(t)
 	raw, err := near.(*net.TCPConn).SyscallConn()
 	if err != nil {
 		t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ferryvmm/ferry/internal/sealed"
+	"github.com/ferryvmm/ferry/internal/tcptest"
 )
 
 // configs are those of a server, a.example, and of a client that know each other.
@@ -32,24 +33,6 @@ func configs(t testing.TB) (server, client *tls.Config) {
 		&tls.Config{Certificates: []tls.Certificate{b.own}, RootCAs: b.authorities, ServerName: "a.example"}
 }
 
-// sockets are the two ends of a connection over loopback.
-func sockets(t testing.TB) (a, b net.Conn) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	if a, err = net.Dial("tcp", l.Addr().String()); err != nil {
-		t.Fatal(err)
-	}
-	if b, err = l.Accept(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { a.Close(); b.Close() })
-	return a, b
-}
-
 // within bounds a test.
 func within(t testing.TB) context.Context {
 	t.Helper()
@@ -61,7 +44,7 @@ func within(t testing.TB) context.Context {
 // shake shakes hands at both ends.
 func shake(t testing.TB, serving, dialling *tls.Config, admit func(tls.ConnectionState) error) (s, c *sealed.Conn, serverErr, clientErr error) {
 	t.Helper()
-	a, b := sockets(t)
+	a, b := tcptest.Pair(t)
 	ctx := within(t)
 	done := make(chan struct{})
 	go func() {
@@ -147,7 +130,7 @@ func TestRefused(t *testing.T) {
 			}
 			var serverErr, clientErr error
 			if strings.HasPrefix(name, "TLS 1.2") {
-				a, b := sockets(t)
+				a, b := tcptest.Pair(t)
 				dialling.MaxVersion = tls.VersionTLS12
 				done := make(chan struct{})
 				go func() { defer close(done); clientErr = tls.Client(a, dialling).Handshake() }()
@@ -177,7 +160,7 @@ func TestPlain(t *testing.T) {
 		"server": func(c net.Conn) error { _, err := server(within(t), c, serving, nil); return err },
 		"client": func(c net.Conn) error { _, err := client(within(t), c, dialling); return err },
 	} {
-		a, b := sockets(t)
+		a, b := tcptest.Pair(t)
 		if _, err := b.Write([]byte("FERRYMIG")); err != nil {
 			t.Fatal(err)
 		}
@@ -194,7 +177,7 @@ func TestSilence(t *testing.T) {
 		"server": func(ctx context.Context, c net.Conn) error { _, err := server(ctx, c, serving, nil); return err },
 		"client": func(ctx context.Context, c net.Conn) error { _, err := client(ctx, c, dialling); return err },
 	} {
-		a, _ := sockets(t)
+		a, _ := tcptest.Pair(t)
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
 		if err := hand(ctx, a); err == nil {
 			t.Errorf("%s: got a connection; want an error", name)
