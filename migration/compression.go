@@ -51,10 +51,13 @@ type CodecCount struct {
 	OutBytes uint64 `json:"out_bytes"` // of page payload
 }
 
-// ourCodecs are the names of the codecs that this vmm unpacks.
-func ourCodecs() []string {
+// ourCodecs are the names of the codecs that this vmm unpacks, where the hosts share these images; nil: none.
+func ourCodecs(images Images) []string {
 	var names []string
 	for c := pack.Words; c < pack.Codecs; c++ {
+		if c == pack.Image && images == nil {
+			continue
+		}
 		names = append(names, c.String())
 	}
 	return names

@@ -57,6 +57,8 @@ type Built interface {
 	Start() error
 	// Network is the guest's network, nil if it has none.
 	Network() NetworkTarget
+	// Images are what both hosts have of the guest's disks; nil: nothing.
+	Images() Images
 	// Discard gives everything back. It is called instead of Start, when no
 	// page is on its way any more.
 	Discard() error

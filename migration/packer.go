@@ -36,9 +36,9 @@ type packer struct {
 
 // packWays is what is done to pages.
 type packWays struct {
-	words, deltas, copies, sample bool
-	block                         pack.Codec // Raw: none
-	probe                         bool       // nothing, in small frames: the link is to be known soon
+	words, deltas, copies, images, sample bool
+	block                                 pack.Codec // Raw: none
+	probe                                 bool       // nothing, in small frames: the link is to be known soon
 }
 
 // packedBytes is after how many bytes a frame with packed pages is sent: packing the next goes on while the network takes this one.
@@ -62,7 +62,7 @@ func (k *packer) choose() {
 	k.using = k.all.ways(k.bytes)
 	k.bytes = 0
 	if k.pull {
-		k.using.deltas, k.using.copies = false, false
+		k.using.deltas, k.using.copies, k.using.images = false, false, false // nor images: one that differs could not be refused any more
 	}
 	if k.active() && !k.using.probe && k.arena == nil {
 		k.lanes = newLanes()
@@ -105,6 +105,9 @@ func (k *packer) forget(gpa, size uint64) {
 // Precondition: active; fewer than packedBytes are in the frame.
 func (k *packer) page(g gatherer, gpa uint64, live []byte) {
 	k.bytes += guestmem.PageSize
+	if k.using.images && k.origin(g, gpa, live) {
+		return
+	}
 	dense := k.using.sample && pack.Dense(live)
 	compress := k.using.block != pack.Raw && !dense
 	if !k.using.deltas && !k.using.copies && !compress {

@@ -27,6 +27,7 @@ type packing struct {
 	knows   [pack.Codecs]bool // what the target unpacks
 	secret  []byte            // of the move, for fingerprints
 	history *pack.History     // nil: no deltas
+	images  Images            // nil: the hosts share none
 	// rate looks how fast the link is, in bytes a second; 0: unknown. final says that nothing limits it.
 	rate func(final bool) float64
 
@@ -40,17 +41,18 @@ type packing struct {
 	counts  [pack.Codecs]CodecCount
 }
 
-// newPacking agrees with a target that unpacks the codecs with these names; nil: nothing is to be packed.
-func newPacking(how Compression, names []string, move MoveID, memory uint64, rate func(final bool) float64) *packing {
+// newPacking agrees with a target that unpacks the codecs with these names; nil: nothing is to be packed. Both hosts have these images; nil: none.
+func newPacking(how Compression, names []string, move MoveID, memory uint64, images Images, rate func(final bool) float64) *packing {
 	if how == CompressOff || how == "" {
 		return nil
 	}
-	a := &packing{how: how, secret: move[:], rate: rate}
+	a := &packing{how: how, secret: move[:], images: images, rate: rate}
 	some := false
 	for c := pack.Words; c < pack.Codecs; c++ {
 		a.knows[c] = slices.Contains(names, c.String()) && (how == CompressAuto || string(how) == c.String())
 		some = some || a.knows[c]
 	}
+	a.knows[pack.Image] = a.knows[pack.Image] && images != nil
 	if !some {
 		return nil
 	}
@@ -112,7 +114,7 @@ func (a *packing) ways(bytes uint64) packWays {
 	if rate := a.chooser.Rate(); !pack.Slow(rate) || !a.pace.Pays(now, bytes, rate) {
 		return packWays{}
 	}
-	w := packWays{words: a.knows[pack.Words], deltas: a.knows[pack.Delta], copies: a.knows[pack.Copy], sample: true}
+	w := packWays{words: a.knows[pack.Words], deltas: a.knows[pack.Delta], copies: a.knows[pack.Copy], images: a.knows[pack.Image] && !a.final, sample: true}
 	if w.block = a.chooser.Choose(); !a.knows[w.block] {
 		w.block = pack.Raw
 	}

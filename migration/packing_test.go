@@ -107,10 +107,10 @@ type packed struct {
 func newPacked(how Compression, to ram, guest uint64) *packed {
 	x := new(packed)
 	x.w = newPageWriter(newOutlet(&x.wire))
-	x.packer = newPacking(how, ourCodecs(), testHello.Move, guest, slowly)
+	x.packer = newPacking(how, ourCodecs(nil), testHello.Move, guest, nil, slowly)
 	x.w.packer = x.packer.packer(false)
 	x.r = newPageReader(newInlet(&x.wire, bulkBuffer), to, to.layout(), newGate())
-	x.r.unpack = newUnpacker(to, to.layout(), testHello.Move)
+	x.r.unpack = newUnpacker(to, to.layout(), nil, testHello.Move)
 	return x
 }
 
@@ -176,7 +176,7 @@ func TestPacking(t *testing.T) {
 			}
 			for c := pack.Words; c < pack.Codecs; c++ {
 				some := x.packer.counts[c].Pages > 0
-				if want := string(how) == c.String(); how != CompressAuto && some != want || how == CompressAuto && c != pack.S2 && c != pack.Zstd && !some {
+				if want := string(how) == c.String(); how != CompressAuto && some != want || how == CompressAuto && c != pack.S2 && c != pack.Zstd && c != pack.Image && !some {
 					t.Errorf("got %d pages by %v", x.packer.counts[c].Pages, c)
 				}
 			}
@@ -220,7 +220,7 @@ func TestPackedPagesAreSummed(t *testing.T) {
 			bad[at] ^= 1 << r.IntN(8)
 			target := ram(bytes.Clone(before))
 			p := newPageReader(newInlet(bytes.NewReader(bad), bulkBuffer), target, x.r.layout, newGate())
-			p.unpack, p.gate.round, p.in.seq = newUnpacker(target, target.layout(), testHello.Move), round, seq
+			p.unpack, p.gate.round, p.in.seq = newUnpacker(target, target.layout(), nil, testHello.Move), round, seq
 			_, err := readRound(p)
 			p.unpack.close()
 			if err == nil && bytes.Equal(target, from) { // bits that mean nothing
@@ -247,7 +247,7 @@ func TestCopyOfAnotherPage(t *testing.T) {
 	} {
 		to := make(ram, 4*guestmem.PageSize)
 		content(to.page(0), 3, rand.New(rand.NewPCG(1, 1)))
-		u := newUnpacker(to, to.layout(), testHello.Move)
+		u := newUnpacker(to, to.layout(), nil, testHello.Move)
 		p := u.print.Print(to.page(0))
 		packed := binary.LittleEndian.AppendUint32(nil, crc32.Checksum(to.page(0), castagnoli))
 		packed = binary.LittleEndian.AppendUint64(append(packed, p[:]...), tc.from)
@@ -349,10 +349,10 @@ func TestPackingAgrees(t *testing.T) {
 		{CompressZstd, []string{"zstd", "lz5"}, "zstd"},
 		{CompressAuto, nil, ""},
 		{CompressAuto, []string{"s2", "delta"}, "delta s2"},
-		{CompressOff, ourCodecs(), ""},
+		{CompressOff, ourCodecs(nil), ""},
 	} {
 		var got []string
-		if a := newPacking(tc.how, tc.names, testHello.Move, 64<<20, slowly); a != nil {
+		if a := newPacking(tc.how, tc.names, testHello.Move, 64<<20, nil, slowly); a != nil {
 			for c, known := range a.knows {
 				if known {
 					got = append(got, pack.Codec(c).String())
@@ -408,7 +408,7 @@ func FuzzUnpack(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, codec, pages uint8, b []byte) {
 		size := max(uint64(pages)%maxBlockRuns, 1) * guestmem.PageSize
-		if codec <= uint8(pack.Delta) || codec == uint8(pack.Copy) {
+		if codec <= uint8(pack.Delta) || codec == uint8(pack.Copy) || codec == uint8(pack.Image) {
 			size = guestmem.PageSize
 		}
 		r := run{gpa: guestmem.PageSize, size: size, kind: wireKind(pack.Codec(codec)) & pageMask, packed: uint32(len(b))}
@@ -421,13 +421,13 @@ func FuzzUnpack(f *testing.F) {
 		}
 		to := make(ram, pack.MaxBlock+2*guestmem.PageSize)
 		p := newPageReader(newInlet(&wire, bulkBuffer), to, to.layout(), newGate())
-		p.unpack = newUnpacker(to, to.layout(), testHello.Move)
+		p.unpack = newUnpacker(to, to.layout(), newLibrary(2), testHello.Move)
 		defer p.unpack.close()
 		got, err := p.in.next()
 		if err == nil {
 			err = p.pages(got)
 		}
-		if err != nil && !errors.Is(err, ErrProtocol) && !errors.Is(err, ErrCorrupt) {
+		if err != nil && !errors.Is(err, ErrProtocol) && !errors.Is(err, ErrCorrupt) && !errors.As(err, new(*Refusal)) {
 			t.Errorf("got %v; want an error of the codec", err)
 		}
 		if !bytes.Equal(to[:guestmem.PageSize], zeros[:]) || !bytes.Equal(to[len(to)-guestmem.PageSize:], zeros[:]) {

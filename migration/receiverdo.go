@@ -173,8 +173,9 @@ func (r *receiver) sayReserved() (targetInput, bool) {
 		Pull:      r.pull != nil,
 	}
 	if r.unpacks() {
-		m.Codecs = ourCodecs()
-		r.bulk.pages.unpack = newUnpacker(r.built.Memory(), r.desc.Layout, r.Hello.Move)
+		images := r.built.Images()
+		m.Codecs = ourCodecs(images)
+		r.bulk.pages.unpack = newUnpacker(r.built.Memory(), r.desc.Layout, images, r.Hello.Move)
 	}
 	r.wg.Add(1)
 	go r.readBulk(r.link, r.Bulk) // owns bulk, and blobs with it, from here on

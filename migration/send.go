@@ -24,7 +24,9 @@ type SendConfig struct {
 	Blobs       map[string]io.ReaderAt // the bytes of Description.Blobs by id
 	// Network is the guest's network, nil if it has none or if that goes with it (Local).
 	Network NetworkSource
-	Mode    Mode // Precopy if empty
+	// Images are what both hosts have of the guest's disks; nil: nothing.
+	Images Images
+	Mode   Mode // Precopy if empty
 	// DowntimeLimit bounds the forecast at which precopy stops the guest. 50 ms if 0.
 	DowntimeLimit time.Duration
 	// Bandwidth limits what all channels together carry while the guest runs, in bits a second. 0: none.

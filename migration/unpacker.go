@@ -18,6 +18,7 @@ type pageBase interface {
 type unpacker struct {
 	base   pageBase        // of deltas and copies; nil: there are none
 	layout guestmem.Layout // of base
+	images Images          // that both hosts have; nil: none
 	print  *pack.Printer
 	codec  pack.Unpacker
 	runs   []run // of the block that goes on
@@ -25,8 +26,8 @@ type unpacker struct {
 }
 
 // newUnpacker is for the pages of a push: those that were sent before are in place.
-func newUnpacker(base pageBase, layout guestmem.Layout, move MoveID) *unpacker {
-	return &unpacker{base: base, layout: layout, print: pack.NewPrinter(move[:])}
+func newUnpacker(base pageBase, layout guestmem.Layout, images Images, move MoveID) *unpacker {
+	return &unpacker{base: base, layout: layout, images: images, print: pack.NewPrinter(move[:])}
 }
 
 // beside is one for another channel.
@@ -34,7 +35,7 @@ func (u *unpacker) beside(move MoveID) *unpacker {
 	if u == nil {
 		return nil
 	}
-	return newUnpacker(u.base, u.layout, move)
+	return newUnpacker(u.base, u.layout, u.images, move)
 }
 
 // take takes the next run of a checked table. whole says that the block ends with it, and its bytes follow.
@@ -71,6 +72,10 @@ func (u *unpacker) unpack(packed []byte) (runs []run, pages []byte, err error) {
 		err = pack.ApplyDelta(pages, packed)
 	case pack.Copy:
 		if err := u.copy(pages, first, packed); err != nil {
+			return nil, nil, err
+		}
+	case pack.Image:
+		if err := u.image(pages, first, packed); err != nil {
 			return nil, nil, err
 		}
 	default:

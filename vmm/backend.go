@@ -22,6 +22,7 @@ import (
 // and for a tap the number of the queue.
 const (
 	roleDisk             = "disk:"
+	rolePages            = "pages:"
 	roleTap              = "tap:"
 	RoleVirtioConsoleIn  = "virtio-console-in"
 	RoleVirtioConsoleOut = "virtio-console-out"
@@ -29,6 +30,9 @@ const (
 
 // DiskRole is the role of a disk's image.
 func DiskRole(id string) string { return roleDisk + id }
+
+// PagesRole is the role of the same image, read through the host's cache beside the guest: of one that the guest only reads.
+func PagesRole(id string) string { return rolePages + id }
 
 // TapRole is the role of one queue of an interface's tap.
 func TapRole(id string, queue int) string { return roleTap + id + ":" + strconv.Itoa(queue) }
@@ -44,6 +48,7 @@ const (
 // outlive the guest's resets.
 type backends struct {
 	disks   []*disk
+	origins *origins              // which pages of the guest came from them; nil: none can be looked at here
 	taps    map[string][]*os.File // by the interface's id, one a queue
 	console *console.Hub          // of the virtio console; nil: none
 	host    vsock.Host            // who dials for the vsock
@@ -59,6 +64,7 @@ type disk struct {
 	readOnly bool
 	cached   bool
 	file     *os.File
+	pages    *os.File // the same, for what is read beside the guest; nil: nothing is
 	// alignment that direct I/O demands of buffers here, in bytes.
 	alignment uint32
 }
@@ -120,6 +126,7 @@ func takeBackends(files fileSet, devices []Device, host vsock.Host, log *slog.Lo
 				f.Close()
 				return nil, err
 			}
+			k.pages = files.take(PagesRole(d.ID))
 			b.disks = append(b.disks, k)
 		case KindNet:
 			for q := range d.Net.Queues {
@@ -215,6 +222,9 @@ func (b *backends) close() {
 	}
 	for _, d := range b.disks {
 		d.file.Close()
+		if d.pages != nil {
+			d.pages.Close()
+		}
 	}
 	for _, queues := range b.taps {
 		for _, f := range queues {

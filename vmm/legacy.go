@@ -32,6 +32,9 @@ func (m *Machine) handOver(files fileSet) ([]migration.Handed, error) {
 	}
 	for _, d := range m.backs.disks {
 		add(DiskRole(d.id), d.file)
+		if d.pages != nil {
+			add(PagesRole(d.id), d.pages)
+		}
 	}
 	for id, queues := range m.backs.taps {
 		for q, f := range queues {
@@ -78,7 +81,7 @@ func closeAll(files []*os.File) {
 // devices moves what disks and networks work on to other files.
 func (l legacy) devices(to fileSet) {
 	for role, f := range l.fileSet {
-		if strings.HasPrefix(role, roleDisk) || strings.HasPrefix(role, roleTap) {
+		if strings.HasPrefix(role, roleDisk) || strings.HasPrefix(role, rolePages) || strings.HasPrefix(role, roleTap) {
 			to[role] = f
 			delete(l.fileSet, role)
 		}

@@ -82,6 +82,7 @@ type Machine struct {
 // are any; nothing runs.
 func newMachine(sys *kvm.System, p Plan, k Tracking, im *images, backs *backends, memory []*os.File, hub *console.Hub, log *slog.Logger, note func(State), over func(Ending)) (*Machine, error) {
 	m := &Machine{sys: sys, plan: p, track: k, images: im, backs: backs, console: hub, log: log, note: note, over: over, state: StatePaused}
+	backs.origins = newOrigins(backs.disks, p.Layout)
 	m.closing, m.leave = context.WithCancel(context.Background())
 	i, err := m.build(memory)
 	if err != nil {

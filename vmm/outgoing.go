@@ -68,7 +68,7 @@ func (p *process) migrate(r *ipc.Request) (ipc.Reply, error) {
 	}
 	query := migration.Query{Move: q.Move, Epoch: q.Epoch}
 	result, err := migration.Send(m.closing, v.sending(migration.SendConfig{
-		Network: v.forward(p.leaveNetwork),
+		Network: v.forward(p.leaveNetwork), Images: m.backs.shared(),
 		Control: control, Bulk: bulk, Move: q.Move, Epoch: q.Epoch,
 		Guest: v, Memory: m.instance.memory, Description: d, Blobs: m.images.readers(),
 		Mode: mode, DowntimeLimit: q.DowntimeLimit, Bandwidth: q.Bandwidth, Channels: q.Channels, Compress: compress, Throttle: q.Throttle, Timeout: q.Timeout,

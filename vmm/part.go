@@ -64,6 +64,7 @@ func makeBlk(s Slot, _ *guestmem.Memory, b *backends, saved cbor.RawMessage) (pa
 	d, err := blk.New(blk.Config{
 		Name: s.ID, File: file, Size: s.Disk.Size, BlockSize: s.Disk.BlockSize, Alignment: k.alignment,
 		ReadOnly: s.Disk.ReadOnly, Queues: s.Disk.Queues, Log: b.log.With("device", s.Device.String()),
+		Read: b.origins.of(k),
 	}, state)
 	if err != nil {
 		file.Close()

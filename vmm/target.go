@@ -238,6 +238,9 @@ func (t *target) Network() migration.NetworkTarget {
 	return &delivery{m: t.m}
 }
 
+// Images implements migration.Built: of a guest that comes from another process the images are those that its source has.
+func (t *target) Images() migration.Images { return t.m.backs.shared() }
+
 // unlessStarted lets the record go of a guest that does not run here. That of
 // one that does stays open, and so tells that it lives.
 func (t *target) unlessStarted() {

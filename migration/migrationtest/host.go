@@ -26,6 +26,8 @@ type Host struct {
 	Userfault *os.File
 	// Network is the guest's, nil if it has none.
 	Network *Network
+	// Images are what both hosts have; nil: none.
+	Images migration.Images
 
 	mu    sync.Mutex // guards built
 	built *Built
@@ -171,6 +173,9 @@ func (b *Built) Network() migration.NetworkTarget {
 	}
 	return b.host.Network
 }
+
+// Images implements migration.Built.
+func (b *Built) Images() migration.Images { return b.host.Images }
 
 // Discard implements migration.Built.
 func (b *Built) Discard() error {

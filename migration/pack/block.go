@@ -22,6 +22,8 @@ const (
 	Zstd               // zstd
 	// Copy is the address of another page, and its Print.
 	Copy // copy
+	// Image is the address of a page of a disk image that both hosts have, and its Print.
+	Image // image
 
 	Codecs = iota // their number
 )

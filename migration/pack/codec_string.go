@@ -14,11 +14,12 @@ func _() {
 	_ = x[S2-3]
 	_ = x[Zstd-4]
 	_ = x[Copy-5]
+	_ = x[Image-6]
 }
 
-const _Codec_name = "rawwordsdeltas2zstdcopy"
+const _Codec_name = "rawwordsdeltas2zstdcopyimage"
 
-var _Codec_index = [...]uint8{0, 3, 8, 13, 15, 19, 23}
+var _Codec_index = [...]uint8{0, 3, 8, 13, 15, 19, 23, 28}
 
 func (i Codec) String() string {
 	idx := int(i) - 0

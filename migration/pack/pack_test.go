@@ -47,7 +47,7 @@ func TestNames(t *testing.T) {
 	for c := Raw; c < Codecs; c++ {
 		got = append(got, c.String())
 	}
-	if diff := cmp.Diff([]string{"raw", "words", "delta", "s2", "zstd", "copy"}, got); diff != "" {
+	if diff := cmp.Diff([]string{"raw", "words", "delta", "s2", "zstd", "copy", "image"}, got); diff != "" {
 		t.Errorf("codecs (-want +got):\n%s", diff)
 	}
 }

@@ -44,6 +44,7 @@ type Device struct {
 	Path        string   `json:"path"`
 	Queues      int      `json:"queues"`
 	SizeBytes   uint64   `json:"size_bytes"`
+	Reads       uint64   `json:"reads"`
 	Writes      uint64   `json:"writes"`
 	MAC         string   `json:"mac"`
 	Bridge      string   `json:"bridge"`

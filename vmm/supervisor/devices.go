@@ -174,6 +174,11 @@ func (a *attachments) addDisk(spec image.Spec, want *arrivingDisk) error {
 		return fromMachine(err)
 	}
 	a.files.add(vmm.DiskRole(spec.ID), m.File)
+	if spec.ReadOnly {
+		if pages, err := m.Pages(); err == nil { // else the guest's pages of it are sent as they are
+			a.files.add(vmm.PagesRole(spec.ID), pages)
+		}
+	}
 	d := vmm.Disk{Path: spec.Path, Size: m.Size, BlockSize: m.BlockSize, ReadOnly: spec.ReadOnly, Cache: string(m.Cache), Queues: spec.Queues}
 	if want != nil {
 		if m.BlockSize > want.BlockSize {

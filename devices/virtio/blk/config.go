@@ -41,7 +41,9 @@ type Config struct {
 	Queues    int // from 1 to MaxQueues
 	// Engine makes the engines; nil is Best.
 	Engine Opener
-	Log    *slog.Logger
+	// Read, if not nil, is told of each piece of the guest's memory that was filled with bytes of the image from an offset on. It must be quick.
+	Read func(gpa, size uint64, offset int64)
+	Log  *slog.Logger
 }
 
 func (c *Config) check() error {

@@ -135,6 +135,13 @@ func FuzzRequest(f *testing.F) {
 				engine.kick = kick
 				return engine, nil
 			}}
+		if flags&8 != 0 {
+			c.Read = func(gpa, size uint64, offset int64) {
+				if gpa+size > fuzzMemory || offset < 0 || uint64(offset)+size > fuzzImage {
+					t.Errorf("told of %d bytes at %#x, read from %d", size, gpa, offset)
+				}
+			}
+		}
 		if flags&2 != 0 {
 			c.Alignment = 512
 		}

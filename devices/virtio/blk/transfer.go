@@ -50,8 +50,21 @@ func (s *server) nextPiece(r *request, res int32) (more bool, status byte) {
 		scatter(r.data, r.skip+r.done, r.bounce[:res])
 	}
 	if r.done += uint64(res); r.done == r.length {
+		if r.kind == typeIn && s.dev.config.Read != nil {
+			s.tell(r)
+		}
 		return false, statusOK
 	}
 	s.piece(r)
 	return true, 0
+}
+
+// tell tells of a read that is complete.
+func (s *server) tell(r *request) {
+	offset, left := r.offset, r.length
+	for _, b := range r.data {
+		n := min(uint64(len(b.Bytes)), left)
+		s.dev.config.Read(b.GPA, n, offset)
+		offset, left = offset+int64(n), left-n
+	}
 }
