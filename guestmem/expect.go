@@ -29,11 +29,15 @@ var slowBlock = time.Millisecond
 // the guest runs faster on it. Nothing becomes data that would not be anyway. It asks the kernel for that block by block
 // (MADV_COLLAPSE, Linux 6.1, madvise(2)), whatever the host's setting of huge pages for shared memory is, short of deny.
 // Without one all is as without Expect, and so it is while a mapping is registered for missing pages: see Pull.
-func (m *Memory) Expect(gpa, size uint64) {
+//
+// What it returns is the memory itself of the first blocks in a row that it took one for, at their address: they can be filled there, instead of
+// by Place, which costs one copy less. Who does says so by Filled.
+func (m *Memory) Expect(gpa, size uint64) (at uint64, room []byte) {
 	r, off, err := m.findPages(gpa, size)
 	if err != nil || r.huge() {
-		return
+		return 0, nil
 	}
+	from, to := uint64(0), uint64(0) // of the first blocks in a row
 	const block = hugePages * PageSize
 	for at, end := (off+block-1)/block*block, (off+size)/block*block; at < end; at += block {
 		if r.thick.skip.Load() > 0 {
@@ -45,8 +49,24 @@ func (m *Memory) Expect(gpa, size uint64) {
 		}
 		began := time.Now()
 		err := r.thicken(at, block)
-		r.thick.note(err, time.Since(began))
+		if r.thick.note(err, time.Since(began)); err == nil && (from == to || to == at) {
+			if from == to {
+				from = at
+			}
+			to = at + block
+		}
 	}
+	return gpa - off + from, r.host.bytes[from:to]
+}
+
+// Filled notes pages as received that have been filled where Expect said. Errors: ErrAlign, ErrOutside.
+func (m *Memory) Filled(gpa, size uint64) error {
+	r, off, err := m.findPages(gpa, size)
+	if err != nil {
+		return err
+	}
+	r.received.setRange(off/PageSize, (off+size)/PageSize)
+	return nil
 }
 
 // note says how an attempt went.

@@ -30,6 +30,10 @@ func skipWithoutCollapse(t *testing.T) {
 func TestExpect(t *testing.T) {
 	skipWithoutCollapse(t)
 	m := newMemory(t, split)
+	rooms := []struct {
+		at   uint64
+		size int
+	}{{}, {2 * mib, 2 * mib}, {6 * mib, 4 * mib}, {4 * mib, 2 * mib}, {high, 2 * mib}, {}}
 	steps := []struct {
 		name      string
 		gpa, size uint64
@@ -42,8 +46,11 @@ func TestExpect(t *testing.T) {
 		{"the other region", high, 2 * mib, 12 * mib},
 		{"outside", 1 << 40, 2 * mib, 12 * mib},
 	}
-	for _, s := range steps {
-		m.Expect(s.gpa, s.size)
+	for i, s := range steps {
+		at, room := m.Expect(s.gpa, s.size)
+		if w := rooms[i]; len(room) != w.size || w.size > 0 && at != w.at {
+			t.Errorf("%s: got room of %d bytes at %#x; want %d at %#x", s.name, len(room), at, w.size, w.at)
+		}
 		if got := dataBytes(t, m); got != s.want {
 			t.Errorf("%s: got %d bytes of data; want %d", s.name, got, s.want)
 		}
@@ -54,6 +61,29 @@ func TestExpect(t *testing.T) {
 	check(t, m.ReadAt(got, 2*mib))
 	if want := append(append(pages(1, 7), pages(1, 0)...), pages(1, 7)...); !bytes.Equal(got, want) {
 		t.Error("a page punched out of a huge one: got others than zeros between sevens")
+	}
+}
+
+// What is filled where Expect says is the guest's, and noted.
+func TestFilled(t *testing.T) {
+	skipWithoutCollapse(t)
+	m := newMemory(t, split)
+	at, room := m.Expect(3*mib, 4*mib)
+	if at != 4*mib || len(room) != 2*mib {
+		t.Fatalf("got %d bytes at %#x; want a block at 4 MiB", len(room), at)
+	}
+	copy(room, pages(512, 9))
+	if m.Received(at) {
+		t.Error("pages that nobody has filled are noted")
+	}
+	check(t, m.Filled(at, uint64(len(room))))
+	got := make([]byte, len(room))
+	check(t, m.ReadAt(got, at))
+	if !bytes.Equal(got, pages(512, 9)) || !m.Received(at) || !m.Received(at+2*mib-page) || m.Received(at+2*mib) || m.Received(at-page) {
+		t.Error("what was filled is not what is there, or is noted as something else")
+	}
+	if err := m.Filled(at+1, page); err == nil {
+		t.Error("half a page was noted")
 	}
 }
 

@@ -166,7 +166,8 @@ func TestStateIsStrict(t *testing.T) {
 // sink counts what is placed.
 type sink struct{ placed, holes uint64 }
 
-func (*sink) Expect(uint64, uint64) {}
+func (*sink) Expect(uint64, uint64) (uint64, []byte) { return 0, nil }
+func (*sink) Filled(uint64, uint64) error            { return nil }
 
 func (s *sink) Place(_ uint64, p []byte) error {
 	s.placed += uint64(len(p))

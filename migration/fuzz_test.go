@@ -95,7 +95,8 @@ func FuzzMessages(f *testing.F) {
 // bounded is a pageSink that fails when something is placed outside memory.
 type bounded struct{ t *testing.T }
 
-func (bounded) Expect(uint64, uint64) {}
+func (bounded) Expect(uint64, uint64) (uint64, []byte) { return 0, nil }
+func (bounded) Filled(uint64, uint64) error            { return nil }
 
 func (b bounded) Place(gpa uint64, p []byte) error { return b.PlaceHole(gpa, uint64(len(p))) }
 

@@ -25,12 +25,17 @@ type inlet struct {
 const (
 	controlBuffer = 16 << 10
 	bulkBuffer    = 512 << 10
+	// frontBuffer is how much is read at once of a frame of which nothing is known yet: its pages may have a better place than the buffer.
+	frontBuffer = 16 << 10
 )
 
 func newInlet(r io.Reader, size int) *inlet { return &inlet{r: r, buf: make([]byte, size)} }
 
 // fill reads until n bytes, at most the buffer's size, are there.
-func (in *inlet) fill(n int) error {
+func (in *inlet) fill(n int) error { return in.fillTo(n, len(in.buf)) }
+
+// fillTo is fill, with at most so many bytes there.
+func (in *inlet) fillTo(n, most int) error {
 	if in.hi-in.lo >= n {
 		return nil
 	}
@@ -39,7 +44,7 @@ func (in *inlet) fill(n int) error {
 		in.lo, in.hi = 0, in.hi-in.lo
 	}
 	for in.hi < n {
-		m, err := in.r.Read(in.buf[in.hi:])
+		m, err := in.r.Read(in.buf[in.hi:most])
 		in.hi += m
 		if err != nil && in.hi < n {
 			if errors.Is(err, io.EOF) {
@@ -65,7 +70,7 @@ func (in *inlet) take(n int) []byte {
 // next reads a frame's header. io.EOF: the stream ended between two frames.
 func (in *inlet) next() (header, error) {
 	if in.hi == in.lo {
-		if err := in.fill(1); err != nil {
+		if err := in.fillTo(1, min(frontBuffer, len(in.buf))); err != nil {
 			if errors.Is(err, ErrTruncated) {
 				return header{}, io.EOF
 			}
@@ -107,6 +112,24 @@ func (in *inlet) pages(n uint64) ([]byte, error) {
 	}
 	have := uint64(in.hi-in.lo) &^ pageMask
 	return in.take(int(min(n, have))), nil
+}
+
+// into fills room with what comes next, consumed.
+func (in *inlet) into(room []byte) error {
+	n := copy(room, in.buf[in.lo:in.hi])
+	in.take(n)
+	rest := room[n:]
+	m, err := io.ReadFull(in.r, rest)
+	if in.total += uint64(m); err != nil {
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			return fmt.Errorf("%w: %d bytes missing", ErrTruncated, len(rest)-m)
+		}
+		return err
+	}
+	if in.summing {
+		in.sum = crc32.Update(in.sum, castagnoli, rest)
+	}
+	return nil
 }
 
 // runTable reads and checks the run table of a Pages frame into table, whose room it

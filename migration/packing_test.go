@@ -23,7 +23,8 @@ func slowly(bool) float64 { return 1e6 }
 // ram is memory without holes: a pageSink, and what deltas are based on.
 type ram []byte
 
-func (ram) Expect(uint64, uint64) {}
+func (ram) Expect(uint64, uint64) (uint64, []byte) { return 0, nil }
+func (ram) Filled(uint64, uint64) error            { return nil }
 
 func (m ram) Place(gpa uint64, p []byte) error {
 	copy(m[gpa:], p)

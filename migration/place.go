@@ -9,7 +9,8 @@ import (
 
 // pageSink takes the pages of a guest that arrives. *guestmem.Memory is one.
 type pageSink interface {
-	Expect(gpa, size uint64)
+	Expect(gpa, size uint64) (at uint64, room []byte)
+	Filled(gpa, size uint64) error
 	Place(gpa uint64, p []byte) error
 	PlaceHole(gpa, size uint64) error
 }
@@ -80,19 +81,8 @@ func (p *pageReader) pages(h header) error {
 			}
 			continue
 		}
-		p.sink.Expect(r.gpa, r.size)
-		for r.size > 0 {
-			b, err := p.in.pages(r.size)
-			if err != nil {
-				return err
-			}
-			if h.Flags&flagSummed != 0 {
-				sum = crc32.Update(sum, castagnoli, b)
-			}
-			if err := p.place(r.gpa, b); err != nil {
-				return err
-			}
-			r.gpa, r.size = r.gpa+uint64(len(b)), r.size-uint64(len(b))
+		if err := p.data(h, r, &sum); err != nil {
+			return err
 		}
 	}
 	if h.Flags&flagSummed != 0 && sum != h.DataSum {
@@ -102,13 +92,59 @@ func (p *pageReader) pages(h header) error {
 	return nil
 }
 
+// data places a run of pages that follow as they are: those for which there is a huge page right where they belong.
+func (p *pageReader) data(h header, r run, sum *uint32) error {
+	at, room := p.sink.Expect(r.gpa, r.size)
+	for r.size > 0 {
+		n, b := r.size, room
+		if len(room) > 0 {
+			n = at - r.gpa // in front of it
+		}
+		var err error
+		if n > 0 {
+			b, err = p.in.pages(n)
+		} else {
+			err, room = p.in.into(room), nil
+		}
+		if err != nil {
+			return err
+		}
+		if h.Flags&flagSummed != 0 {
+			*sum = crc32.Update(*sum, castagnoli, b)
+		}
+		if n > 0 {
+			err = p.place(r.gpa, b)
+		} else {
+			err = p.filled(r.gpa, uint64(len(b)))
+		}
+		if err != nil {
+			return err
+		}
+		r.gpa, r.size = r.gpa+uint64(len(b)), r.size-uint64(len(b))
+	}
+	return nil
+}
+
 // place puts pages in place.
 func (p *pageReader) place(gpa uint64, b []byte) error {
 	if err := p.sink.Place(gpa, b); err != nil {
 		return &localError{err}
 	}
+	return p.mapped(gpa, uint64(len(b)))
+}
+
+// filled is told of pages that are in place.
+func (p *pageReader) filled(gpa, size uint64) error {
+	if err := p.sink.Filled(gpa, size); err != nil {
+		return &localError{err}
+	}
+	return p.mapped(gpa, size)
+}
+
+// mapped lets the guest have pages.
+func (p *pageReader) mapped(gpa, size uint64) error {
 	if p.pull != nil {
-		if err := p.pull.Map(gpa, uint64(len(b))); err != nil {
+		if err := p.pull.Map(gpa, size); err != nil {
 			return &localError{err}
 		}
 	}

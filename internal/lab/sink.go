@@ -20,10 +20,11 @@ const (
 	Populate Sink = "populate" // likewise, but each piece is faulted in at once ahead (MADV_POPULATE_WRITE)
 	Allocate Sink = "allocate" // as Place, into pages that are allocated ahead (fallocate)
 	Huge     Sink = "huge"     // as Place, into huge pages that are asked for ahead (MADV_COLLAPSE)
+	HugeMap  Sink = "huge map" // as Map, into huge pages that are asked for ahead
 )
 
 // Placing are the sinks that place.
-var Placing = []Sink{Place, Map, Populate, Allocate, Huge}
+var Placing = []Sink{Place, Map, Populate, Allocate, Huge, HugeMap}
 
 // drain is a sink of one stream.
 type drain struct {
@@ -61,10 +62,27 @@ func (d drain) room(i uint64) ([]byte, error) {
 		return d.buffer, nil
 	}
 	piece := d.memory[i*pumpPiece : (i+1)*pumpPiece]
-	if d.sink == Populate {
+	switch d.sink {
+	case Populate:
 		return piece, unix.Madvise(piece, unix.MADV_POPULATE_WRITE)
+	case HugeMap:
+		return piece, d.thicken(i * pumpPiece)
 	}
 	return piece, nil
+}
+
+// thicken gets a huge page for what begins at one.
+func (d drain) thicken(at uint64) error {
+	if at%hugePage != 0 || at+hugePage > uint64(len(d.memory)) {
+		return nil
+	}
+	if err := unix.Fallocate(d.fd, 0, int64(at), int64(os.Getpagesize())); err != nil { // one page must be there
+		return err
+	}
+	if err := unix.Madvise(d.memory[at:at+hugePage], unix.MADV_COLLAPSE); err != nil {
+		return fmt.Errorf("lab: get a huge page: %w", err)
+	}
+	return nil
 }
 
 // place puts piece i where it belongs.
@@ -72,21 +90,17 @@ func (d drain) place(p []byte, i uint64) error {
 	if d.buffer == nil || d.fd < 0 {
 		return nil
 	}
-	at, huge := i*pumpPiece, uint64(hugePage)
-	switch {
-	case d.sink == Allocate:
-		if err := unix.Fallocate(d.fd, 0, int64(at), pumpPiece); err != nil {
-			return err
-		}
-	case d.sink == Huge && at%huge == 0 && at+huge <= uint64(len(d.memory)):
-		if err := unix.Fallocate(d.fd, 0, int64(at), int64(os.Getpagesize())); err != nil { // one page must be there
-			return err
-		}
-		if err := unix.Madvise(d.memory[at:at+huge], unix.MADV_COLLAPSE); err != nil {
-			return fmt.Errorf("lab: get a huge page: %w", err)
-		}
+	at := i * pumpPiece
+	var err error
+	switch d.sink {
+	case Allocate:
+		err = unix.Fallocate(d.fd, 0, int64(at), pumpPiece)
+	case Huge:
+		err = d.thicken(at)
 	}
-	_, err := unix.Pwrite(d.fd, p, int64(i*pumpPiece))
+	if err == nil {
+		_, err = unix.Pwrite(d.fd, p, int64(at))
+	}
 	return err
 }
 

@@ -41,6 +41,7 @@ type results struct {
 	Auto       []choice     `json:"auto,omitempty"`
 	Gap        []gaps       `json:"gap,omitempty"`
 	Compress   []compressed `json:"compress,omitempty"`
+	Defaults   []paired     `json:"defaults,omitempty"`
 	Cut        *cuts        `json:"cut,omitempty"`
 	Memory     []overhead   `json:"memory,omitempty"`
 	Network    []comparison `json:"net,omitempty"`
@@ -64,6 +65,7 @@ var benchmarks = []struct {
 	{"auto", bench.auto},
 	{"gap", bench.gap},
 	{"compress", bench.compress},
+	{"defaults", bench.defaults},
 	{"cut", bench.cuts},
 	{"memory", bench.memory},
 	{"net", bench.network},

@@ -194,7 +194,7 @@ func (b bench) ferryBulk(ctx context.Context, fill int, link uint64, moves int, 
 		return nil, nil, err
 	}
 	const name = "bulk"
-	t, err := drive.Boot(ctx, w.Sites, drive.Guest{Name: name, Memory: fill + bulkMemory - bulkFill, CPUs: 1, Cmdline: bulkCmdline(fill)})
+	t, err := drive.Boot(ctx, w.Sites, drive.Guest{Name: name, Memory: fill + bulkMemory - bulkFill, CPUs: 1, Cmdline: bulkCmdline(fill, "random")})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -224,15 +224,15 @@ func (b bench) ferryBulk(ctx context.Context, fill int, link uint64, moves int, 
 }
 
 // bulkCmdline is of a guest that leaves the CPUs to its move: heartbeats cost it much where ring 0 is interpreted.
-func bulkCmdline(fill int) string {
-	return fmt.Sprintf("fill=%d wss=1 rate=0 verify=0 data=random heartbeat=2000", fill)
+func bulkCmdline(fill int, data string) string {
+	return fmt.Sprintf("fill=%d wss=1 rate=0 verify=0 data=%s heartbeat=2000", fill, data)
 }
 
 // warmFor makes that many MiB, and some, cost all alike.
 func warmFor(mib int) error { return lab.Warm(uint64(2*mib) << 20) }
 
-// ferryMove is one move of a trip.
-func (b bench) ferryMove(ctx context.Context, w *drive.World, t *drive.Trip, name string, fill int) (bulk, error) {
+// ferryMove is one move of a trip, with these flags.
+func (b bench) ferryMove(ctx context.Context, w *drive.World, t *drive.Trip, name string, fill int, args ...string) (bulk, error) {
 	machine, err := w.Sites[t.At].Info(ctx, name)
 	if err != nil {
 		return bulk{}, err
@@ -245,7 +245,7 @@ func (b bench) ferryMove(ctx context.Context, w *drive.World, t *drive.Trip, nam
 	if err := warmFor(fill); err != nil {
 		return bulk{}, err
 	}
-	m, err := t.Move(ctx, "--mode", "precopy")
+	m, err := t.Move(ctx, append([]string{"--mode", "precopy"}, args...)...)
 	if err == nil && m.Outcome != "completed" {
 		err = fmt.Errorf("got outcome %s (%s); want completed", m.Outcome, m.Reason)
 	}
@@ -271,7 +271,7 @@ func (b bench) qemuBulk(ctx context.Context, channels int) (got bulk, err error)
 		return got, err
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
-	p, err := b.startPair(ctx, l, qemu.Config{Cmdline: bulkCmdline(bulkFill), Memory: bulkMemory})
+	p, err := b.startPair(ctx, l, qemu.Config{Cmdline: bulkCmdline(bulkFill, "random"), Memory: bulkMemory})
 	if err != nil {
 		return got, err
 	}

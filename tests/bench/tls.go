@@ -74,7 +74,7 @@ func (b bench) encrypted(ctx context.Context, link float64) (e encrypted, err er
 		fill = shapedFill
 	}
 	const name = "tls"
-	t, err := drive.Boot(ctx, w.Sites, drive.Guest{Name: name, Memory: fill + bulkMemory - bulkFill, CPUs: 1, Cmdline: bulkCmdline(fill)})
+	t, err := drive.Boot(ctx, w.Sites, drive.Guest{Name: name, Memory: fill + bulkMemory - bulkFill, CPUs: 1, Cmdline: bulkCmdline(fill, "random")})
 	if err != nil {
 		return e, err
 	}

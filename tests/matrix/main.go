@@ -150,7 +150,11 @@ func (c config) keep(v verdict) {
 		return
 	}
 	path := filepath.Join(c.logs, strings.ReplaceAll(v.cell.String(), "/", "_")+".txt")
-	if err := os.WriteFile(path, []byte(fmt.Sprintf("%v\n%v\n%s", v.cell, v.err, v.logs)), 0o600); err != nil {
+	err := os.MkdirAll(c.logs, 0o700)
+	if err == nil {
+		err = os.WriteFile(path, []byte(fmt.Sprintf("%v\n%v\n%s", v.cell, v.err, v.logs)), 0o600)
+	}
+	if err != nil {
 		fmt.Fprintf(os.Stderr, "matrix: %v\n", err)
 	}
 }
