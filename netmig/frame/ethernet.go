@@ -13,6 +13,7 @@ const (
 	TypeRARP = 0x8035
 	TypeIPv6 = 0x86dd
 	TypeVLAN = 0x8100 // IEEE 802.1Q
+	TypeRaw  = 0xffff // reserved (RFC 1701); some take what follows for IP of whatever version it has
 	typeQinQ = 0x88a8 // IEEE 802.1ad
 )
 

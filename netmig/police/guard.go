@@ -57,6 +57,8 @@ func (g *Guard) passes(b []byte) bool {
 	case frame.TypeIPv6:
 		p, payload, ok := frame.ParseIPv6(payload)
 		return ok && g.sends(p) && g.discovers(p, payload)
+	case frame.TypeRaw: // of no use, but to hide an address
+		return false
 	}
 	return true
 }

@@ -190,6 +190,7 @@ func TestGuard(t *testing.T) {
 	}{
 		{"another MAC", build(t, other, 0x88b5), false, false},
 		{"unknown type", build(t, guest, 0x88b5), true, true},
+		{"reserved type", build(t, guest, 0xffff), false, false},
 		{"no frame", make([]byte, 13), false, false},
 
 		{"ARP", arp(t, guest, guest, "10.0.0.5"), true, true},
