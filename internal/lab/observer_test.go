@@ -132,6 +132,25 @@ func TestLateBeat(t *testing.T) {
 	}
 }
 
+// TestCutBeat: a source from which memory is fetched said the first half of a line, and goes on.
+func TestCutBeat(t *testing.T) {
+	o := NewObserver(period)
+	source, target := &Stream{Name: "a"}, &Stream{Name: "b"}
+	o.streams = []*Stream{source, target}
+	for i, in := range []struct {
+		from *Stream
+		text string
+	}{{source, "HB 0 1 1\n"}, {source, "HB 0 2 1\nHB 0 3"}, {target, " 1\n"}, {target, "HB 0 4 1\n"}, {target, "HB 0 5 1\n"}} {
+		o.take(in.from, []byte(in.text), stamp(i+1)*time.Millisecond)
+	}
+	for _, when := range []string{"while it goes on", "at its end"} {
+		if got := o.Report(); got.Lost != 0 || got.Extra != 0 || got.CPUs[0].Beats != 5 {
+			t.Errorf("%s: got %+v; want 5 beats", when, got)
+		}
+		o.end(source, io.EOF)
+	}
+}
+
 func TestStampsOutOfOrder(t *testing.T) {
 	o := NewObserver(period)
 	// The reader of b was quicker than that of a.

@@ -58,7 +58,7 @@ type Report struct {
 }
 
 // Report tells what was seen since the beginning. A heartbeat whose line a
-// move cut in two counts as lost until the stream of its first half has ended.
+// move cut in two counts as soon as both halves are here.
 func (o *Observer) Report() Report { return o.ReportSince(0) }
 
 // ReportSince is Report for the heartbeats after start (as Now says it) and,
@@ -67,8 +67,15 @@ func (o *Observer) ReportSince(start time.Duration) Report {
 	o.mu.Lock()
 	r := Report{Corrupt: o.corrupt, Panics: o.panics, Text: o.text, Stat: o.last}
 	window := make(map[int][]beat, len(o.cpus))
+	late := o.pending()
 	for cpu, t := range o.cpus {
-		window[cpu] = slices.Clone(t.since(start))
+		k := track{slices.Clone(t.since(start))}
+		for _, b := range late[cpu] {
+			if b.at > start {
+				k.add(b)
+			}
+		}
+		window[cpu] = k.beats
 	}
 	o.mu.Unlock()
 

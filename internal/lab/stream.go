@@ -153,18 +153,36 @@ func (o *Observer) join() {
 			kept = append(kept, h)
 			continue
 		}
-		if len(before.partial) == 0 {
-			continue
+		if e, ok := h.behind(before); ok {
+			before.partial = nil
+			o.event(h.stream, e)
 		}
-		whole := parseLine(append(bytes.Clone(before.partial), h.text...))
-		if whole.Kind == Text {
-			continue
-		}
-		before.partial = nil
-		whole.Stream, whole.At = h.stream.Name, h.at
-		o.event(h.stream, whole)
 	}
 	o.heads = kept
+}
+
+// behind is the line that a head makes with what a stream has said last.
+func (h head) behind(s *Stream) (e Event, ok bool) {
+	if len(s.partial) == 0 {
+		return e, false
+	}
+	e = parseLine(append(bytes.Clone(s.partial), h.text...))
+	e.Stream, e.At = h.stream.Name, h.at
+	return e, e.Kind != Text
+}
+
+// pending are the heartbeats of each vCPU whose lines were cut in two, of streams that have not ended: a source from which memory is still fetched.
+// Precondition: o.mu is held.
+func (o *Observer) pending() map[int][]beat {
+	all := make(map[int][]beat)
+	for _, h := range o.heads {
+		if before := o.before(h.stream); before != nil {
+			if e, ok := h.behind(before); ok && e.Kind == Beat {
+				all[e.CPU] = append(all[e.CPU], beat{number: e.Number, at: e.At, stream: h.stream})
+			}
+		}
+	}
+	return all
 }
 
 // before returns the last stream watched before s that printed anything.
