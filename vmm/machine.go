@@ -35,6 +35,8 @@ const (
 // pauseWithin bounds a pause: every exit is handled in microseconds.
 const pauseWithin = 2 * time.Second
 
+var errNotPaused = &Failure{Code: "not_paused", Message: fmt.Sprintf("its vCPUs did not stop within %v", pauseWithin), Remedy: "see what else uses this host's CPUs, and try again: the guest runs on"}
+
 // Machine is a guest on this host: its plan, its console, and the instance
 // that runs it.
 //
@@ -254,7 +256,7 @@ func (m *Machine) halt(ctx context.Context) error {
 	i.memory.Interrupt() // a device that waits for a missing page would not come to rest
 	answer, err := i.cpus.Pause(ctx)
 	if err == nil && answer != vcpu.Paused {
-		err = fmt.Errorf("%v", answer)
+		err = errNotPaused
 	}
 	if err == nil {
 		if err = i.board.quiesce(ctx); err == nil {

@@ -94,7 +94,7 @@ func (m *Machine) hold(ctx context.Context) error {
 	defer cancel()
 	answer, err := m.instance.cpus.Pause(ctx)
 	if err == nil && answer != vcpu.Paused && answer != vcpu.Held {
-		err = fmt.Errorf("%v", answer)
+		err = errNotPaused
 	}
 	if err == nil {
 		return nil
