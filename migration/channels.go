@@ -156,6 +156,7 @@ func (c *channels) prepare() error {
 		if c.s.limit == nil {
 			// More than there are processors only fight over them.
 			c.knee = &knee{most: min(max(runtime.NumCPU(), 2), MaxChannels)}
+			c.more() // two hosts' CPUs are seldom kept busy by one; and most moves are over before that could be measured
 		}
 		return nil
 	}
@@ -225,20 +226,25 @@ func (c *channels) adapt() {
 	}
 	switch c.knee.see(now, c.delivered(), c.live+1) {
 	case kneeGrow:
-		c.dialing = true
-		c.wg.Go(func() {
-			err := c.open()
-			c.mu.Lock()
-			defer c.mu.Unlock()
-			c.dialing = false
-			if c.knee.restart(time.Now()); err != nil {
-				c.knee = nil
-			}
-		})
+		c.more()
 	case kneeShrink:
 		c.live--
 		c.others[c.live].pages.cut.Store(true)
 	}
+}
+
+// more makes one more channel, meanwhile the others go on. The caller holds mu.
+func (c *channels) more() {
+	c.dialing = true
+	c.wg.Go(func() {
+		err := c.open()
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.dialing = false
+		if c.knee.restart(time.Now()); err != nil {
+			c.knee = nil
+		}
+	})
 }
 
 // delivered is how many bytes have left over all channels: those that the target's host has confirmed, where that is known,

@@ -117,10 +117,12 @@ func (w *pageWriter) add(r guestmem.Run) error {
 	w.totals.add(kind, size)
 	for gpa, left := r.GPA, r.Bytes; size > 0; {
 		n := size
-		if kind == wireData {
-			n = min(n, maxFrameData-w.bytes)
+		full := false
+		if kind == wireData { // in one frame, if it fits one: what is cut is no huge page at the target
+			full = n > maxFrameData-w.bytes && w.bytes > 0
+			n = min(n, maxFrameData)
 		}
-		if n == 0 || len(w.table)+w.packer.held()*runSize >= cap(w.table) {
+		if full || len(w.table)+w.packer.held()*runSize >= cap(w.table) {
 			if err := w.flush(); err != nil {
 				return err
 			}

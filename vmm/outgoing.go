@@ -26,7 +26,7 @@ func (p *process) migrate(r *ipc.Request) (ipc.Reply, error) {
 	if err != nil {
 		return ipc.Reply{}, err
 	}
-	compress := migration.CompressOff
+	compress := migration.CompressAuto
 	if q.Compress != "" {
 		if compress, err = migration.ParseCompression(q.Compress); err != nil {
 			return ipc.Reply{}, err

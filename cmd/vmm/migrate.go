@@ -14,12 +14,12 @@ import (
 
 func (a *app) migrateCommand() *cobra.Command {
 	mode := choice{word: api.ModeAuto, among: api.Modes}
-	compress := choice{word: api.CompressOff, among: api.Compressions}
+	compress := choice{word: api.CompressAuto, among: api.Compressions}
 	limit := duration{d: 50 * time.Millisecond, min: time.Microsecond}
 	var timeout duration
 	var bandwidth bandwidth
 	var throttle throttle
-	channels := channels(1)
+	var channels channels // auto
 	var secure secure
 	var wait bool
 	var report string

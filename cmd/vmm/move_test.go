@@ -41,24 +41,24 @@ func stream(reports []api.Progress, end api.Result) http.HandlerFunc {
 
 func TestMigrateRequest(t *testing.T) {
 	for line, want := range map[string]api.MigrateRequest{
-		"migrate alpha tcp:127.0.0.1:4444": {Target: "tcp:127.0.0.1:4444", Mode: "auto", Channels: 1, Compress: "off", DowntimeLimitMS: 50},
+		"migrate alpha tcp:127.0.0.1:4444": {Target: "tcp:127.0.0.1:4444", Mode: "auto", Compress: "auto", DowntimeLimitMS: 50},
 		"migrate alpha tcp:127.0.0.1:4444 --pause-before-switchover": {
-			Target: "tcp:127.0.0.1:4444", Mode: "auto", Channels: 1, Compress: "off", DowntimeLimitMS: 50, PauseBeforeSwitchover: true,
+			Target: "tcp:127.0.0.1:4444", Mode: "auto", Compress: "auto", DowntimeLimitMS: 50, PauseBeforeSwitchover: true,
 		},
 		"migrate alpha tcp:127.0.0.1:4444 --bandwidth 2.5G": {
-			Target: "tcp:127.0.0.1:4444", Mode: "auto", Channels: 1, Compress: "off", DowntimeLimitMS: 50, BandwidthBitsPerS: 2_500_000_000,
+			Target: "tcp:127.0.0.1:4444", Mode: "auto", Compress: "auto", DowntimeLimitMS: 50, BandwidthBitsPerS: 2_500_000_000,
 		},
 		"migrate alpha tcp:127.0.0.1:4444 --compress zstd": {
-			Target: "tcp:127.0.0.1:4444", Mode: "auto", Channels: 1, Compress: "zstd", DowntimeLimitMS: 50,
+			Target: "tcp:127.0.0.1:4444", Mode: "auto", Compress: "zstd", DowntimeLimitMS: 50,
 		},
 		"migrate alpha tcp:127.0.0.1:4444 --bandwidth 150k": {
-			Target: "tcp:127.0.0.1:4444", Mode: "auto", Channels: 1, Compress: "off", DowntimeLimitMS: 50, BandwidthBitsPerS: 150_000,
+			Target: "tcp:127.0.0.1:4444", Mode: "auto", Compress: "auto", DowntimeLimitMS: 50, BandwidthBitsPerS: 150_000,
 		},
 		"migrate alpha tcp:10.0.0.1:1 --insecure --mode stopcopy --downtime-limit 1.5ms --timeout 2m": {
-			Target: "tcp:10.0.0.1:1", Mode: "stopcopy", Channels: 1, Compress: "off", DowntimeLimitMS: 1.5, TimeoutMS: 120_000, Insecure: true,
+			Target: "tcp:10.0.0.1:1", Mode: "stopcopy", Compress: "auto", DowntimeLimitMS: 1.5, TimeoutMS: 120_000, Insecure: true,
 		},
 		"migrate alpha tcp:10.0.0.1:1 --tls /etc/../tls": {
-			Target: "tcp:10.0.0.1:1", Mode: "auto", Channels: 1, Compress: "off", DowntimeLimitMS: 50, TLS: "/tls",
+			Target: "tcp:10.0.0.1:1", Mode: "auto", Compress: "auto", DowntimeLimitMS: 50, TLS: "/tls",
 		},
 	} {
 		h := newHarness(t)

@@ -71,14 +71,16 @@ func (b bench) pairs(ctx context.Context, link uint64, data string) (list []pair
 	if err != nil {
 		return nil, err
 	}
-	move := func(flags []string) (ms, channels float64, err error) {
+	move := func(n int, flags []string) (ms, channels float64, err error) {
 		got, err := b.ferryMove(ctx, w, t, name, fill, slices.Concat(nothing, flags)...)
-		return rateOf(fill, got.mbits), float64(got.channels), err
+		ms = rateOf(fill, got.mbits)
+		b.record.add(what{"defaults", strings.TrimSpace("ferry " + strings.Join(flags, " ")), data + ", link in Mbit/s:", float64(link) / 1e6, n}, dataMbits, got.mbits)
+		return ms, float64(got.channels), err
 	}
 	var off, between []float64
 	differ, channels := make([][]float64, len(choices)), make([][]float64, len(choices))
 	for n := range b.samples {
-		one, _, err := move(nil)
+		one, _, err := move(n, nil)
 		if err != nil {
 			return nil, err
 		}
@@ -86,13 +88,13 @@ func (b bench) pairs(ctx context.Context, link uint64, data string) (list []pair
 			if n%2 == 1 { // the other way round, lest one always runs behind the same
 				i = len(choices) - 1 - i
 			}
-			ms, count, err := move(choices[i])
+			ms, count, err := move(n, choices[i])
 			if err != nil {
 				return nil, err
 			}
 			differ[i], channels[i] = append(differ[i], 100*(ms/one-1)), append(channels[i], count)
 		}
-		two, _, err := move(nil)
+		two, _, err := move(n, nil)
 		if err != nil {
 			return nil, err
 		}

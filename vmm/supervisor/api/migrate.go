@@ -39,7 +39,7 @@ type MigrateRequest struct {
 	BandwidthBitsPerS uint64 `json:"bandwidth_bits_per_s,omitempty"`
 	// Channels is how many connections carry memory side by side, 1 to 16. 0: as many as are seen to be of use.
 	Channels int `json:"channels,omitempty"`
-	// Compress is one of Compressions; empty: off.
+	// Compress is one of Compressions; empty: auto.
 	Compress string `json:"compress,omitempty"`
 	// ThrottlePercent is how much of its time the guest may stand still, so that it writes no faster than the link takes, 0 to 99. 0: never.
 	ThrottlePercent int `json:"throttle_percent,omitempty"`
