@@ -3,6 +3,7 @@ package migration_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -67,6 +68,39 @@ func TestChannels(t *testing.T) {
 			}
 			if got, want := e.received.PageBytes, e.sent.PageBytes; got != want {
 				t.Errorf("page bytes at the target: got %d; want %d", got, want)
+			}
+		})
+	}
+}
+
+// TestChannelsByDefault: a second one is made at once, and not where all together are limited; a target that cannot be dialled gets all over one.
+func TestChannelsByDefault(t *testing.T) {
+	for _, tc := range []struct {
+		name      string
+		bandwidth uint64
+		refuses   bool
+		dialled   int32
+	}{{"two", 0, false, 1}, {"limited", 1e9, false, 0}, {"nobody answers", 0, true, 1}} {
+		t.Run(tc.name, func(t *testing.T) {
+			b := newBench(t, 3000)
+			b.branches(t, 0, nil)
+			var dialled atomic.Int32
+			dial := b.send.Dial
+			b.send.Bandwidth = tc.bandwidth
+			b.send.Dial = func(ctx context.Context) (net.Conn, error) {
+				dialled.Add(1)
+				if tc.refuses {
+					return nil, errors.New("nobody answers")
+				}
+				return dial(ctx)
+			}
+			e := b.run(t, within(t, 30*time.Second))
+			if e.sentErr != nil || e.receivedErr != nil {
+				t.Fatalf("got %v, %v; want it moved", e.sentErr, e.receivedErr)
+			}
+			b.wantMoved(t)
+			if got := dialled.Load(); got < tc.dialled || tc.dialled == 0 && got > 0 {
+				t.Errorf("got %d channels dialled; want %d", got, tc.dialled)
 			}
 		})
 	}
