@@ -247,6 +247,13 @@ func (c *channels) more() {
 	})
 }
 
+// acked is how many bytes have left over all channels, see delivered.
+func (c *channels) acked() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.delivered()
+}
+
 // delivered is how many bytes have left over all channels: those that the target's host has confirmed, where that is known,
 // for a new connection's buffers take some at any speed. The caller holds mu.
 func (c *channels) delivered() uint64 {

@@ -58,7 +58,10 @@ func lineRate(conn net.Conn) float64 {
 // limited while the guest runs; 0: unknown.
 func (s *sender) linkRate(final bool) float64 {
 	rate := s.line.rate(s.Bulk) + s.channels.rate()
-	if limit := float64(s.Bandwidth) / 8; limit > 0 && !final && (rate == 0 || limit < rate) {
+	switch limit := float64(s.Bandwidth) / 8; {
+	case limit > 0 && final: // busy with bursts, it was never full: as the forecast of the downtime has it
+		return max(rate, lineRate(s.Bulk))
+	case limit > 0 && (rate == 0 || limit < rate):
 		return limit
 	}
 	return rate

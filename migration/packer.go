@@ -93,6 +93,13 @@ func (k *packer) flag() uint8 {
 	return 0
 }
 
+// pass is told of bytes of pages that are sent as they are.
+func (k *packer) pass(bytes uint64) {
+	if k != nil {
+		k.bytes += bytes
+	}
+}
+
 // forget is told of pages that are sent otherwise.
 func (k *packer) forget(gpa, size uint64) {
 	if k != nil && !k.pull {

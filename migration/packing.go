@@ -28,8 +28,7 @@ type packing struct {
 	secret  []byte            // of the move, for fingerprints
 	history *pack.History     // nil: no deltas
 	images  Images            // nil: the hosts share none
-	// rate looks how fast the link is, in bytes a second; 0: unknown. final says that nothing limits it.
-	rate func(final bool) float64
+	link    packingLink
 
 	mu      sync.Mutex // guards all below
 	final   bool
@@ -41,12 +40,21 @@ type packing struct {
 	counts  [pack.Codecs]CodecCount
 }
 
+// packingLink is what packing knows of the link.
+type packingLink struct {
+	// rate looks how fast it is, in bytes a second; 0: unknown. final says that nothing limits it.
+	rate func(final bool) float64
+	// acked is how many bytes the target's host has confirmed, over all connections.
+	acked func() uint64
+	limit float64 // that is kept while the guest runs, in bytes a second; 0: none
+}
+
 // newPacking agrees with a target that unpacks the codecs with these names; nil: nothing is to be packed. Both hosts have these images; nil: none.
-func newPacking(how Compression, names []string, move MoveID, memory uint64, images Images, rate func(final bool) float64) *packing {
+func newPacking(how Compression, names []string, move MoveID, memory uint64, images Images, link packingLink) *packing {
 	if how == CompressOff || how == "" {
 		return nil
 	}
-	a := &packing{how: how, secret: move[:], images: images, rate: rate}
+	a := &packing{how: how, secret: move[:], images: images, link: link, pace: pack.NewPace(link.limit)}
 	some := false
 	for c := pack.Words; c < pack.Codecs; c++ {
 		a.knows[c] = slices.Contains(names, c.String()) && (how == CompressAuto || string(how) == c.String())
@@ -102,17 +110,25 @@ func (a *packing) ways(bytes uint64) packWays {
 	now := time.Now()
 	if now.Sub(a.looked) >= lookEvery {
 		a.looked = now
-		a.chooser.Link(a.rate(a.final))
-		if rate := a.chooser.Rate(); !a.final || a.pushed == 0 {
-			a.pushed = rate
+		rate := a.pace.Raw() // packing leaves the link some time, and so makes it look faster than it is
+		if rate == 0 || a.final {
+			rate = a.link.rate(a.final)
+		}
+		a.chooser.Link(rate)
+		if !a.final || a.pushed == 0 {
+			a.pushed = a.chooser.Rate()
 		}
 	}
 	if a.chooser.Rate() == 0 && a.probes < probeFrames {
 		a.probes++
 		return packWays{probe: true}
 	}
-	if rate := a.chooser.Rate(); !pack.Slow(rate) || !a.pace.Pays(now, bytes, rate) {
+	rate := a.chooser.Rate()
+	if !pack.Slow(rate) {
 		return packWays{}
+	}
+	if !a.final && !a.pace.Pays(now, bytes, a.link.acked()) {
+		return packWays{probe: true} // small frames: soon it may pay
 	}
 	w := packWays{words: a.knows[pack.Words], deltas: a.knows[pack.Delta], copies: a.knows[pack.Copy], images: a.knows[pack.Image] && !a.final, sample: true}
 	if w.block = a.chooser.Choose(); !a.knows[w.block] {

@@ -132,6 +132,7 @@ func (w *pageWriter) add(r guestmem.Run) error {
 		run{gpa: gpa, size: n, kind: kind}.put(w.table[len(w.table)-runSize:])
 		if kind == wireData {
 			w.data = append(w.data, left[:n])
+			w.packer.pass(n)
 			left = left[n:]
 			w.bytes += n
 		}

@@ -47,6 +47,7 @@ func (w *pieceWriter) add(gpa, size uint64) error {
 		if !zero {
 			r.kind = wireData
 			w.data = append(w.data, all[from:off])
+			w.packer.pass(off - from)
 			w.size += off - from
 		}
 		w.counts.add(r.kind, r.size)

@@ -203,34 +203,44 @@ func TestHistory(t *testing.T) {
 func TestPace(t *testing.T) {
 	const link = 100e6
 	var p Pace
-	now := time.Unix(100, 0)
-	// run sends pieces of 1 MB, one each so many ms, and says for how many of the next 100 packing pays.
-	run := func(each time.Duration) (pays int) {
-		for range 100 {
-			now = now.Add(each)
-			if p.Pays(now, 1e6, link) {
-				pays++
+	now, acked := time.Unix(100, 0), uint64(0)
+	pays := p.Pays(now, 0, 0)
+	// run lets memory leave for some seconds, packed at a rate in bytes a second, and says for which share of that packing pays.
+	run := func(seconds, packed float64) (share float64) {
+		const step = time.Millisecond
+		steps := int(seconds * 1000)
+		for range steps {
+			now = now.Add(step)
+			rate := link
+			if pays {
+				rate = packed
+				share += 1 / float64(steps)
 			}
+			acked += uint64(link * step.Seconds())
+			pays = p.Pays(now, uint64(rate*step.Seconds()), acked)
 		}
-		return pays
+		return share
 	}
-	if got := run(5 * time.Millisecond); got != 100 {
-		t.Errorf("twice the link: it pays for %d of 100; want all", got)
+	if got := run(1, 1.5*link); got < 0.8 || p.Raw() != link {
+		t.Errorf("half as much again: it pays for %.2f of the time, raw %g; want most of it, %g", got, p.Raw(), link)
 	}
-	if got := run(10 * time.Millisecond); got > 30 || got < 5 {
-		t.Errorf("as the link: it pays for %d of 100; want it tried now and then", got)
+	if got := run(10, 2*link); got < 0.95 || got == 1 {
+		t.Errorf("twice the link: it pays for %.2f of the time; want all but when the link is looked at", got)
+	}
+	if got := run(5, link); got > 0.3 || got < 0.02 {
+		t.Errorf("as the link: it pays for %.2f of the time; want it tried now and then", got)
 	}
 	before := p.rest
-	if got := run(20 * time.Millisecond); got > 10 || p.rest <= before && p.rest < restMost {
-		t.Errorf("half the link: it pays for %d of 100, rests of %v after %v; want ever longer ones", got, p.rest, before)
+	if got := run(5, link/2); got > 0.1 || p.rest <= before && p.rest < restMost {
+		t.Errorf("half the link: it pays for %.2f of the time, rests of %v after %v; want ever longer ones", got, p.rest, before)
 	}
-	now = now.Add(restMost)
-	if got := run(5 * time.Millisecond); got != 100 || p.rest != 0 {
-		t.Errorf("again twice the link: it pays for %d of 100, rest %v; want all, none", got, p.rest)
+	run((restMost + paceTime).Seconds(), 2*link)
+	if got := run(1, 2*link); got < 0.9 || p.rest != 0 {
+		t.Errorf("again twice the link: it pays for %.2f of the time, rest %v; want most, none", got, p.rest)
 	}
 	now = now.Add(time.Minute)
 	p.Begin()
-	if !p.Pays(now, 0, link) {
+	if !p.Pays(now, 0, acked) {
 		t.Error("after nothing was sent: got that it does not pay")
 	}
 }
