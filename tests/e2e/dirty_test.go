@@ -47,7 +47,7 @@ func TestThrottle(t *testing.T) {
 			if err := w.Lab.Hosts[1].Shape(link); err != nil {
 				t.Fatal(err)
 			}
-			m := completes(t, ctx, trip, "--mode", "precopy", "--throttle", "99", "--downtime-limit", "100ms")
+			m := completes(t, ctx, trip, "--mode", "precopy", "--throttle", "99", "--compress", "off", "--downtime-limit", "100ms")
 			t.Logf("throttled up to %d %% for %.0f ms of %.0f ms; %d rounds, downtime %.1f ms, gap %v", m.Throttle.MaxPercent, m.Throttle.MS,
 				m.TotalMS, len(m.Rounds), m.DowntimeMS, m.Gap())
 			if m.Throttle.MaxPercent == 0 || m.Throttle.MS <= 0 || m.Throttle.MS > m.TotalMS {

@@ -22,7 +22,7 @@ type moving struct {
 	held   []int // processes that stand still
 }
 
-// startMove begins a move over a slow link and returns in the middle of it.
+// startMove begins a move over a slow link and returns in the middle of it. Unless args say otherwise nothing is compressed: it would be over too soon.
 func startMove(t *testing.T, ctx context.Context, w *drive.World, trip *drive.Trip, args ...string) *moving {
 	t.Helper()
 	if err := w.Lab.Hosts[1].Shape(slow); err != nil {
@@ -34,7 +34,7 @@ func startMove(t *testing.T, ctx context.Context, w *drive.World, trip *drive.Tr
 	}
 	m := &moving{trip: trip, target: target, ended: make(chan drive.Move, 1), failed: make(chan error, 1)}
 	go func() {
-		move, err := w.Sites[0].Migrate(ctx, "alpha", target.Listening, args...)
+		move, err := w.Sites[0].Migrate(ctx, "alpha", target.Listening, append([]string{"--compress", "off"}, args...)...)
 		m.failed <- err
 		m.ended <- move
 	}()
