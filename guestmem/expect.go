@@ -37,7 +37,7 @@ func (m *Memory) Expect(gpa, size uint64) (at uint64, room []byte) {
 	if err != nil || r.huge() {
 		return 0, nil
 	}
-	from, to := uint64(0), uint64(0) // of the first blocks in a row
+	var from, to uint64 // of the first blocks in a row
 	const block = hugePages * PageSize
 	for at, end := (off+block-1)/block*block, (off+size)/block*block; at < end; at += block {
 		if r.thick.skip.Load() > 0 {
@@ -49,11 +49,13 @@ func (m *Memory) Expect(gpa, size uint64) (at uint64, room []byte) {
 		}
 		began := time.Now()
 		err := r.thicken(at, block)
-		if r.thick.note(err, time.Since(began)); err == nil && (from == to || to == at) {
-			if from == to {
-				from = at
-			}
-			to = at + block
+		r.thick.note(err, time.Since(began))
+		switch {
+		case err != nil:
+		case from == to:
+			from, to = at, at+block
+		case to == at:
+			to += block
 		}
 	}
 	return gpa - off + from, r.host.bytes[from:to]

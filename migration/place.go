@@ -92,35 +92,42 @@ func (p *pageReader) pages(h header) error {
 	return nil
 }
 
-// data places a run of pages that follow as they are: those for which there is a huge page right where they belong.
+// data places a run of pages that follow as they are: those for which there are huge pages right where they belong.
 func (p *pageReader) data(h header, r run, sum *uint32) error {
 	at, room := p.sink.Expect(r.gpa, r.size)
-	for r.size > 0 {
-		n, b := r.size, room
-		if len(room) > 0 {
-			n = at - r.gpa // in front of it
-		}
-		var err error
-		if n > 0 {
-			b, err = p.in.pages(n)
-		} else {
-			err, room = p.in.into(room), nil
-		}
+	if len(room) == 0 {
+		return p.buffered(h, r.gpa, r.size, sum)
+	}
+	if err := p.buffered(h, r.gpa, at-r.gpa, sum); err != nil {
+		return err
+	}
+	if err := p.in.into(room); err != nil {
+		return err
+	}
+	if h.Flags&flagSummed != 0 {
+		*sum = crc32.Update(*sum, castagnoli, room)
+	}
+	if err := p.filled(at, uint64(len(room))); err != nil {
+		return err
+	}
+	behind := at + uint64(len(room))
+	return p.buffered(h, behind, r.gpa+r.size-behind, sum)
+}
+
+// buffered places pages by way of the buffer.
+func (p *pageReader) buffered(h header, gpa, size uint64, sum *uint32) error {
+	for size > 0 {
+		b, err := p.in.pages(size)
 		if err != nil {
 			return err
 		}
 		if h.Flags&flagSummed != 0 {
 			*sum = crc32.Update(*sum, castagnoli, b)
 		}
-		if n > 0 {
-			err = p.place(r.gpa, b)
-		} else {
-			err = p.filled(r.gpa, uint64(len(b)))
-		}
-		if err != nil {
+		if err := p.place(gpa, b); err != nil {
 			return err
 		}
-		r.gpa, r.size = r.gpa+uint64(len(b)), r.size-uint64(len(b))
+		gpa, size = gpa+uint64(len(b)), size-uint64(len(b))
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package vmm
 import (
 	"fmt"
 	"io"
+	"slices"
 	"sync/atomic"
 
 	"github.com/ferryvmm/ferry/guestmem"
@@ -13,18 +14,15 @@ import (
 // written since, costs nothing but that: who sends a page compares it first.
 type origins struct {
 	disks []*disk
-	// pages has an entry for each page up to the end of memory: zero, or the number of the image's page times maxOrigins, plus that of the disk, plus one.
+	// pages has an entry for each page up to the end of memory: zero, or the number of the image's page times that of disks, plus that of its disk, plus one.
 	pages []atomic.Uint64
 }
 
 var _ migration.Images = (*origins)(nil)
 
-// maxOrigins bounds the disks that are looked at, so that page and disk fit one word.
-const maxOrigins = 255
-
 // newOrigins is nil if no disk can be read here beside the guest.
 func newOrigins(disks []*disk, layout guestmem.Layout) *origins {
-	for _, d := range disks[:min(len(disks), maxOrigins)] {
+	for _, d := range disks {
 		if d.pages != nil {
 			last := layout[len(layout)-1]
 			return &origins{disks: disks, pages: make([]atomic.Uint64, (last.GPA+last.Size)/guestmem.PageSize)}
@@ -38,10 +36,7 @@ func (o *origins) of(d *disk) func(gpa, size uint64, offset int64) {
 	if o == nil || d.pages == nil {
 		return nil
 	}
-	number := uint32(0)
-	for o.disks[number] != d {
-		number++
-	}
+	number := uint32(slices.Index(o.disks, d))
 	return func(gpa, size uint64, offset int64) {
 		if (gpa^uint64(offset))%guestmem.PageSize != 0 {
 			return // no page of the guest is one of the image
@@ -64,19 +59,20 @@ func (o *origins) Origin(gpa uint64) (migration.Origin, bool) {
 		return migration.Origin{}, false
 	}
 	word--
-	return migration.Origin{Image: uint32(word % maxOrigins), Offset: word / maxOrigins * guestmem.PageSize}, true
+	disks := uint64(len(o.disks))
+	return migration.Origin{Image: uint32(word % disks), Offset: word / disks * guestmem.PageSize}, true
 }
 
 // Note implements migration.Images.
 func (o *origins) Note(gpa uint64, from migration.Origin) {
 	if at := gpa / guestmem.PageSize; at < uint64(len(o.pages)) {
-		o.pages[at].Store(from.Offset/guestmem.PageSize*maxOrigins + uint64(from.Image) + 1)
+		o.pages[at].Store(from.Offset/guestmem.PageSize*uint64(len(o.disks)) + uint64(from.Image) + 1)
 	}
 }
 
 // ReadPage implements migration.Images. A peer may have named the page.
 func (o *origins) ReadPage(page []byte, from migration.Origin) error {
-	if uint64(from.Image) >= uint64(min(len(o.disks), maxOrigins)) || o.disks[from.Image].pages == nil {
+	if uint64(from.Image) >= uint64(len(o.disks)) || o.disks[from.Image].pages == nil {
 		return fmt.Errorf("no disk %d that only can be read", from.Image)
 	}
 	d := o.disks[from.Image]

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 
@@ -59,20 +58,13 @@ func (b bench) pairs(ctx context.Context, link uint64, data string) (list []pair
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
-	if err := (ride{link: link}).shaped(w.Lab.Hosts); err != nil {
-		return nil, err
-	}
-	fill := bulkFill
-	if link != 0 && link <= shapedLink {
-		fill = shapedFill
-	}
-	const name = "pairs"
-	t, err := drive.Boot(ctx, w.Sites, drive.Guest{Name: name, Memory: fill + bulkMemory - bulkFill, CPUs: 1, Cmdline: bulkCmdline(fill, data)})
+	fill := fillOver(link)
+	t, err := bulkTrip(ctx, w, link, fill, data)
 	if err != nil {
 		return nil, err
 	}
 	move := func(n int, flags []string) (ms, channels float64, err error) {
-		got, err := b.ferryMove(ctx, w, t, name, fill, slices.Concat(nothing, flags)...)
+		got, err := b.ferryMove(ctx, w, t, fill, slices.Concat(nothing, flags)...)
 		ms = rateOf(fill, got.mbits)
 		b.record.add(what{"defaults", strings.TrimSpace("ferry " + strings.Join(flags, " ")), data + ", link in Mbit/s:", float64(link) / 1e6, n}, dataMbits, got.mbits)
 		return ms, float64(got.channels), err
@@ -104,7 +96,7 @@ func (b bench) pairs(ctx context.Context, link uint64, data string) (list []pair
 	spread := between[len(between)*3/4] - between[len(between)/4]
 	for i, flags := range choices {
 		p := paired{LinkMbits: float64(link) / 1e6, Data: data, Flag: strings.Join(flags, " "), Pairs: b.samples, MS: median(off), Percent: median(differ[i]), Spread: spread, Channels: median(channels[i])}
-		p.Met = p.Percent <= math.Max(mostLoss, spread)
+		p.Met = p.Percent <= max(mostLoss, spread)
 		fmt.Printf("%6.0f Mbit/s (0: unshaped), %-7s %-16s %+6.1f %% of %5.0f ms (off beside off: %.1f from quartile to quartile), channels %.0f: %s\n", p.LinkMbits, data, p.Flag, p.Percent, p.MS, spread, p.Channels, verdict(p.Met))
 		list = append(list, p)
 	}

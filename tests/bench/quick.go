@@ -19,6 +19,7 @@ const (
 	sparseMemory = 8 << 10
 	sparseFill   = 64
 	quickMoves   = 3
+	bulkName     = "bulk"
 )
 
 // quickWays are QEMU's of moving memory that are compared: one stream, and multifd's channels.
@@ -190,17 +191,13 @@ func (b bench) ferryBulk(ctx context.Context, fill int, link uint64, moves int, 
 		return nil, nil, err
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
-	if err := (ride{link: link}).shaped(w.Lab.Hosts); err != nil {
-		return nil, nil, err
-	}
-	const name = "bulk"
-	t, err := drive.Boot(ctx, w.Sites, drive.Guest{Name: name, Memory: fill + bulkMemory - bulkFill, CPUs: 1, Cmdline: bulkCmdline(fill, "random")})
+	t, err := bulkTrip(ctx, w, link, fill, "random")
 	if err != nil {
 		return nil, nil, err
 	}
 	rates := make(map[lab.Sink][]float64)
 	for range moves {
-		got, err := b.ferryMove(ctx, w, t, name, fill)
+		got, err := b.ferryMove(ctx, w, t, fill)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -223,6 +220,22 @@ func (b bench) ferryBulk(ctx context.Context, fill int, link uint64, moves int, 
 	return all, pumped, t.Stop(ctx)
 }
 
+// bulkTrip boots a guest for bulk moves on two hosts, on a link of their own.
+func bulkTrip(ctx context.Context, w *drive.World, link uint64, fill int, data string) (*drive.Trip, error) {
+	if err := (ride{link: link}).shaped(w.Lab.Hosts); err != nil {
+		return nil, err
+	}
+	return drive.Boot(ctx, w.Sites, drive.Guest{Name: bulkName, Memory: fill + bulkMemory - bulkFill, CPUs: 1, Cmdline: bulkCmdline(fill, data)})
+}
+
+// fillOver is how much the guest of a bulk move has over a link, in MiB: less where that is slow.
+func fillOver(link uint64) int {
+	if link != 0 && link <= shapedLink {
+		return shapedFill
+	}
+	return bulkFill
+}
+
 // bulkCmdline is of a guest that leaves the CPUs to its move: heartbeats cost it much where ring 0 is interpreted.
 func bulkCmdline(fill int, data string) string {
 	return fmt.Sprintf("fill=%d wss=1 rate=0 verify=0 data=%s heartbeat=2000", fill, data)
@@ -231,9 +244,9 @@ func bulkCmdline(fill int, data string) string {
 // warmFor makes that many MiB, and some, cost all alike.
 func warmFor(mib int) error { return lab.Warm(uint64(2*mib) << 20) }
 
-// ferryMove is one move of a trip, with these flags.
-func (b bench) ferryMove(ctx context.Context, w *drive.World, t *drive.Trip, name string, fill int, args ...string) (bulk, error) {
-	machine, err := w.Sites[t.At].Info(ctx, name)
+// ferryMove is one move of a bulkTrip, with these flags.
+func (b bench) ferryMove(ctx context.Context, w *drive.World, t *drive.Trip, fill int, args ...string) (bulk, error) {
+	machine, err := w.Sites[t.At].Info(ctx, bulkName)
 	if err != nil {
 		return bulk{}, err
 	}
@@ -252,7 +265,7 @@ func (b bench) ferryMove(ctx context.Context, w *drive.World, t *drive.Trip, nam
 	if err != nil {
 		return bulk{}, err
 	}
-	if machine, err = w.Sites[t.At].Info(ctx, name); err != nil {
+	if machine, err = w.Sites[t.At].Info(ctx, bulkName); err != nil {
 		return bulk{}, err
 	}
 	target, err := cpuOf(t.Process.PID(), machine.PID)

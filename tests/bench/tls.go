@@ -66,15 +66,8 @@ func (b bench) encrypted(ctx context.Context, link float64) (e encrypted, err er
 		return e, err
 	}
 	own := []string{w.Sites[0].TLS, w.Sites[1].TLS}
-	if err := (ride{link: uint64(link)}).shaped(w.Lab.Hosts); err != nil {
-		return e, err
-	}
-	fill := bulkFill
-	if link > 0 {
-		fill = shapedFill
-	}
-	const name = "tls"
-	t, err := drive.Boot(ctx, w.Sites, drive.Guest{Name: name, Memory: fill + bulkMemory - bulkFill, CPUs: 1, Cmdline: bulkCmdline(fill, "random")})
+	fill := fillOver(uint64(link))
+	t, err := bulkTrip(ctx, w, uint64(link), fill, "random")
 	if err != nil {
 		return e, err
 	}
@@ -84,7 +77,7 @@ func (b bench) encrypted(ctx context.Context, link float64) (e encrypted, err er
 		for i, dir := range own {
 			w.Sites[i].TLS = dir
 		}
-		got, err := b.ferryMove(ctx, w, t, name, fill)
+		got, err := b.ferryMove(ctx, w, t, fill)
 		if err != nil {
 			return e, err
 		}
@@ -95,7 +88,7 @@ func (b bench) encrypted(ctx context.Context, link float64) (e encrypted, err er
 		}
 		pumped = append(pumped, p.BitsPerSecond()/1e6)
 		w.Sites[0].TLS, w.Sites[1].TLS = "", ""
-		if got, err = b.ferryMove(ctx, w, t, name, fill); err != nil {
+		if got, err = b.ferryMove(ctx, w, t, fill); err != nil {
 			return e, err
 		}
 		plain = append(plain, got)

@@ -42,12 +42,91 @@ var (
 // vsockPort is that of the guest's echo.
 const vsockPort = 7
 
+// fullLinux is that guest, and a person at its console, wherever it is.
+type fullLinux struct {
+	t        *testing.T
+	ctx      context.Context
+	world    *drive.World
+	observer *lab.Observer
+	process  *drive.Process // its supervisor, on host at
+	at       int
+	console  net.Conn
+}
+
+// bootFull boots the guest on host 0, with further words for its kernel, and logs in.
+func bootFull(t *testing.T, ctx context.Context, w *drive.World, g linux.Guest, words string, args ...string) *fullLinux {
+	t.Helper()
+	f := &fullLinux{t: t, ctx: ctx, world: w, observer: lab.NewObserver(drive.Period)}
+	args = append([]string{"run", "--name", "alpha", "--memory", "128M", "--cpu", "baseline", "--kernel", g.Kernel, "--initrd", g.Initramfs,
+		"--cmdline", g.Cmdline + " ferry.login=yes " + words, "--console", "unix:" + f.socket()}, args...)
+	var err error
+	if f.process, err = w.Sites[0].Start(f.observer, "run", args...); err != nil {
+		t.Fatal(err)
+	}
+	f.console = dialConsole(t, ctx, w.Sites[0], f.socket())
+	return f
+}
+
+// socket is that of the console on the host where the guest is.
+func (f *fullLinux) socket() string { return filepath.Join(f.world.Sites[f.at].Dir, "console") }
+
+// logIn waits for the prompt of the shell.
+func (f *fullLinux) logIn() {
+	f.t.Helper()
+	hear(f.t, f.console, "login:")
+	say(f.t, f.console, "root")
+	hear(f.t, f.console, "# ")
+}
+
+// does types a line, and wants words of its output, then the prompt.
+func (f *fullLinux) does(line, words string) {
+	f.t.Helper()
+	say(f.t, f.console, line)
+	hear(f.t, f.console, words)
+	hear(f.t, f.console, "# ")
+}
+
+// move moves the guest to the other of hosts 0 and 1, and finds the shell there.
+func (f *fullLinux) move(receive ...string) {
+	f.t.Helper()
+	from, source := f.world.Sites[f.at], f.process
+	f.at = 1 - f.at
+	target, err := f.world.Sites[f.at].Receive(f.observer, "receive", append([]string{"--console", "unix:" + f.socket()}, receive...)...)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	m, err := from.Migrate(f.ctx, "alpha", target.Listening)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	if m.Outcome != "completed" {
+		f.t.Fatalf("got %s (%s), %+v; want the move completed", m.Outcome, m.Reason, m.Error)
+	}
+	if code, err := source.Wait(f.ctx); err != nil || code != 0 {
+		f.t.Errorf("got exit %d, %v from the source; want 0\n%s", code, err, source.Stderr())
+	}
+	f.t.Logf("moved: mode %s, downtime %.1f ms, total %.0f ms", m.Mode, m.DowntimeMS, m.TotalMS)
+	f.process, f.console = target, dialConsole(f.t, f.ctx, f.world.Sites[f.at], f.socket())
+	f.does("", "")
+}
+
+// powerOff presses the power button, and wants the guest to end by itself.
+func (f *fullLinux) powerOff() {
+	f.t.Helper()
+	exec(f.t, f.ctx, f.world.Sites[f.at], 0, "stop", "alpha")
+	hear(f.t, f.console, "BYE")
+	hear(f.t, f.console, "reboot: Power down")
+	if code, err := f.process.Wait(f.ctx); err != nil || code != 0 {
+		f.t.Errorf("got exit %d, %v of a guest whose power button was pressed; want 0\n%s", code, err, f.process.Stderr())
+	}
+}
+
 // TestFullLinuxWithCPUs wants Linux to start every CPU that ACPI's tables name, programs to run on each, and both to go
 // on at another host.
 func TestFullLinuxWithCPUs(t *testing.T) {
 	ctx := within(t, 15*time.Minute)
 	g := fullGuest(t, ctx)
-	f := bootShell(t, ctx, newWorld(t, 2), g, "", "--cpus", "2")
+	f := bootFull(t, ctx, newWorld(t, 2), g, "", "--cpus", "2")
 	for _, words := range []string{"ACPI: Using ACPI (MADT) for SMP", "smp: Brought up 1 node, 2 CPUs", "READY"} {
 		hear(t, f.console, words)
 	}
@@ -58,7 +137,7 @@ func TestFullLinuxWithCPUs(t *testing.T) {
 			// it starts (package linux).
 			f.does(fmt.Sprintf("for n in 1 2 3; do echo on=$(taskset %d cut -d' ' -f39 /proc/self/stat); done", 1<<cpu), fmt.Sprintf("on=%d", cpu))
 		}
-		f.move(nil)
+		f.move()
 	}
 	f.powerOff()
 }
@@ -85,7 +164,7 @@ func TestFullLinux(t *testing.T) {
 	system(t, ctx, "mkfs.ext4", "-q", "-d", files, image)
 	second, vsock := filepath.Join(dir, "hvc"), filepath.Join(dir, "vsock")
 	network := []string{"--net", "eth=bridge=" + lab.BridgeName}
-	f := bootShell(t, ctx, w, g, fmt.Sprintf("ferry.ip=%v/64 ferry.vsock=%d", guestIP6, vsockPort),
+	f := bootFull(t, ctx, w, g, fmt.Sprintf("ferry.ip=%v/64 ferry.vsock=%d", guestIP6, vsockPort),
 		append(network, "--disk", "root="+image, "--rng", "--virtio-console", "file:"+second, "--vsock", "7=unix:"+vsock)...)
 	f.logIn()
 	f.does("echo acpi=$(ls /sys/firmware/acpi/tables/DSDT)", "acpi=/sys")
@@ -112,7 +191,7 @@ func TestFullLinux(t *testing.T) {
 		}
 	}
 	answered()
-	f.move(network)
+	f.move(network...)
 	answered()
 	for _, e := range echoes {
 		if err := e.Stop(); err != nil {
