@@ -11,17 +11,20 @@ import (
 
 // thickness is how a region fares with huge pages for what is placed in it.
 type thickness struct {
-	vain atomic.Int32 // attempts in a row that failed or were slow
-	skip atomic.Int32 // blocks to go without an attempt
+	vain   atomic.Int32 // attempts in a row that failed or were slow
+	skip   atomic.Int32 // blocks to go without an attempt
+	single atomic.Int64 // what 512 single pages take, in ns; 0: unknown
 }
 
 const (
 	maxVain   = 4  // in a row, after which
-	skipSmall = 32 // blocks are left to single pages
+	skipSmall = 32 // blocks are left to single pages, or one, if nothing is known of those
+	// weighty is how many pages placed at once say what single ones take.
+	weighty = 16
 )
 
-// slowBlock is about what 512 single pages take: a host that must move other pages out of the way for a huge one, or get
-// memory from a host of its own, is no faster. Tests change it.
+// slowBlock is what a huge page may always take, about as much as 512 single ones of a host that has them at hand. One that must move other pages
+// out of the way takes longer. One that gets memory from a host of its own takes longer, too, but for single pages as well. Tests change it.
 var slowBlock = time.Millisecond
 
 // Expect tells that whole pages are about to be placed, all of them data. For those blocks of 2 MiB that they fill, and of
@@ -76,12 +79,25 @@ func (t *thickness) note(err error, took time.Duration) {
 	switch {
 	case errors.Is(err, unix.EINVAL): // this kernel has none for us
 		t.skip.Store(math.MaxInt32)
-	case err == nil && took < slowBlock:
+	case err == nil && took < max(slowBlock, time.Duration(t.single.Load())):
 		t.vain.Store(0)
-	case t.vain.Add(1) >= maxVain:
+	case t.vain.Add(1) < maxVain:
+	case t.single.Load() == 0:
+		t.skip.Store(1)
+	default:
 		t.vain.Store(0)
 		t.skip.Store(skipSmall)
 	}
+}
+
+// placed says how long it took to place that many single pages where nothing was.
+func (t *thickness) placed(pages uint64, took time.Duration) {
+	now := int64(took) * hugePages / int64(pages)
+	was := t.single.Load()
+	if was == 0 {
+		was = now
+	}
+	t.single.Store(was + (now-was)/4) // of two at once one may be lost: it is an estimate
 }
 
 // thicken makes one huge page of a block that is a hole. The kernel takes what has at least one page for it.

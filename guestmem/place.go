@@ -1,5 +1,7 @@
 package guestmem
 
+import "time"
+
 // Place puts whole pages that came from a peer at gpa, and then notes them as received. It writes through the file: faulting
 // the pages in through a mapping costs more than half as much again. Errors: ErrAlign, ErrOutside, or the write's (no memory left).
 func (m *Memory) Place(gpa uint64, p []byte) error {
@@ -7,8 +9,13 @@ func (m *Memory) Place(gpa uint64, p []byte) error {
 	if err != nil {
 		return err
 	}
+	pages, again := uint64(len(p))/PageSize, r.received.get(off/PageSize)
+	began := time.Now()
 	if err := r.write(p, off); err != nil {
 		return err
+	}
+	if pages >= weighty && !again {
+		r.thick.placed(pages, time.Since(began))
 	}
 	r.received.setRange(off/PageSize, (off+uint64(len(p)))/PageSize)
 	return nil

@@ -27,8 +27,18 @@ func TestThickness(t *testing.T) {
 	for range maxVain {
 		th.note(nil, slowBlock)
 	}
+	want("slow ones, and nothing known of single pages", 1)
+	th.placed(hugePages/2, slowBlock/4)
+	th.note(nil, slowBlock)
 	want("slow ones", skipSmall)
 	th.skip.Store(0)
+	for range 20 {
+		th.placed(hugePages, 3*slowBlock)
+	}
+	for range maxVain {
+		th.note(nil, 2*slowBlock)
+	}
+	want("slow ones where single pages are slower", 0)
 	note(maxVain, unix.EAGAIN)
 	want("failures", skipSmall)
 	note(1, unix.EINVAL)
