@@ -18,6 +18,7 @@ const (
 	shapedLink   = 1e9
 	sparseMemory = 8 << 10
 	sparseFill   = 64
+	spareWarm    = 512 // beyond that data, of what is warmed
 	quickMoves   = 3
 	bulkName     = "bulk"
 )
@@ -168,7 +169,7 @@ func (b bench) quickBulk(ctx context.Context, q *quick) error {
 
 // quickSparse compares the total of a large guest of which little is data.
 func (b bench) quickSparse(ctx context.Context, q *quick) error {
-	r := ride{memory: sparseMemory, cmdline: fmt.Sprintf("fill=%d rate=0", sparseFill)}
+	r := ride{memory: sparseMemory, cmdline: fmt.Sprintf("fill=%d rate=0", sparseFill), warm: sparseFill}
 	ours, err := b.ferryRide(ctx, r)
 	if err != nil {
 		return err
@@ -241,8 +242,8 @@ func bulkCmdline(fill int, data string) string {
 	return fmt.Sprintf("fill=%d wss=1 rate=0 verify=0 data=%s heartbeat=2000", fill, data)
 }
 
-// warmFor makes that many MiB, and some, cost all alike.
-func warmFor(mib int) error { return lab.Warm(uint64(2*mib) << 20) }
+// warmFor makes the memory that a move of so many MiB of data needs cost all alike.
+func warmFor(mib int) error { return lab.Warm(uint64(min(2*mib, mib+spareWarm)) << 20) }
 
 // ferryMove is one move of a bulkTrip, with these flags.
 func (b bench) ferryMove(ctx context.Context, w *drive.World, t *drive.Trip, fill int, args ...string) (bulk, error) {

@@ -22,6 +22,7 @@ type ride struct {
 
 	cpus   int           // 0: one
 	fill   int           // MiB of the guest's data, by which rates are reckoned; 0: they are not
+	warm   int           // MiB of data for which memory is warmed just before it moves
 	within time.Duration // the most that all of it may take; 0: rideWithin
 }
 
@@ -52,6 +53,14 @@ func (r ride) shaped(hosts []*lab.Host) (err error) {
 	return err
 }
 
+// warmed warms the host's memory for the ride.
+func (r ride) warmed() error {
+	if r.warm == 0 {
+		return nil
+	}
+	return warmFor(r.warm)
+}
+
 // ferryRide makes a ride with Ferry. One that does not complete is no error.
 func (b bench) ferryRide(ctx context.Context, r ride, args ...string) (got rode, err error) {
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(r.within, rideWithin))
@@ -69,6 +78,9 @@ func (b bench) ferryRide(ctx context.Context, r ride, args ...string) (got rode,
 		return got, err
 	}
 	if got.before, err = nextStat(ctx, t.Observer); err != nil {
+		return got, err
+	}
+	if err := r.warmed(); err != nil {
 		return got, err
 	}
 	source := t.Process
@@ -126,6 +138,9 @@ func (b bench) qemuRide(ctx context.Context, r ride, o qemu.MigrateOptions) (got
 		return got, err
 	}
 	if got.before, err = nextStat(ctx, p.observer); err != nil {
+		return got, err
+	}
+	if err := r.warmed(); err != nil {
 		return got, err
 	}
 	before, err := cpuOf(p.source.PID())

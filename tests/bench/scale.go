@@ -129,10 +129,10 @@ func (b bench) points(room int) []point {
 			w.name = "qemu " + b.qemu.Version + ", multifd" // one line of a plot, however many
 			ways = append(ways, w)
 		}
-		for _, sink := range []lab.Sink{lab.Discard, lab.Place} {
+		for _, sink := range []lab.Sink{lab.Discard, lab.Huge, lab.HugeMap} { // of those that place, the best two
 			ways = append(ways, scaleWay{"pump, " + string(sink), pumped(channels, sink)})
 		}
-		all = append(all, point{channelSeries, float64(channels), ride{memory: in + scaleSpare, fill: in, cmdline: bulkCmdline(in, "random")}, ways})
+		all = append(all, point{channelSeries, float64(channels), ride{memory: in + scaleSpare, fill: in, warm: in, cmdline: bulkCmdline(in, "random")}, ways})
 	}
 	for _, cpus := range []int{1, 2, 3, 4} {
 		r := ride{memory: fill + scaleSpare, fill: fill, cpus: cpus, cmdline: fmt.Sprintf("fill=%d wss=%d rate=16 cpus=%d", fill, max(fill/8, 1), cpus)}
@@ -143,14 +143,14 @@ func (b bench) points(room int) []point {
 			continue
 		}
 		in := min(sparseFill, room)
-		all = append(all, point{sparseSeries, float64(size), ride{memory: size, fill: in, cmdline: bulkCmdline(in, "random")}, append([]scaleWay{ferry("precopy", bulkLimit, "--mode", "precopy")}, multifd(2, bulkLimit)...)})
+		all = append(all, point{sparseSeries, float64(size), ride{memory: size, fill: in, warm: in, cmdline: bulkCmdline(in, "random")}, append([]scaleWay{ferry("precopy", bulkLimit, "--mode", "precopy")}, multifd(2, bulkLimit)...)})
 	}
 	for size := min(256, room); size <= 8<<10; size *= 2 {
 		if size > room {
 			fmt.Printf("%s %d and more: left out, this host has room for %d\n", memorySeries, size, room)
 			break
 		}
-		r := ride{memory: size + scaleSpare, fill: size, cmdline: bulkCmdline(size, "random")}
+		r := ride{memory: size + scaleSpare, fill: size, warm: size, cmdline: bulkCmdline(size, "random")}
 		all = append(all, point{memorySeries, float64(size), r, append([]scaleWay{ferry("precopy", bulkLimit, "--mode", "precopy")}, multifd(2, bulkLimit)...)})
 	}
 	for i := range all {
@@ -162,6 +162,9 @@ func (b bench) points(room int) []point {
 // pumped is what the path alone carries: of the guest's memory, by as many TCP streams.
 func pumped(streams int, sink lab.Sink) func(context.Context, ride) (rode, error) {
 	return func(_ context.Context, r ride) (got rode, err error) {
+		if err := r.warmed(); err != nil {
+			return got, err
+		}
 		l, err := lab.New(2)
 		if err != nil {
 			return got, err
