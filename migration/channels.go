@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ferryvmm/ferry/guestmem"
+	"github.com/ferryvmm/ferry/migration/pack"
 )
 
 // MaxChannels bounds the connections that carry pages of a move side by side.
@@ -224,7 +225,7 @@ func (c *channels) adapt() {
 	if c.knee == nil || c.dialing || c.work == nil || !c.knee.due(now) {
 		return
 	}
-	switch c.knee.see(now, c.delivered(), c.live+1) {
+	switch c.knee.see(now, c.flowLocked().Acked, c.live+1) {
 	case kneeGrow:
 		c.more()
 	case kneeShrink:
@@ -247,28 +248,30 @@ func (c *channels) more() {
 	})
 }
 
-// acked is how many bytes have left over all channels, see delivered.
-func (c *channels) acked() uint64 {
+// flow is that of all channels.
+func (c *channels) flow() pack.Flow {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.delivered()
+	return c.flowLocked()
 }
 
-// delivered is how many bytes have left over all channels: those that the target's host has confirmed, where that is known,
-// for a new connection's buffers take some at any speed. The caller holds mu.
-func (c *channels) delivered() uint64 {
-	n := delivered(c.s.Bulk, c.s.bulk)
+// flowLocked is flow. The caller holds mu.
+func (c *channels) flowLocked() pack.Flow {
+	all := flowOf(c.s.Bulk, c.s.bulk)
 	for _, ch := range c.others {
-		n += delivered(ch.conn, ch.out)
+		f := flowOf(ch.conn, ch.out)
+		all.Acked, all.Waiting = all.Acked+f.Acked, all.Waiting+f.Waiting
 	}
-	return n
+	return all
 }
 
-func delivered(conn net.Conn, out *outlet) uint64 {
+// flowOf is that of one connection. Where the kernel does not say what was confirmed, it is what was written: a new connection's
+// buffers take some of that at any speed.
+func flowOf(conn net.Conn, out *outlet) pack.Flow {
 	if info := tcpInfo(conn); info != nil {
-		return info.Bytes_acked
+		return pack.Flow{Acked: info.Bytes_acked, Waiting: uint64(info.Notsent_bytes)}
 	}
-	return out.sent.Load()
+	return pack.Flow{Acked: out.sent.Load()}
 }
 
 // interrupt ends what is being written beside bulk: the move is at its end.

@@ -44,8 +44,8 @@ type packing struct {
 type packingLink struct {
 	// rate looks how fast it is, in bytes a second; 0: unknown. final says that nothing limits it.
 	rate func(final bool) float64
-	// acked is how many bytes the target's host has confirmed, over all connections.
-	acked func() uint64
+	// flow is what it has of the move.
+	flow  func() pack.Flow
 	limit float64 // that is kept while the guest runs, in bytes a second; 0: none
 }
 
@@ -119,19 +119,23 @@ func (a *packing) ways(bytes uint64) packWays {
 			a.pushed = a.chooser.Rate()
 		}
 	}
-	if a.chooser.Rate() == 0 && a.probes < probeFrames {
-		a.probes++
-		return packWays{probe: true}
-	}
-	rate := a.chooser.Rate()
+	rate, has := a.chooser.Rate(), a.link.flow()
 	if !pack.Slow(rate) {
-		return packWays{}
-	}
-	if !a.final && !a.pace.Pays(now, bytes, a.link.acked()) {
+		if !pack.MaybeSlow(rate) || a.probes == probeFrames {
+			return packWays{}
+		}
+		if a.probes++; has.Waiting < pack.Ahead {
+			return packWays{probe: true}
+		}
+	} else if !a.final && !a.pace.Pays(now, bytes, has) {
 		return packWays{probe: true} // small frames: soon it may pay
 	}
 	w := packWays{words: a.knows[pack.Words], deltas: a.knows[pack.Delta], copies: a.knows[pack.Copy], images: a.knows[pack.Image] && !a.final, sample: true}
-	if w.block = a.chooser.Choose(); !a.knows[w.block] {
+	waiting := int64(has.Waiting)
+	if a.link.limit > 0 && !a.final {
+		waiting = -1 // what the limit holds back is not written yet
+	}
+	if w.block = a.chooser.Choose(max(bytes, packedBytes), waiting); !a.knows[w.block] {
 		w.block = pack.Raw
 	}
 	return w

@@ -18,7 +18,7 @@ import (
 )
 
 // slowly is a link for which packing is worth it, however busy the processors are.
-var slowly = packingLink{func(bool) float64 { return 1e6 }, func() uint64 { return 0 }, 1e6}
+var slowly = packingLink{func(bool) float64 { return 1e6 }, func() pack.Flow { return pack.Flow{} }, 1e6}
 
 // ram is memory without holes: a pageSink, and what deltas are based on.
 type ram []byte

@@ -194,7 +194,7 @@ func (s *sender) agree() {
 	s.mu.Lock()
 	names := s.codecs
 	s.mu.Unlock()
-	s.packing = newPacking(s.Compress, names, s.Move, s.Memory.Size(), s.Images, packingLink{s.linkRate, s.channels.acked, float64(s.Bandwidth) / 8})
+	s.packing = newPacking(s.Compress, names, s.Move, s.Memory.Size(), s.Images, packingLink{s.linkRate, s.channels.flow, float64(s.Bandwidth) / 8})
 	s.pages.packer = s.packing.packer(false)
 }
 

@@ -13,6 +13,10 @@ const (
 	forget = 1.0 / 32
 	// learn is the share that a new measurement has.
 	learn = 1.0 / 4
+	// worthy is how small Zstd must make pages, of what S2 does, to be worth its time.
+	worthy = 0.95
+	// ahead is how many times as long as packing takes the link must have enough to do for that to be by Zstd: other connections do so, too.
+	ahead = 2
 	// outlier is how many times as long as expected packing may take to be believed: somebody else had the CPU.
 	outlier = 3
 )
@@ -69,9 +73,17 @@ func (c *Chooser) Cost(codec Codec) (speed, ratio float64) {
 // Slow says whether a link with so many bytes a second is so slow that looking at each page costs nothing. One of which nothing is known is not.
 func Slow(link float64) bool { return link > 0 && link < slowLink }
 
-// Choose says which codec to use for the next pages.
-func (c *Chooser) Choose() Codec {
-	if c.link == 0 {
+// MaybeSlow says whether a link of which nothing is known, or that was just seen for the first time, may turn out to be slow: it takes bursts.
+func MaybeSlow(link float64) bool { return link < 2*slowLink }
+
+// Choose says which codec to use for the next pages, of so many bytes. waiting is how many bytes the link has still to take; negative: unknown.
+// Where packing is worth it, S2 is for a link that is about to have nothing to do, and Zstd for one that has enough until they are packed: it costs
+// no time then. So a link for which Zstd is too slow, and what S2 makes too much, gets some of both.
+func (c *Chooser) Choose(bytes uint64, waiting int64) Codec {
+	switch {
+	case waiting >= Ahead && MaybeSlow(c.link) && !Slow(c.link):
+		return S2
+	case c.link == 0:
 		return Raw
 	}
 	c.begin()
@@ -84,5 +96,14 @@ func (c *Chooser) Choose() Codec {
 		k.perByte += forget * (priors[codec].perByte - k.perByte)
 		k.ratio += forget * (priors[codec].ratio - k.ratio)
 	}
-	return best
+	quick, dense := &c.costs[S2], &c.costs[Zstd]
+	switch {
+	case best == Zstd && dense.ratio > worthy*quick.ratio:
+		return S2
+	case best == Raw || waiting < 0 || dense.ratio > worthy*quick.ratio:
+		return best
+	case float64(waiting)/c.link < ahead*float64(bytes)*dense.perByte:
+		return S2
+	}
+	return Zstd
 }

@@ -204,7 +204,7 @@ func TestPace(t *testing.T) {
 	const link = 100e6
 	var p Pace
 	now, acked := time.Unix(100, 0), uint64(0)
-	pays := p.Pays(now, 0, 0)
+	pays := p.Pays(now, 0, Flow{})
 	// run lets memory leave for some seconds, packed at a rate in bytes a second, and says for which share of that packing pays.
 	run := func(seconds, packed float64) (share float64) {
 		const step = time.Millisecond
@@ -217,7 +217,7 @@ func TestPace(t *testing.T) {
 				share += 1 / float64(steps)
 			}
 			acked += uint64(link * step.Seconds())
-			pays = p.Pays(now, uint64(rate*step.Seconds()), acked)
+			pays = p.Pays(now, uint64(rate*step.Seconds()), Flow{Acked: acked})
 		}
 		return share
 	}
@@ -240,8 +240,33 @@ func TestPace(t *testing.T) {
 	}
 	now = now.Add(time.Minute)
 	p.Begin()
-	if !p.Pays(now, 0, acked) {
+	if !p.Pays(now, 0, Flow{Acked: acked}) {
 		t.Error("after nothing was sent: got that it does not pay")
+	}
+}
+
+// What leaves is what waited, too; and while much waits, it is not seen whether pages behind it are packed.
+func TestPaceWaiting(t *testing.T) {
+	const link, waits = 100e6, 8e6
+	now := time.Unix(100, 0)
+	pays := func(left float64) bool {
+		p := NewPace(link)
+		p.Pays(now, 0, Flow{Waiting: waits})
+		return p.Pays(now.Add(2*paceTime), uint64(link/2*(2*paceTime).Seconds()), Flow{Waiting: uint64(waits - left)})
+	}
+	if got := [...]bool{pays(0), pays(waits)}; got != [...]bool{false, true} {
+		t.Errorf("half the link packed, what waited stays, or leaves: got %v; want that only the latter pays", got)
+	}
+	var little, much Pace
+	got := [...]bool{
+		little.Pays(now, 0, Flow{Waiting: Ahead - 1}), much.Pays(now, 0, Flow{Waiting: Ahead}),
+		little.Pays(now.Add(time.Millisecond), Ahead, Flow{Waiting: Ahead - 1}), much.Pays(now.Add(time.Millisecond), Ahead, Flow{Waiting: Ahead}),
+	}
+	if want := [...]bool{false, true, false, true}; got != want {
+		t.Errorf("little and much waits before anything is known: got %v; want %v", got, want)
+	}
+	if much.resume = now.Add(time.Second); much.Pays(now.Add(2*time.Millisecond), Ahead, Flow{Waiting: Ahead}) {
+		t.Error("much waits, and packing rests: got that it goes on")
 	}
 }
 
@@ -271,31 +296,62 @@ func TestCopies(t *testing.T) {
 
 func TestChooser(t *testing.T) {
 	var c Chooser
-	choices := map[string]Codec{"unknown": c.Choose()}
+	choices := map[string]Codec{"unknown": c.Choose(MaxBlock, -1)}
 	c.Link(10e9 / 8)
-	choices["10 Gbit/s"] = c.Choose()
+	choices["10 Gbit/s"] = c.Choose(MaxBlock, -1)
 	c.Link(1e9 / 8)
-	choices["slower for a moment"] = c.Choose()
+	choices["slower for a moment"] = c.Choose(MaxBlock, -1)
 	for range 20 {
 		c.Link(1e9 / 8)
 	}
-	choices["1 Gbit/s"] = c.Choose()
+	choices["1 Gbit/s"] = c.Choose(MaxBlock, -1)
 	for range 20 {
 		c.Note(Zstd, MaxBlock, MaxBlock/3, 2*time.Millisecond) // 65 MB/s
 	}
-	choices["little CPU"] = c.Choose()
+	choices["little CPU"] = c.Choose(MaxBlock, -1)
 	for range 20 {
 		c.Note(S2, MaxBlock, MaxBlock, 20*time.Microsecond)
 	}
-	choices["it is in vain"] = c.Choose()
+	choices["it is in vain"] = c.Choose(MaxBlock, -1)
 	for range 200 {
-		c.Choose()
+		c.Choose(MaxBlock, -1)
 	}
-	choices["forgotten"] = c.Choose()
+	choices["forgotten"] = c.Choose(MaxBlock, -1)
 	want := map[string]Codec{
 		"unknown": Raw, "10 Gbit/s": Raw, "slower for a moment": Raw, "1 Gbit/s": Zstd, "little CPU": S2, "it is in vain": Raw, "forgotten": Zstd,
 	}
 	if diff := cmp.Diff(want, choices); diff != "" {
+		t.Errorf("choices (-want +got):\n%s", diff)
+	}
+}
+
+// A link for which Zstd is too slow, and what S2 makes too much, gets both.
+func TestChooserTakesTurns(t *testing.T) {
+	const link, bytes = 125e6, 1 << 20
+	learnt := func(s2, zstd float64) *Chooser { // what is left of pages
+		c := new(Chooser)
+		c.Link(link)
+		for range 20 {
+			c.Note(S2, MaxBlock, int(s2*MaxBlock), MaxBlock*time.Second/400e6)
+			c.Note(Zstd, MaxBlock, int(zstd*MaxBlock), MaxBlock*time.Second/120e6)
+		}
+		return c
+	}
+	got := map[string]Codec{
+		"the link has nothing to do":        learnt(0.7, 0.4).Choose(bytes, 0),
+		"a frame less than it takes":        learnt(0.7, 0.4).Choose(bytes, 1<<20),
+		"enough":                            learnt(0.7, 0.4).Choose(bytes, 4<<20),
+		"unknown":                           learnt(0.7, 0.4).Choose(bytes, -1),
+		"enough, for nothing":               learnt(0.5, 0.49).Choose(bytes, 4<<20),
+		"enough, of what does not compress": learnt(1, 1).Choose(bytes, 4<<20),
+		"much waits, the link is unknown":   new(Chooser).Choose(bytes, Ahead),
+		"little waits, the link is unknown": new(Chooser).Choose(bytes, Ahead-1),
+	}
+	want := map[string]Codec{
+		"the link has nothing to do": S2, "a frame less than it takes": S2, "enough": Zstd, "unknown": S2, "enough, for nothing": S2,
+		"enough, of what does not compress": Raw, "much waits, the link is unknown": S2, "little waits, the link is unknown": Raw,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("choices (-want +got):\n%s", diff)
 	}
 }
