@@ -18,6 +18,7 @@ const (
 	memorySeries  = "memory in use, MiB:"
 	sparseSeries  = "configured memory, MiB:"
 	dirtySeries   = "asked to write, MiB/s:"
+	linkSeries    = "link, Gbit/s:"
 	channelSeries = "channels:"
 	vcpuSeries    = "vCPUs:"
 )
@@ -122,6 +123,13 @@ func (b bench) points(room int) []point {
 		}
 		all = append(all, p)
 	}
+	const two = 2 // channels that Ferry has by default
+	for _, link := range []uint64{1e9, 10e9} {
+		in := min(fillOver(link), room)
+		r := ride{memory: in + scaleSpare, fill: in, warm: in, cmdline: bulkCmdline(in, "random"), link: link}
+		ways := append([]scaleWay{ferry("", bulkLimit, "--mode", "precopy", "--channels", fmt.Sprint(two))}, multifd(two, bulkLimit)...)
+		all = append(all, point{linkSeries, float64(link) / 1e9, r, append(ways, scaleWay{"pump, " + string(lab.Discard), pumped(two, lab.Discard)})})
+	}
 	for _, channels := range []int{1, 2, 4, 8} {
 		in := min(channelFill, room)
 		ways := []scaleWay{ferry("", bulkLimit, "--mode", "precopy", "--channels", fmt.Sprint(channels))}
@@ -170,6 +178,9 @@ func pumped(streams int, sink lab.Sink) func(context.Context, ride) (rode, error
 			return got, err
 		}
 		defer func() { err = errors.Join(err, l.Close()) }()
+		if err := r.shaped(l.Hosts); err != nil {
+			return got, err
+		}
 		p, err := lab.Pump(l.Hosts[0], l.Hosts[1], uint64(r.fill)<<20, streams, sink)
 		if err != nil {
 			return got, err
