@@ -89,7 +89,7 @@ func (m *Memory) Layout() Layout { return slices.Clone(m.layout) }
 // Size is the configured memory, in bytes.
 func (m *Memory) Size() uint64 { return m.layout.Size() }
 
-// DataBytes is the memory that is not a hole, in bytes. It walks the files: about 10 ns a page of data.
+// DataBytes is the memory that is not a hole, in bytes.
 func (m *Memory) DataBytes() (uint64, error) {
 	var n uint64
 	for _, r := range m.regions {

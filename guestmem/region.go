@@ -80,7 +80,7 @@ func (r *region) pages() uint64 { return r.Size / PageSize }
 func (r *region) data(page uint64) (uint64, error) { return r.seek(page, unix.SEEK_DATA) }
 
 // hole returns the first page at or after page that is a hole, or pages() if there is none. It walks every page of the
-// extent: about 10 ns a page.
+// extent, 10 to 40 ns a page, during which nothing else runs on that CPU where the kernel is not preempted: not for while a guest waits, see dataUntil.
 func (r *region) hole(page uint64) (uint64, error) { return r.seek(page, unix.SEEK_HOLE) }
 
 func (r *region) seek(page uint64, whence int) (uint64, error) {
@@ -100,22 +100,48 @@ func (r *region) seek(page uint64, whence int) (uint64, error) {
 	return uint64(off) / PageSize, nil
 }
 
-// dataPages counts the pages that are data.
-func (r *region) dataPages() (uint64, error) {
-	var n uint64
-	for page := uint64(0); ; {
-		from, err := r.data(page)
-		if err != nil {
-			return 0, err
-		}
-		if from >= r.pages() {
-			return n, nil
-		}
-		if page, err = r.hole(from); err != nil {
-			return 0, err
-		}
-		n += page - from
+// dataUntil returns a page up to which all from page on, at least, is data: at most end. What is swapped out it may take for a hole.
+func (r *region) dataUntil(page, end uint64) (uint64, error) {
+	if r.huge() {
+		hole, err := r.hole(page)
+		return min(hole, end), err
 	}
+	const window = 1024 // pages at a time
+	var here [window]byte
+	for page < end {
+		n := min(window, end-page)
+		if err := r.guest.resident(page*PageSize, here[:n]); err != nil {
+			return 0, err
+		}
+		for _, b := range here[:n] {
+			if b&1 == 0 {
+				return page, nil
+			}
+			page++
+		}
+	}
+	return end, nil
+}
+
+// dataPages counts the pages that are data, by what the file has allocated.
+func (r *region) dataPages() (n uint64, err error) {
+	if r.huge() {
+		for page := uint64(0); ; {
+			from, err := r.data(page)
+			if err != nil || from >= r.pages() {
+				return n, err
+			}
+			if page, err = r.hole(from); err != nil {
+				return n, err
+			}
+			n += page - from
+		}
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(r.fd, &st); err != nil {
+		return 0, fmt.Errorf("look at guest memory: %w", err)
+	}
+	return uint64(st.Blocks) * 512 / PageSize, nil
 }
 
 // punch makes bytes [off, off+size) a hole.

@@ -101,11 +101,10 @@ func (g *Registration) acquire(r *region, off, size, limit uint64) (Piece, bool,
 	if err != nil || data != first {
 		return Piece{}, false, err
 	}
-	hole, err := r.hole(first)
-	if err != nil || hole < end {
+	stop, err := r.dataUntil(first, min(max(end, first+min(limit, MaxExtent)/PageSize), r.pages()))
+	if err != nil || stop < end {
 		return Piece{}, false, err
 	}
-	stop := max(end, min(hole, first+min(limit, MaxExtent)/PageSize))
 	if stop-first > MaxExtent/PageSize {
 		return Piece{}, false, nil
 	}

@@ -164,15 +164,18 @@ func (t *Tracker) classify(r *tracked, end uint64, runs []Run) (n int, err error
 	}
 }
 
-// learn notes that page is data: in the first round all of its extent, which is then walked only once. Later a changed page
-// must not cost the walk of a whole extent.
+// learnPages bounds what learn looks at: 4 MiB.
+const learnPages = 1024
+
+// learn notes that page is data, and in the first round what is data behind it. Later a changed page must not cost more than itself.
 func (t *Tracker) learn(r *tracked, page uint64) error {
 	end := page + 1
 	if t.rounds == 1 {
-		var err error
-		if end, err = r.hole(page); err != nil {
+		known, err := r.dataUntil(end, min(end+learnPages, r.pages()))
+		if err != nil {
 			return err
 		}
+		end = known
 	}
 	r.present.setRange(page, end)
 	return nil
