@@ -176,6 +176,8 @@ func (s *Set) Close() error {
 	ended := make(chan error, 1)
 	go func() {
 		s.threads.Wait()
+		s.op.Lock() // what is under way uses the vCPUs' files, and would find another's by their numbers
+		defer s.op.Unlock()
 		var errs []error
 		for _, c := range s.cpus {
 			errs = append(errs, c.kvm.Close())
