@@ -9,12 +9,11 @@ func (m *Memory) Place(gpa uint64, p []byte) error {
 	if err != nil {
 		return err
 	}
-	pages, again := uint64(len(p))/PageSize, r.received.get(off/PageSize)
 	began := time.Now()
 	if err := r.write(p, off); err != nil {
 		return err
 	}
-	if pages >= weighty && !again {
+	if pages := uint64(len(p)) / PageSize; pages >= weighty && !r.received.get(off/PageSize) {
 		r.thick.placed(pages, time.Since(began))
 	}
 	r.received.setRange(off/PageSize, (off+uint64(len(p)))/PageSize)

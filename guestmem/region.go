@@ -123,19 +123,25 @@ func (r *region) dataUntil(page, end uint64) (uint64, error) {
 	return end, nil
 }
 
+// eachExtent calls f for each extent of data, in ascending order, with its first page and the one behind it.
+func (r *region) eachExtent(f func(from, to uint64)) error {
+	for page := uint64(0); ; {
+		from, err := r.data(page)
+		if err != nil || from >= r.pages() {
+			return err
+		}
+		if page, err = r.hole(from); err != nil {
+			return err
+		}
+		f(from, page)
+	}
+}
+
 // dataPages counts the pages that are data, by what the file has allocated.
 func (r *region) dataPages() (n uint64, err error) {
 	if r.huge() {
-		for page := uint64(0); ; {
-			from, err := r.data(page)
-			if err != nil || from >= r.pages() {
-				return n, err
-			}
-			if page, err = r.hole(from); err != nil {
-				return n, err
-			}
-			n += page - from
-		}
+		err := r.eachExtent(func(from, to uint64) { n += to - from })
+		return n, err
 	}
 	var st unix.Stat_t
 	if err := unix.Fstat(r.fd, &st); err != nil {

@@ -97,10 +97,6 @@ func (g *Registration) acquire(r *region, off, size, limit uint64) (Piece, bool,
 		return Piece{}, false, nil
 	}
 	// Nobody punches now: who does waits for mu first.
-	data, err := r.data(first)
-	if err != nil || data != first {
-		return Piece{}, false, err
-	}
 	stop, err := r.dataUntil(first, min(max(end, first+min(limit, MaxExtent)/PageSize), r.pages()))
 	if err != nil || stop < end {
 		return Piece{}, false, err

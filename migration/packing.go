@@ -119,11 +119,13 @@ func (a *packing) ways(bytes uint64) packWays {
 			a.pushed = a.chooser.Rate()
 		}
 	}
-	rate, has := a.chooser.Rate(), a.link.flow()
-	if !pack.Slow(rate) {
-		if !pack.MaybeSlow(rate) || a.probes == probeFrames {
-			return packWays{}
-		}
+	rate := a.chooser.Rate()
+	slow := pack.Slow(rate)
+	if !slow && (!pack.MaybeSlow(rate) || a.probes == probeFrames) {
+		return packWays{}
+	}
+	has := a.link.flow() // a system call for each connection
+	if !slow {
 		if a.probes++; has.Waiting < pack.Ahead {
 			return packWays{probe: true}
 		}

@@ -98,9 +98,11 @@ func (c *Chooser) Choose(bytes uint64, waiting int64) Codec {
 	}
 	quick, dense := &c.costs[S2], &c.costs[Zstd]
 	switch {
-	case best == Zstd && dense.ratio > worthy*quick.ratio:
+	case best == Raw:
+		return Raw
+	case dense.ratio > worthy*quick.ratio:
 		return S2
-	case best == Raw || waiting < 0 || dense.ratio > worthy*quick.ratio:
+	case waiting < 0:
 		return best
 	case float64(waiting)/c.link < ahead*float64(bytes)*dense.perByte:
 		return S2
