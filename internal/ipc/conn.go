@@ -156,13 +156,15 @@ func (c *Conn) Drain(within time.Duration) {
 }
 
 // Call asks the other side and waits for its answer, which is unpacked into
-// out (nil: dropped). Descriptors in the answer are returned. The caller keeps
-// files.
+// out (nil: dropped). Descriptors in the answer are returned. files are closed
+// once they are sent, or cannot be: a socket that stays open stays in the poller
+// of this process, too, which would wake for all that the other one gets by it.
 func (c *Conn) Call(ctx context.Context, method string, in, out any, files ...*os.File) ([]*os.File, error) {
 	ch := make(chan answer, 1)
 	c.mu.Lock()
 	if c.closed {
 		c.mu.Unlock()
+		closeAll(files)
 		return nil, ErrClosed
 	}
 	c.next++
@@ -174,7 +176,9 @@ func (c *Conn) Call(ctx context.Context, method string, in, out any, files ...*o
 		delete(c.waiting, id)
 		c.mu.Unlock()
 	}
-	if err := c.send(envelope{Kind: kindCall, ID: id, Method: method}, in, files); err != nil {
+	err := c.send(envelope{Kind: kindCall, ID: id, Method: method}, in, files)
+	closeAll(files)
+	if err != nil {
 		forget()
 		return nil, err
 	}

@@ -47,13 +47,44 @@ func TestCallAnswersWithBodyAndFiles(t *testing.T) {
 	if _, err := ca.Call(context.Background(), "hello", "through the pipe", &out, w); err != nil {
 		t.Fatal(err)
 	}
-	w.Close()
-	got, err := io.ReadAll(r)
+	got, err := io.ReadAll(r) // ends, for no copy of w is left
 	if err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff([]string{"hello!", "through the pipe"}, []string{out, string(got)}); diff != "" {
 		t.Errorf("answer and pipe (-want +got):\n%s", diff)
+	}
+}
+
+// A socket that is handed over for long must not keep waking the poller of the process that it came from.
+func TestFilesAreClosedWhileTheCallLasts(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	over := make(chan struct{})
+	ca, _ := pair(t, none, func(_ context.Context, q *Request) (Reply, error) {
+		q.CloseFiles()
+		<-over
+		return Reply{}, nil
+	})
+	called := make(chan error, 1)
+	go func() {
+		_, err := ca.Call(context.Background(), "x", nil, nil, w)
+		called <- err
+	}()
+	if _, err := io.ReadAll(r); err != nil { // ends when neither process has w
+		t.Error(err)
+	}
+	select {
+	case err := <-called:
+		t.Errorf("the call is over: %v", err)
+	default:
+	}
+	close(over)
+	if err := <-called; err != nil {
+		t.Error(err)
 	}
 }
 
