@@ -23,6 +23,17 @@ func (b bitmap) dropRange(from, to uint64) {
 	eachWord(from, to, func(w, mask uint64) { b[w] &^= mask })
 }
 
+// nextSet returns the first page of [from, to) whose bit is set, or to.
+func (b bitmap) nextSet(from, to uint64) uint64 {
+	for from < to {
+		if word := b[from/64] >> (from % 64); word != 0 {
+			return min(to, from+uint64(bits.TrailingZeros64(word)))
+		}
+		from = from/64*64 + 64
+	}
+	return to
+}
+
 // atomicBitmap is a bitmap that several goroutines set.
 type atomicBitmap []atomic.Uint64
 

@@ -42,15 +42,34 @@ func (l *bitmapLog) begin() {}
 func (l *bitmapLog) tear()  {}
 
 func (l *bitmapLog) harvest(regions []tracked) error {
-	for _, r := range regions {
-		if err := l.vm.DirtyLog(r.slot, r.seen); err != nil {
-			return fmt.Errorf("read the dirty log of slot %d: %w", r.slot, err)
+	for i := range regions {
+		r := &regions[i]
+		if err := l.read(r, r.seen); err != nil {
+			return err
 		}
 		for w, bits := range r.seen {
 			r.pending[w] |= bits
 		}
 		if l.plain {
 			clear(r.seen)
+		}
+	}
+	return nil
+}
+
+// read has the log of a region, without what it says of vacant pages.
+func (l *bitmapLog) read(r *tracked, into bitmap) error {
+	if !l.plain {
+		if err := r.occupy(); err != nil {
+			return err
+		}
+	}
+	if err := l.vm.DirtyLog(r.slot, into); err != nil {
+		return fmt.Errorf("read the dirty log of slot %d: %w", r.slot, err)
+	}
+	if !l.plain {
+		for w, vacant := range r.vacant {
+			into[w] &^= vacant
 		}
 	}
 	return nil
@@ -75,13 +94,23 @@ func (l *bitmapLog) clear(r *tracked, start, end uint64) error {
 	return nil
 }
 
+// clearAll clears what was seen of a whole region.
+func clearAll(l dirtyLog, r *tracked) error {
+	for start := uint64(0); start < r.pages(); start += gulpPages {
+		if err := l.clear(r, start, min(start+gulpPages, r.pages())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // watch clears all that the log may have begun with.
 func (l *bitmapLog) watch(regions []tracked) (bool, error) {
 	if l.plain {
 		return false, nil
 	}
 	for i := range regions {
-		if err := l.clear(&regions[i], 0, regions[i].pages()); err != nil {
+		if err := clearAll(l, &regions[i]); err != nil {
 			return false, err
 		}
 	}
@@ -96,8 +125,8 @@ func (l *bitmapLog) sample(regions []tracked) error {
 			l.scratch = newBitmap(r.pages())
 		}
 		log := l.scratch[:len(r.written)]
-		if err := l.vm.DirtyLog(r.slot, log); err != nil {
-			return fmt.Errorf("read the dirty log of slot %d: %w", r.slot, err)
+		if err := l.read(r, log); err != nil {
+			return err
 		}
 		for w, dirty := range log {
 			r.seen[w] |= dirty & r.pending[w]

@@ -59,8 +59,8 @@ func (t *Tracker) drop() error {
 	}
 	for i := range t.regions {
 		r := &t.regions[i]
-		for start := uint64(0); start < r.pages(); start += gulpPages {
-			if err := t.m.clearLog(r, start, min(start+gulpPages, r.pages())); err != nil {
+		if t.m.log != nil {
+			if err := clearAll(t.m.log, r); err != nil {
 				return err
 			}
 		}

@@ -52,6 +52,8 @@ func TestSample(t *testing.T) {
 			drain(t, tr, target, 8)
 			write(7)
 			wants(3)
+			write(3000) // of what was a hole
+			wants(4)
 			_, err = tr.Harvest()
 			check(t, err)
 			drain(t, tr, target, 8)

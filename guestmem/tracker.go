@@ -26,7 +26,9 @@ type tracked struct {
 	pending bitmap // to be yielded in this round
 	// seen holds the bits that were read from KVM's log and are still set there: those that may be cleared. It is a
 	// subset of pending. A bit that KVM sets later is not in it, so no change is lost.
-	seen    bitmap
+	seen bitmap
+	// vacant holds the holes of the first round that are holes still, as far as is known. See vacancy.go.
+	vacant  bitmap
 	written bitmap // pages that Sample has seen written; nil without Watch
 }
 
@@ -51,7 +53,7 @@ func (m *Memory) Track() (*Tracker, error) {
 		if err := m.setLog(r, memLogDirtyPages); err != nil {
 			return nil, errors.Join(err, m.stopLog(m.regions[:i]))
 		}
-		t.regions[i] = tracked{region: r, pending: newBitmap(r.pages()), seen: newBitmap(r.pages())}
+		t.regions[i] = tracked{region: r, pending: newBitmap(r.pages()), seen: newBitmap(r.pages()), vacant: newBitmap(r.pages())}
 		r.present = newBitmap(r.pages())
 	}
 	m.tracker = t
@@ -121,6 +123,9 @@ func (t *Tracker) Harvest() (pages uint64, err error) {
 	if t.rounds == 0 {
 		for _, r := range t.regions {
 			r.pending.setRange(0, r.pages())
+			if err := r.vacate(); err != nil {
+				return 0, err
+			}
 			n, err := r.dataPages()
 			if err != nil {
 				return 0, err
