@@ -96,7 +96,7 @@ func (b *bench) run(t testing.TB, ctx context.Context) ended {
 	for _, err := range append(b.world.Wrong(), b.guest.VM.Mistakes()...) {
 		t.Error(err)
 	}
-	if b.guest.VM.Logging() {
+	if b.guest.VM.Logging() && e.sent.Outcome != migration.OutcomeCompleted { // it goes with the VM
 		t.Error("the dirty log is still on")
 	}
 	return e

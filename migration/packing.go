@@ -19,6 +19,8 @@ const (
 	lookEvery = lineTime
 	// probeFrames bounds the small frames that are sent to learn how fast the link is.
 	probeFrames = 64
+	// burst is how much a slow link may take as fast as a quick one: what it has taken beyond that tells which it is.
+	burst = 2 << 20
 )
 
 // packing is how the pages of a move are packed: what the packers of all its connections share.
@@ -37,6 +39,8 @@ type packing struct {
 	looked  time.Time
 	pushed  float64 // how fast the link was while the guest ran, in bytes a second; 0: unknown
 	probes  int     // small frames so far
+	began   time.Time
+	acked   uint64 // what the link had taken when it began to be looked at
 	counts  [pack.Codecs]CodecCount
 }
 
@@ -126,6 +130,9 @@ func (a *packing) ways(bytes uint64) packWays {
 	}
 	has := a.link.flow() // a system call for each connection
 	if !slow {
+		if a.outpaces(now, has) {
+			return packWays{}
+		}
 		if a.probes++; has.Waiting < pack.Ahead {
 			return packWays{probe: true}
 		}
@@ -141,6 +148,21 @@ func (a *packing) ways(bytes uint64) packWays {
 		w.block = pack.Raw
 	}
 	return w
+}
+
+// outpaces tells whether the link has taken so much in so little time that it cannot be slow. Its rate may not be known yet: a target
+// that is no faster leaves it idle, and that is no reason to go on in small frames, of which none is a huge page there.
+func (a *packing) outpaces(now time.Time, has pack.Flow) bool {
+	if a.began.IsZero() {
+		a.began, a.acked = now, has.Acked
+	}
+	taken := has.Acked - min(a.acked, has.Acked)
+	rate := float64(taken) / max(now.Sub(a.began), time.Microsecond).Seconds()
+	if taken < burst || pack.MaybeSlow(rate) {
+		return false
+	}
+	a.chooser.Link(rate)
+	return true
 }
 
 // note tells what packing a block took.

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -370,6 +371,40 @@ func TestPackingAgrees(t *testing.T) {
 }
 
 // TestPackingAllocatesNothing: a round of packed pages costs no allocation a page at either end.
+// A link of which nothing is known yet gets small frames only until it has taken more than a slow one could.
+func TestSmallFramesEnd(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		taken uint64 // in each millisecond
+		small int    // frames
+	}{
+		{"quick", 1 << 20, 2},
+		{"a burst, then slow", 0, probeFrames},
+		{"slow", 125_000, probeFrames},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				flow := pack.Flow{}
+				a := newPacking(CompressAuto, ourCodecs(nil), MoveID{1}, 1<<30, nil, packingLink{rate: func(bool) float64 { return 0 }, flow: func() pack.Flow { return flow }})
+				a.round(false)
+				small := 0
+				for range 2 * probeFrames {
+					if a.ways(packedBytes).probe {
+						small++
+					}
+					if flow.Acked += c.taken; c.taken == 0 {
+						flow.Acked = burst - 1
+					}
+					time.Sleep(time.Millisecond)
+				}
+				if small != c.small {
+					t.Errorf("got %d small frames; want %d", small, c.small)
+				}
+			})
+		})
+	}
+}
+
 func TestPackingAllocatesNothing(t *testing.T) {
 	const pages = 1024
 	r := rand.New(rand.NewPCG(9, 9))

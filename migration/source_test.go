@@ -91,14 +91,14 @@ func TestSourceTransitions(t *testing.T) {
 		fresh[e] = step{sourceUnwound, []sourceAction{doEnd}}
 	}
 	doubt := map[sourceEvent]step{
-		onRunning: {sourceCompleted, []sourceAction{doUntrack, doEnd}},
-		onStarted: {sourceCompleted, []sourceAction{doUntrack, doEnd}}, onUnstarted: {sourceUnwound, []sourceAction{doResume, doUntrack, doEnd}},
+		onRunning: {sourceCompleted, []sourceAction{doEnd}},
+		onStarted: {sourceCompleted, []sourceAction{doEnd}}, onUnstarted: {sourceUnwound, []sourceAction{doResume, doUntrack, doEnd}},
 		onLost:    {sourceLost, []sourceAction{doUntrack, doEnd}},
 		onUnknown: {sourceInDoubt, []sourceAction{doAskAgain}}, onGiveUp: {sourceUndecided, []sourceAction{doInterrupt, doUntrack, doEnd}},
 		onLinkLost: {to: sourceInDoubt}, onAbort: {to: sourceInDoubt}, onFailed: {to: sourceInDoubt}, onCancel: {to: sourceInDoubt}, onTimeout: {to: sourceInDoubt},
 	}
 	committed := map[sourceEvent]step{
-		onRunning:  {sourceCompleted, []sourceAction{doRelease, doUntrack, doEnd}},
+		onRunning:  {sourceCompleted, []sourceAction{doRelease, doEnd}},
 		onLinkLost: {sourceInDoubt, []sourceAction{doInterrupt, doAsk}}, onAbort: {sourceInDoubt, []sourceAction{doInterrupt, doAsk}},
 		onFailed: {sourceInDoubt, []sourceAction{doInterrupt, doAsk}}, onGiveUp: {sourceUndecided, []sourceAction{doInterrupt, doUntrack, doEnd}},
 		onCancel: {to: sourceCommitted}, onTimeout: {to: sourceCommitted},
@@ -113,7 +113,7 @@ func TestSourceTransitions(t *testing.T) {
 	early[onRoundAck] = step{to: sourcePushing}
 	finishing := with(unwinding(doResume, doUntrack), onFinished, sourcePreparing)
 	finishing[onPrepared] = step{to: sourceFinishing}
-	pulled := step{sourceCompleted, []sourceAction{doRelease, doUntrack, doEnd}}
+	pulled := step{sourceCompleted, []sourceAction{doRelease, doEnd}}
 	dead := step{sourceLost, []sourceAction{doPart, doUntrack, doEnd}}
 	left := step{sourceUndecided, []sourceAction{doPart, doUntrack, doEnd}}
 	parted := step{sourceRejoining, []sourceAction{doPart, doRejoin}}
@@ -305,13 +305,13 @@ func TestForwardingStates(t *testing.T) {
 		to    sourceState
 		acts  []sourceAction
 	}
-	end := []sourceAction{doRelease, doUntrack, doEnd}
+	end := []sourceAction{doRelease, doEnd}
 	for name, tc := range map[string]struct {
 		pull  bool
 		steps []step
 	}{
 		"all pages there": {false, []step{{onRunning, sourceDraining, []sourceAction{doDrain}}, {onDelivered, sourceCompleted, end}}},
-		"in doubt":        {false, []step{{onLinkLost, sourceInDoubt, []sourceAction{doInterrupt, doAsk}}, {onStarted, sourceCompleted, []sourceAction{doDrain, doUntrack, doEnd}}}},
+		"in doubt":        {false, []step{{onLinkLost, sourceInDoubt, []sourceAction{doInterrupt, doAsk}}, {onStarted, sourceCompleted, []sourceAction{doDrain, doEnd}}}},
 		"not started":     {false, []step{{onLinkLost, sourceInDoubt, []sourceAction{doInterrupt, doAsk}}, {onUnstarted, sourceUnwound, []sourceAction{doResume, doUntrack, doEnd}}}},
 		"pulled last":     {true, []step{{onRunning, sourcePulling, []sourceAction{doDrain, doServe}}, {onDelivered, sourcePulling, nil}, {onPulled, sourceCompleted, end}}},
 		"pulled first":    {true, []step{{onRunning, sourcePulling, []sourceAction{doDrain, doServe}}, {onPulled, sourceDraining, nil}, {onDelivered, sourceCompleted, end}}},

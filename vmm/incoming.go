@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/ferryvmm/ferry/internal/ipc"
+	"github.com/ferryvmm/ferry/internal/resident"
 	"github.com/ferryvmm/ferry/migration"
 )
 
@@ -32,6 +33,7 @@ func (p *process) incoming(r *ipc.Request) (*target, Incoming, fileSet, error) {
 func (p *process) receive(ctx context.Context, r *ipc.Request) (ipc.Reply, error) {
 	p.taking.Add(1)
 	defer p.taking.Done()
+	defer resident.Hold()()
 	t, in, files, err := p.incoming(r)
 	if err != nil {
 		return ipc.Reply{}, err

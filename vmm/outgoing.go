@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ferryvmm/ferry/internal/ipc"
+	"github.com/ferryvmm/ferry/internal/resident"
 	"github.com/ferryvmm/ferry/migration"
 	"github.com/ferryvmm/ferry/vmm/record"
 )
@@ -37,7 +38,12 @@ func (p *process) migrate(r *ipc.Request) (ipc.Reply, error) {
 		return ipc.Reply{}, err
 	}
 	left := false
-	defer func() { v.end(left) }()
+	release := resident.Hold()
+	defer func() {
+		if v.end(left); !left { // else it all goes with this process
+			release()
+		}
+	}()
 	v.word = word{files.take(RoleRecord)}
 	if v.word.file == nil {
 		return ipc.Reply{}, errors.New("no ownership record was handed over")

@@ -3,6 +3,7 @@ package resident
 import (
 	"bufio"
 	"os"
+	"runtime/metrics"
 	"strconv"
 	"strings"
 	"testing"
@@ -37,5 +38,26 @@ func TestTrim(t *testing.T) {
 	}
 	if after := fileKiB(t); after >= before {
 		t.Errorf("got %d KiB of files resident after %d; want fewer", after, before)
+	}
+}
+
+// percent is GOGC.
+func percent() uint64 {
+	m := []metrics.Sample{{Name: "/gc/gogc:percent"}}
+	metrics.Read(m)
+	return m[0].Value.Uint64()
+}
+
+func TestHold(t *testing.T) {
+	before := percent()
+	a, b := Hold(), Hold()
+	a()
+	a()
+	if got := percent(); got != heldPercent {
+		t.Errorf("while one holds: got %d; want %d", got, heldPercent)
+	}
+	b()
+	if got := percent(); got != before {
+		t.Errorf("released: got %d; want %d", got, before)
 	}
 }

@@ -174,7 +174,7 @@ func (r *receiver) take(ctx context.Context, at *attempt, files *handOver) error
 		s.mu.Lock()
 		s.listening = ""
 		s.mu.Unlock()
-		notifyStarted(r.started, s.runs())
+		notifyStarted(r.started, s.runs(over))
 		close(r.ran)
 	})
 	go func() {

@@ -53,7 +53,7 @@ func Restore(ctx context.Context, c RestoreConfig) (Exit, error) {
 		s.abandon()
 		return Exit{Code: 1}, err
 	}
-	notifyStarted(c.Started, s.runs())
+	notifyStarted(c.Started, s.runs(nil))
 	return s.wait(ctx), nil
 }
 

@@ -79,7 +79,7 @@ func Run(ctx context.Context, c RunConfig) (Exit, error) {
 		return Exit{Code: 1}, err
 	}
 	s.setState(api.StateRunning)
-	notifyStarted(c.Started, s.runs())
+	notifyStarted(c.Started, s.runs(nil))
 	return s.wait(ctx), nil
 }
 
