@@ -72,13 +72,14 @@ func build(sys *kvm.System, p Plan, k Tracking, w wiring, memory []*os.File, end
 	if err := i.vm.SetIdentityMapAddr(identityAddr); err != nil {
 		return nil, err
 	}
+	// First of all: a slot waits for what comes before it in KVM's SRCU, and behind devices that is 5 ms each.
+	if i.rings, err = k.attach(i.memory, i.vm, p.CPUs); err != nil {
+		return nil, err
+	}
 	if err := i.vm.CreateIRQChip(); err != nil {
 		return nil, err
 	}
 	if err := i.vm.CreatePIT2(); err != nil {
-		return nil, err
-	}
-	if i.rings, err = k.attach(i.memory, i.vm, p.CPUs); err != nil {
 		return nil, err
 	}
 	for _, s := range p.Slots {

@@ -83,6 +83,7 @@ func Receive(ctx context.Context, c ReceiveConfig) (Exit, error) {
 	}
 	tell(report{Started: &api.Started{Listening: addr.String(), Name: n.name, PID: os.Getpid(), Socket: n.path("sock")}})
 	for {
+		s.prepare()
 		err := r.next(ctx)
 		if err == nil {
 			return s.wait(ctx), nil

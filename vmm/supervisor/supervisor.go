@@ -58,6 +58,7 @@ type supervisor struct {
 	mu        sync.Mutex // guards what follows
 	name      *name
 	proc      *process // nil while a receiver waits
+	spare     *process // ready for the guest that a receiver waits for; nil: none
 	state     api.State
 	changed   chan struct{} // closed when state changes
 	startedAt time.Time     // when the guest began to run here
@@ -146,9 +147,12 @@ func (s *supervisor) serveConsole() {
 func (s *supervisor) start() (*process, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p, err := spawn(s.name, s.logFile, s.log, s.confinement, s.serveMachine)
-	if err != nil {
-		return nil, err
+	p := s.takeSpare()
+	if p == nil {
+		var err error
+		if p, err = spawn(s.name, s.logFile, s.log, s.confinement, s.serveMachine); err != nil {
+			return nil, err
+		}
 	}
 	s.proc = p
 	return p, nil
@@ -401,6 +405,7 @@ func (s *supervisor) finish(e Exit) Exit {
 		s.attached.network().leave()
 	}
 	s.mu.Unlock()
+	s.dismiss()
 	if d != nil { // what was here of the guest is gone
 		s.departed(d)
 	}
