@@ -1,0 +1,77 @@
+package e2e
+
+import (
+	"slices"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/ferryvmm/ferry/tests/drive"
+)
+
+// A receiver has its guest's process ready. Should that die, another takes the guest in; and it goes with a receiver that is interrupted.
+func TestReceiverIsReady(t *testing.T) {
+	ctx := within(t, time.Minute)
+	w := newWorld(t, 2)
+	trip := boot(t, ctx, w, drive.Guest{})
+	target, err := w.Sites[1].Receive(trip.Observer, "target")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// spare is its process, once there is one.
+	spare := func() (pid int) {
+		until(t, ctx, "the receiver is ready", func() bool {
+			pids, err := w.Sites[1].Processes()
+			if pids = slices.DeleteFunc(pids, func(pid int) bool { return pid == target.PID() }); err != nil || len(pids) != 1 {
+				return false
+			}
+			pid = pids[0]
+			return true
+		})
+		return pid
+	}
+	ready := spare()
+	m, err := w.Sites[0].Migrate(ctx, "alpha", target.Listening)
+	if err != nil || m.Outcome != "completed" {
+		t.Fatalf("got %+v, %v; want a move", m, err)
+	}
+	if info, err := w.Sites[1].Info(ctx, "alpha"); err != nil || info.PID != ready {
+		t.Errorf("the guest is in process %d, %v; want %d, which was ready", info.PID, err, ready)
+	}
+	exec(t, ctx, w.Sites[1], 0, "stop", "alpha")
+	for _, p := range []*drive.Process{trip.Process, target} {
+		if code, err := p.Wait(ctx); err != nil || code != 0 {
+			t.Errorf("got exit %d, %v; want 0\n%s", code, err, p.Stderr())
+		}
+	}
+
+	trip = boot(t, ctx, w, drive.Guest{})
+	if target, err = w.Sites[1].Receive(trip.Observer, "second"); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(spare(), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	until(t, ctx, "the process is gone", func() bool {
+		pids, err := w.Sites[1].Processes()
+		return err == nil && len(pids) == 1
+	})
+	if m, err = w.Sites[0].Migrate(ctx, "alpha", target.Listening); err != nil || m.Outcome != "completed" {
+		t.Fatalf("got %+v, %v; want a move all the same", m, err)
+	}
+	exec(t, ctx, w.Sites[1], 0, "stop", "alpha")
+	for _, p := range []*drive.Process{trip.Process, target} {
+		if code, err := p.Wait(ctx); err != nil || code != 0 {
+			t.Errorf("got exit %d, %v; want 0\n%s", code, err, p.Stderr())
+		}
+	}
+
+	if target, err = w.Sites[1].Receive(trip.Observer, "third"); err != nil {
+		t.Fatal(err)
+	}
+	spare()
+	interrupted(t, ctx, target)
+	if pids, err := w.Sites[1].Processes(); err != nil || len(pids) != 0 {
+		t.Errorf("got processes %v, %v behind an interrupted receiver; want none", pids, err)
+	}
+}
