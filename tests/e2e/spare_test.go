@@ -18,17 +18,13 @@ func TestReceiverIsReady(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// spare is its process, once there is one.
-	spare := func() (pid int) {
-		until(t, ctx, "the receiver is ready", func() bool {
-			pids, err := w.Sites[1].Processes()
-			if pids = slices.DeleteFunc(pids, func(pid int) bool { return pid == target.PID() }); err != nil || len(pids) != 1 {
-				return false
-			}
-			pid = pids[0]
-			return true
-		})
-		return pid
+	// spare is its process: there before anybody hears that it listens.
+	spare := func() int {
+		pids, err := w.Sites[1].Processes()
+		if pids = slices.DeleteFunc(pids, func(pid int) bool { return pid == target.PID() }); err != nil || len(pids) != 1 {
+			t.Fatalf("got processes %v, %v beside the receiver; want one", pids, err)
+		}
+		return pids[0]
 	}
 	ready := spare()
 	m, err := w.Sites[0].Migrate(ctx, "alpha", target.Listening)

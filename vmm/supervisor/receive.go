@@ -78,12 +78,12 @@ func Receive(ctx context.Context, c ReceiveConfig) (Exit, error) {
 	defer r.acceptor.close()
 	r.acceptor.mourns(r.bereave)
 	s.mourn = r.mourn
+	s.prepare()
 	if c.Listening != nil {
 		c.Listening(addr.String())
 	}
 	tell(report{Started: &api.Started{Listening: addr.String(), Name: n.name, PID: os.Getpid(), Socket: n.path("sock")}})
 	for {
-		s.prepare()
 		err := r.next(ctx)
 		if err == nil {
 			return s.wait(ctx), nil
@@ -91,6 +91,7 @@ func Receive(ctx context.Context, c ReceiveConfig) (Exit, error) {
 		if ctx.Err() != nil {
 			return s.finish(Exit{Code: 0, Reason: "stopped"}), nil
 		}
+		s.prepare()
 		s.failed(err)
 		s.log.Warn("a move failed; listening on", "error", err)
 		fmt.Fprintf(os.Stderr, "vmm: a move failed: %v; listening on\n", err)
