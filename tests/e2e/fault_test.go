@@ -177,11 +177,7 @@ func TestReceiverListensOn(t *testing.T) {
 		t.Error(err)
 	}
 	exec(t, ctx, w.Sites[1], 0, "stop", "alpha")
-	for _, p := range []*drive.Process{trip.Process, m.target} {
-		if code, err := p.Wait(ctx); err != nil || code != 0 {
-			t.Errorf("got exit %d, %v; want 0\n%s", code, err, p.Stderr())
-		}
-	}
+	endInOrder(t, ctx, trip.Process, m.target)
 }
 
 // killAll kills every process of a site.

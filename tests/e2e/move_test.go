@@ -18,8 +18,16 @@ func interrupted(t *testing.T, ctx context.Context, p *drive.Process) {
 	if err := p.Interrupt(); err != nil {
 		t.Error(err)
 	}
-	if code, err := p.Wait(ctx); err != nil || code != 0 {
-		t.Errorf("got exit %d, %v; want 0\nstderr: %s", code, err, p.Stderr())
+	endInOrder(t, ctx, p)
+}
+
+// endInOrder waits for processes and wants exit code 0 of each.
+func endInOrder(t *testing.T, ctx context.Context, processes ...*drive.Process) {
+	t.Helper()
+	for _, p := range processes {
+		if code, err := p.Wait(ctx); err != nil || code != 0 {
+			t.Errorf("got exit %d, %v; want 0\nstderr: %s", code, err, p.Stderr())
+		}
 	}
 }
 
@@ -108,11 +116,7 @@ func TestMoveObjectHasEveryField(t *testing.T) {
 		t.Error(err)
 	}
 	exec(t, ctx, w.Sites[1], 0, "stop", "alpha")
-	for _, p := range []*drive.Process{trip.Process, target} {
-		if code, err := p.Wait(ctx); err != nil || code != 0 {
-			t.Errorf("got exit %d, %v; want 0\n%s", code, err, p.Stderr())
-		}
-	}
+	endInOrder(t, ctx, trip.Process, target)
 }
 
 func TestNameTakenAtTheTarget(t *testing.T) {

@@ -13,11 +13,7 @@ import (
 func TestReceiverIsReady(t *testing.T) {
 	ctx := within(t, time.Minute)
 	w := newWorld(t, 2)
-	trip := boot(t, ctx, w, drive.Guest{})
-	target, err := w.Sites[1].Receive(trip.Observer, "target")
-	if err != nil {
-		t.Fatal(err)
-	}
+	var target *drive.Process
 	// spare is its process: there before anybody hears that it listens.
 	spare := func() int {
 		pids, err := w.Sites[1].Processes()
@@ -26,43 +22,35 @@ func TestReceiverIsReady(t *testing.T) {
 		}
 		return pids[0]
 	}
-	ready := spare()
-	m, err := w.Sites[0].Migrate(ctx, "alpha", target.Listening)
-	if err != nil || m.Outcome != "completed" {
-		t.Fatalf("got %+v, %v; want a move", m, err)
-	}
-	if info, err := w.Sites[1].Info(ctx, "alpha"); err != nil || info.PID != ready {
-		t.Errorf("the guest is in process %d, %v; want %d, which was ready", info.PID, err, ready)
-	}
-	exec(t, ctx, w.Sites[1], 0, "stop", "alpha")
-	for _, p := range []*drive.Process{trip.Process, target} {
-		if code, err := p.Wait(ctx); err != nil || code != 0 {
-			t.Errorf("got exit %d, %v; want 0\n%s", code, err, p.Stderr())
+	var trip *drive.Trip
+	var err error
+	for _, dies := range []bool{false, true} {
+		trip = boot(t, ctx, w, drive.Guest{})
+		if target, err = w.Sites[1].Receive(trip.Observer, "target"); err != nil {
+			t.Fatal(err)
 		}
+		ready := spare()
+		if dies {
+			if err := syscall.Kill(ready, syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+			until(t, ctx, "the process is gone", func() bool {
+				pids, err := w.Sites[1].Processes()
+				return err == nil && len(pids) == 1
+			})
+		}
+		m, err := w.Sites[0].Migrate(ctx, "alpha", target.Listening)
+		if err != nil || m.Outcome != "completed" {
+			t.Fatalf("got %+v, %v; want a move", m, err)
+		}
+		if info, err := w.Sites[1].Info(ctx, "alpha"); err != nil || (info.PID != ready) != dies {
+			t.Errorf("the guest is in process %d, %v; %d was ready, and died: %v", info.PID, err, ready, dies)
+		}
+		exec(t, ctx, w.Sites[1], 0, "stop", "alpha")
+		endInOrder(t, ctx, trip.Process, target)
 	}
 
-	trip = boot(t, ctx, w, drive.Guest{})
-	if target, err = w.Sites[1].Receive(trip.Observer, "second"); err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Kill(spare(), syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
-	until(t, ctx, "the process is gone", func() bool {
-		pids, err := w.Sites[1].Processes()
-		return err == nil && len(pids) == 1
-	})
-	if m, err = w.Sites[0].Migrate(ctx, "alpha", target.Listening); err != nil || m.Outcome != "completed" {
-		t.Fatalf("got %+v, %v; want a move all the same", m, err)
-	}
-	exec(t, ctx, w.Sites[1], 0, "stop", "alpha")
-	for _, p := range []*drive.Process{trip.Process, target} {
-		if code, err := p.Wait(ctx); err != nil || code != 0 {
-			t.Errorf("got exit %d, %v; want 0\n%s", code, err, p.Stderr())
-		}
-	}
-
-	if target, err = w.Sites[1].Receive(trip.Observer, "third"); err != nil {
+	if target, err = w.Sites[1].Receive(trip.Observer, "interrupted"); err != nil {
 		t.Fatal(err)
 	}
 	spare()

@@ -70,11 +70,7 @@ func TestSourceOfAnotherVersion(t *testing.T) {
 		t.Error(err)
 	}
 	exec(t, ctx, w.Sites[1], 0, "stop", "alpha")
-	for _, p := range []*drive.Process{trip.Process, target} {
-		if code, err := p.Wait(ctx); err != nil || code != 0 {
-			t.Errorf("got exit %d, %v; want 0\n%s", code, err, p.Stderr())
-		}
-	}
+	endInOrder(t, ctx, trip.Process, target)
 }
 
 // otherVersion builds the command as it is but for the version of the protocol.

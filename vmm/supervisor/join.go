@@ -29,7 +29,6 @@ func (r *receiver) pass(p *process, at *attempt, done <-chan struct{}) {
 			l.conn.Close()
 			if err == nil {
 				_, err = p.conn.Call(context.Background(), vmm.MethodJoin, vmm.Join{Role: l.role, Session: session}, nil, f)
-				f.Close()
 			}
 			if err != nil {
 				r.s.log.Warn("handing a connection to the machine", "role", l.role, "error", err)
